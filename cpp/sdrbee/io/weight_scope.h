@@ -1,0 +1,68 @@
+// How a network takes its weights: by path, with the shape it expects.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "sdrbee/core/device.h"
+#include "sdrbee/io/weight_source.h"
+
+namespace sdrbee::io {
+
+/// Which weights of a source were taken. Shared by all scopes of one network.
+class WeightLedger {
+ public:
+  void mark(const std::string& name) { taken_.insert(name); }
+
+  /// Throws CheckpointError that lists the names of `source` under `prefix` that nobody took.
+  /// Names that contain one of `ignorable` are passed over (old exports store index buffers).
+  void check_all_taken(const WeightSource& source, std::string_view prefix = "",
+                       const std::vector<std::string>& ignorable = {}) const;
+
+ private:
+  std::set<std::string> taken_;
+};
+
+/// A path inside a WeightSource: `scope / "down_blocks" / 0 / "resnets"`. Layers are built from
+/// it and take their tensors by name. The source and the ledger must outlive it; use it while
+/// loading only, never store it.
+class WeightScope {
+ public:
+  WeightScope(const WeightSource& source, WeightLedger& ledger, Dtype dtype, Device device)
+      : source_(&source), ledger_(&ledger), dtype_(dtype), device_(device) {}
+
+  WeightScope operator/(std::string_view name) const;
+  WeightScope operator/(int64_t index) const;
+
+  /// The tensor `path.name` in the scope's dtype and on its device.
+  /// Throws CheckpointError naming file, key and both shapes when it is missing or of other shape.
+  Tensor take(std::string_view name, at::IntArrayRef shape) const;
+
+  /// Like take, but nothing when there is no such name.
+  std::optional<Tensor> take_if_present(std::string_view name, at::IntArrayRef shape) const;
+
+  /// Whether `path.name` is a tensor of the source.
+  bool contains(std::string_view name) const;
+
+  /// Header information of `path.name`, where a layer's size is known from the file only.
+  std::optional<WeightInfo> find(std::string_view name) const;
+
+  Dtype dtype() const { return dtype_; }
+  Device device() const { return device_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string full_name(std::string_view name) const;
+
+  const WeightSource* source_;
+  WeightLedger* ledger_;
+  Dtype dtype_;
+  Device device_;
+  std::string path_;
+};
+
+}  // namespace sdrbee::io
