@@ -1,0 +1,75 @@
+// One picture being made, as a value: begin, advance, finish, save, restore.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sdrbee/core/cancel.h"
+#include "sdrbee/core/image.h"
+#include "sdrbee/core/rng.h"
+#include "sdrbee/generation/guidance.h"
+#include "sdrbee/generation/inpaint.h"
+#include "sdrbee/generation/request.h"
+#include "sdrbee/models/image_model.h"
+#include "sdrbee/sampling/plan.h"
+#include "sdrbee/sampling/step.h"
+
+namespace sdrbee {
+
+/// A picture between two steps. Everything is here: latents, step index, sampler history, noise
+/// generator and the resolved request; nothing about it is kept elsewhere.
+struct Generation {
+  GenerationRequest request;  // resolved: no default is open
+  sampling::Plan plan;
+  int64_t first_step = 0;  // image-to-image starts later than 0
+  int64_t next_step = 0;   // plan.step_count() when all is done
+  Tensor latents;          // [1, C, h, w] fp32, in the sampler's scale
+  Tensor denoised;         // the latest estimate of the clean latents, for previews
+  sampling::History history;
+  NoiseSource noise;
+  GuidedConditions conditions;
+  std::optional<MaskedSource> masked;  // inpainting
+  bool batched = false;                // shared a network call with another picture
+  std::vector<std::string> warnings;
+
+  bool done() const { return next_step >= plan.step_count(); }
+  int64_t steps_taken() const { return next_step - first_step; }
+  int64_t steps_total() const { return plan.step_count() - first_step; }
+};
+
+/// A finished picture. Which of `image` and `array` is filled follows `request.output`.
+struct GeneratedImage {
+  Image image;            // output "image"
+  Tensor array;           // "float": [H, W, 3] in 0..1; "latent": [C, h, w]; fp32, CPU
+  uint64_t seed = 0;      // the seed that was used
+  nlohmann::json recipe;  // all that repeats the picture, see recipe.h
+  std::vector<std::string> warnings;
+};
+
+/// Starts one picture (`request.count` is not looked at, see split_count): resolves the request,
+/// encodes prompts and source picture, draws the first noise in diffusers' order
+/// (docs/numerics.md). Throws InvalidRequest.
+Generation begin(ImageModel& model, const GenerationRequest& request);
+
+/// One step of each generation. They may differ in prompt, seed, sampler, step and guidance;
+/// those whose latents and token counts agree share network calls. A finished one is left alone.
+/// Throws Cancelled when `cancel` is set; the generations then stay as they were before the step.
+void advance(ImageModel& model, std::span<Generation* const> generations,
+             const CancelToken& cancel = {});
+
+/// Decodes the latents and hands out the picture with its recipe.
+GeneratedImage finish(ImageModel& model, Generation&& generation);
+
+/// The generation as bytes, to go on in another process of the same build on the same machine
+/// with the bit-identical result.
+std::vector<uint8_t> save(const Generation& generation);
+
+/// Throws CheckpointError when the bytes are not a saved generation or belong to another model.
+Generation restore(ImageModel& model, std::span<const uint8_t> bytes);
+
+}  // namespace sdrbee

@@ -1,0 +1,29 @@
+// The recipe of a picture: all that makes it again.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "sdrbee/generation/generation.h"
+
+namespace sdrbee {
+
+/// The recipe of a finished generation: the resolved request, SHA-256 of model and input pictures,
+/// dtype, device, threads, CPU level, torch and sdrbee versions.
+nlohmann::json make_recipe(ImageModel& model, const Generation& generation);
+
+/// The recipe as A1111 writes it into the PNG text `parameters`.
+std::string a1111_parameters(const nlohmann::json& recipe);
+
+/// The request inside a recipe, with its input pictures put back.
+/// Throws InvalidRequest when an input is missing, or differs from the one recorded (naming it),
+/// or when model, dtype, threads, CPU level or torch differ so that the picture would not be the
+/// same.
+GenerationRequest replay_request(const nlohmann::json& recipe, ImageModel& model,
+                                 std::optional<Image> image, std::optional<Image> mask);
+
+/// A request as JSON and back (without the pictures): `restore` and recipes use it.
+nlohmann::json request_to_json(const GenerationRequest& request);
+GenerationRequest request_from_json(const nlohmann::json& json);
+
+}  // namespace sdrbee

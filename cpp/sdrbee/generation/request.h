@@ -1,0 +1,59 @@
+// What a caller may ask for: one request type for all modes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sdrbee/core/image.h"
+#include "sdrbee/models/model_info.h"
+
+namespace sdrbee {
+
+/// A request for one or several pictures. An empty optional means the default of that model and
+/// mode. The mode follows from `image` and `mask`. docs of each field: request_fields.h.
+struct GenerationRequest {
+  std::string prompt;
+  std::optional<std::string> negative_prompt;
+  std::string long_prompt = "chunk";
+  int64_t clip_skip = 0;
+  std::optional<int64_t> width;
+  std::optional<int64_t> height;
+  int64_t count = 1;
+  std::optional<uint64_t> seed;
+  std::optional<int64_t> steps;
+  std::optional<double> guidance_scale;
+  double guidance_rescale = 0.0;
+  double guidance_start = 0.0;
+  double guidance_end = 1.0;
+  std::optional<std::string> sampler;
+  std::optional<std::string> schedule;
+  std::optional<std::string> spacing;
+  std::vector<double> sigmas;
+  std::optional<std::string> prediction;
+  std::optional<double> eta;
+  double s_churn = 0.0;
+  double s_noise = 1.0;
+  std::optional<double> strength;
+  bool keep_unmasked = true;
+  std::string output = "image";
+  std::string preview = "none";
+  bool exact = false;
+  std::optional<Image> image;
+  std::optional<Image> mask;
+
+  Mode mode() const;
+  bool operator==(const GenerationRequest&) const = default;
+};
+
+/// Checks a request against a model and fills in every default, so that the result repeats the
+/// picture wherever it is run: only `seed` is chosen at random when it is empty.
+/// Throws InvalidRequest that names the field, the value, and what would be right.
+GenerationRequest resolve(GenerationRequest request, const ModelInfo& info);
+
+/// One request a picture: picture i of `request.count` has seed + i.
+std::vector<GenerationRequest> split_count(const GenerationRequest& resolved);
+
+}  // namespace sdrbee

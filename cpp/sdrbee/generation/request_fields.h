@@ -1,0 +1,47 @@
+// The one list of request fields: JSON, Python, the command line and the docs are made from it.
+#pragma once
+
+#include "sdrbee/generation/request.h"
+
+namespace sdrbee {
+
+/// Name, default-bearing member and documentation of a field, handed to a visitor:
+/// `visit(std::string_view name, Type GenerationRequest::*member, std::string_view doc)`.
+/// `image` and `mask` are not in the list: they are pixels, not values.
+template <typename Visitor>
+void visit_request_fields(Visitor&& visit) {
+  using R = GenerationRequest;
+  visit("prompt", &R::prompt, "what the picture shows; may be empty");
+  visit("negative_prompt", &R::negative_prompt,
+        "what to keep away from (needs guidance_scale > 1)");
+  visit("long_prompt", &R::long_prompt,
+        "'chunk' encodes a prompt over 75 tokens in pieces, 'truncate' cuts it with a warning");
+  visit("clip_skip", &R::clip_skip, "text encoder layers left out at the end, 0..11");
+  visit("width", &R::width, "width in pixels");
+  visit("height", &R::height, "height in pixels");
+  visit("count", &R::count, "number of pictures, 1..64; picture i has seed + i");
+  visit("seed", &R::seed, "seed of the noise, 0..2^64-1; random when not given");
+  visit("steps", &R::steps, "denoising steps, 1..10000");
+  visit("guidance_scale", &R::guidance_scale,
+        "weight of the prompt against the negative prompt; 1 or less switches guidance off");
+  visit("guidance_rescale", &R::guidance_rescale,
+        "0..1, pulls the guided prediction's contrast back (Lin et al. 2023, arXiv:2305.08891)");
+  visit("guidance_start", &R::guidance_start, "0..1, the part of the steps before guidance begins");
+  visit("guidance_end", &R::guidance_end, "0..1, the part of the steps at which guidance ends");
+  visit("sampler", &R::sampler, "sampler name, see `sdrbee samplers`");
+  visit("schedule", &R::schedule, "noise schedule name, see `sdrbee samplers`");
+  visit("spacing", &R::spacing, "timestep spacing: leading, linspace or trailing");
+  visit("sigmas", &R::sigmas, "noise levels of your own, falling; replaces steps and schedule");
+  visit("prediction", &R::prediction,
+        "what the network predicts: epsilon, v_prediction, sample or flow_prediction");
+  visit("eta", &R::eta, "0..1, share of fresh noise in ddim and tcd");
+  visit("s_churn", &R::s_churn, "extra noise in each step of euler and heun (Karras et al. 2022)");
+  visit("s_noise", &R::s_noise, "scale of the noise that a sampler adds");
+  visit("strength", &R::strength, "0..1, how much of `image` is replaced");
+  visit("keep_unmasked", &R::keep_unmasked, "paste the source back where the mask is black");
+  visit("output", &R::output, "'image' (8 bit), 'float' (0..1 before rounding) or 'latent'");
+  visit("preview", &R::preview, "pictures on the way: 'none', 'fast' or 'full'");
+  visit("exact", &R::exact, "run alone in every step, so that the picture repeats bit by bit");
+}
+
+}  // namespace sdrbee

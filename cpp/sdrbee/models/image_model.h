@@ -1,0 +1,82 @@
+// The sealed interface that every model family implements.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "sdrbee/core/device.h"
+#include "sdrbee/models/conditioning.h"
+#include "sdrbee/models/model_info.h"
+
+namespace sdrbee {
+
+namespace sampling {
+struct SchedulerConfig;
+}
+
+/// Predicts noise, velocity or sample from noisy latents: the family's network or a wrapper of it.
+class Denoiser {
+ public:
+  virtual ~Denoiser() = default;
+
+  /// One evaluation of the network. `latents` [B, C, h, w], already scaled for the network, in any
+  /// float dtype; `timesteps` [B] fp32; returns the raw prediction [B, C, h, w] in fp32.
+  virtual Tensor predict(const Tensor& latents, const Tensor& timesteps,
+                         const Conditioning& conditioning) = 0;
+};
+
+/// The encoder's Gaussian over latents, in the scale that the denoiser works in.
+struct LatentPosterior {
+  Tensor mean;       // [B, C, h, w] fp32
+  Tensor deviation;  // standard deviation, same shape
+
+  /// mean + deviation * noise, where `noise` is standard normal of the same shape.
+  Tensor sample(const Tensor& noise) const;
+};
+
+/// Pictures to latents and back. Pictures are [B, 3, H, W] fp32 in -1..1; latents are in the scale
+/// that the denoiser works in (scaling and shift factors are applied inside).
+class Autoencoder {
+ public:
+  virtual ~Autoencoder() = default;
+  virtual LatentPosterior encode(const Tensor& picture) = 0;
+  virtual Tensor decode(const Tensor& latents) = 0;
+};
+
+class Registry;
+
+/// The token that seals ImageModel: only the registry can make one, so a class outside of this
+/// library may derive from ImageModel but can never be constructed.
+class Sealed {
+  Sealed() = default;
+  friend class Registry;
+};
+
+/// A loaded model of any family. Use it from one thread at a time.
+class ImageModel {
+ public:
+  virtual ~ImageModel() = default;
+  ImageModel(const ImageModel&) = delete;
+  ImageModel& operator=(const ImageModel&) = delete;
+
+  virtual const ModelInfo& info() const = 0;
+
+  /// The scheduler that the checkpoint asks for.
+  virtual const sampling::SchedulerConfig& scheduler() const = 0;
+
+  /// SHA-256 over the model's files, as hexadecimal text; computed at the first call.
+  virtual const std::string& sha256() = 0;
+
+  /// Encodes prompts that will be used together (positive and negative of one picture).
+  virtual EncodedPrompts encode(std::span<const Prompt> prompts) = 0;
+
+  virtual Denoiser& denoiser() = 0;
+  virtual Autoencoder& autoencoder() = 0;
+  virtual Device device() const = 0;
+
+ protected:
+  explicit ImageModel(Sealed) {}
+};
+
+}  // namespace sdrbee

@@ -1,0 +1,66 @@
+// What a model is and can do, as plain data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "sdrbee/core/size.h"
+
+namespace sdrbee {
+
+/// The ways to start a generation.
+enum class Mode { TextToImage, ImageToImage, Inpaint };
+
+/// The name of a mode in Python and on the wire: "text_to_image", "image_to_image", "inpaint".
+std::string_view mode_name(Mode mode);
+
+/// The values that a request leaves open, for one mode of one model.
+struct ModeDefaults {
+  int64_t steps = 50;
+  double guidance_scale = 7.5;
+  double strength = 1.0;  // 0..1, the part of the schedule that is run; 1 in text-to-image
+  bool operator==(const ModeDefaults&) const = default;
+};
+
+/// What a model accepts.
+struct Capabilities {
+  bool text_to_image = true;
+  bool image_to_image = true;
+  bool inpaint = true;
+  bool guidance = true;         // classifier-free guidance has an effect
+  bool negative_prompt = true;  // used while guidance is active
+  bool lora = false;
+  bool controlnet = false;
+  bool operator==(const Capabilities&) const = default;
+};
+
+/// Limits of the picture's size: each side is a multiple of `multiple` within min..max pixels.
+struct SizeLimits {
+  int64_t multiple = 8;
+  int64_t minimum = 8;
+  int64_t maximum = 8192;
+  bool operator==(const SizeLimits&) const = default;
+};
+
+/// Architecture, variant, capabilities, limits and defaults of a loaded model.
+struct ModelInfo {
+  std::string family;   // row of the registry, e.g. "stable_diffusion"
+  std::string variant;  // row of the family, e.g. "v1-5"
+  std::string source;   // the path it was loaded from
+  Capabilities capabilities;
+  SizeLimits sizes;
+  PixelSize default_size{512, 512};
+  ModeDefaults text_to_image;
+  ModeDefaults image_to_image;
+  ModeDefaults inpaint;
+  int64_t latent_channels = 4;
+  int64_t latent_downscale = 8;  // pixels per latent cell and side
+  std::string device;
+  std::string dtype;
+
+  /// The defaults of one mode.
+  const ModeDefaults& defaults(Mode mode) const;
+};
+
+}  // namespace sdrbee

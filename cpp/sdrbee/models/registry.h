@@ -1,0 +1,52 @@
+// The table of model families and the one way to load a model.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "sdrbee/core/device.h"
+#include "sdrbee/io/checkpoint.h"
+#include "sdrbee/models/image_model.h"
+
+namespace sdrbee {
+
+/// How to load a model.
+struct LoadOptions {
+  Device device{c10::DeviceType::CPU};
+  Dtype dtype = Dtype::Float;
+  /// Where to look for a tokenizer vocabulary when the checkpoint carries none, in order.
+  std::vector<std::filesystem::path> vocabulary_candidates;
+};
+
+/// One variant of a family: `sdrbee list --families` prints these.
+struct VariantRow {
+  std::string_view id;
+  std::string_view description;
+};
+
+/// One row per model family.
+struct FamilyRow {
+  std::string_view id;
+  std::string_view description;
+  std::span<const VariantRow> variants;
+  /// Whether this family runs the checkpoint.
+  bool (*recognises)(const io::Checkpoint&);
+  std::unique_ptr<ImageModel> (*load)(Sealed, const io::Checkpoint&, const LoadOptions&);
+};
+
+/// The families of this build.
+class Registry {
+ public:
+  static std::span<const FamilyRow> families();
+
+  /// Opens and loads a diffusers folder or a single-file checkpoint.
+  /// Throws CheckpointError (missing or damaged files) or UnsupportedModel (no family knows it).
+  static std::unique_ptr<ImageModel> load(const std::filesystem::path& path,
+                                          const LoadOptions& options);
+};
+
+}  // namespace sdrbee
