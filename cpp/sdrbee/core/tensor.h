@@ -1,6 +1,7 @@
 // The tensor types of the project and their names in text.
 #pragma once
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 
 #include <string>
