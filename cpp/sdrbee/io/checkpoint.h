@@ -1,0 +1,81 @@
+// A model on disk, a diffusers folder or a single file, as named components.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sdrbee/io/json.h"
+#include "sdrbee/io/weight_source.h"
+
+namespace sdrbee::io {
+
+/// One part of a model, named as in model_index.json: "unet", "vae", "text_encoder",
+/// "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler".
+struct Component {
+  std::string name;
+  std::string library;     // "diffusers" or "transformers"
+  std::string class_name;  // "UNet2DConditionModel"; a single file gives the same names
+  Config config;           // config.json or scheduler_config.json; empty for tokenizers
+  /// Names as diffusers and transformers have them; text encoders are without the "text_model."
+  /// prefix. Null for a component without weights (scheduler, tokenizer).
+  std::shared_ptr<const WeightSource> weights;
+  /// The component's folder; empty when the model is a single file.
+  std::filesystem::path folder;
+};
+
+/// What a model was stored as.
+enum class CheckpointLayout { DiffusersFolder, SingleFile };
+
+/// A model opened from disk. Opening reads headers and configurations only; weights stay in the
+/// mapped files until they are read. Nothing is ever downloaded.
+class Checkpoint {
+ public:
+  /// Opens a diffusers folder (with model_index.json) or a single .safetensors file in the
+  /// original Stable Diffusion 1.x, 2.x or XL naming. `variant` ("fp16") asks for the files of
+  /// that variant; by default the plain ones are taken and, where there are none, fp16 ones.
+  /// Throws CheckpointError naming the culprit: missing path, folder without model_index.json,
+  /// missing component folder, configuration or shard, damaged file. Throws UnsupportedModel for
+  /// pickle files (with the conversion) and for a single file of unknown architecture.
+  static Checkpoint open(const std::filesystem::path& path, const std::string& variant = "");
+
+  /// The component, or nullptr when the model has none of that name.
+  const Component* find(std::string_view name) const;
+
+  /// The component. Throws CheckpointError naming the model and the components that it has.
+  const Component& component(std::string_view name) const;
+
+  /// The component, when it is of that class.
+  /// Throws CheckpointError naming the model, the component and both classes.
+  const Component& component(std::string_view name, std::string_view class_name) const;
+
+  const std::vector<Component>& components() const { return components_; }
+  const std::filesystem::path& path() const { return path_; }
+  CheckpointLayout layout() const { return layout_; }
+
+  /// `_class_name` of model_index.json: "StableDiffusionPipeline". A single file gives the class
+  /// that diffusers would choose.
+  const std::string& pipeline_class() const { return pipeline_class_; }
+
+  /// model_index.json itself (flags such as force_zeros_for_empty_prompt); built in for a single
+  /// file.
+  const Config& index() const { return index_; }
+
+  /// The files that make the model what it is: weights, configurations, vocabularies; sorted.
+  const std::vector<std::filesystem::path>& files() const { return files_; }
+
+  /// SHA-256 in hexadecimal over names and contents of files(), computed anew at each call.
+  std::string sha256() const;
+
+ private:
+  std::filesystem::path path_;
+  CheckpointLayout layout_ = CheckpointLayout::DiffusersFolder;
+  std::string pipeline_class_;
+  Config index_;
+  std::vector<Component> components_;
+  std::vector<std::filesystem::path> files_;
+};
+
+}  // namespace sdrbee::io

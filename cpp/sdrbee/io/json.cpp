@@ -1,0 +1,182 @@
+#include "sdrbee/io/json.h"
+
+#include <set>
+
+#include "sdrbee/core/error.h"
+#include "sdrbee/io/file.h"
+
+namespace sdrbee::io {
+namespace {
+
+constexpr int kMaxDepth = 64;
+constexpr size_t kMaxShownCharacters = 80;
+
+/// Refuses what nlohmann's parser lets pass: duplicate keys (it keeps the last) and any depth.
+class StrictnessCheck {
+ public:
+  explicit StrictnessCheck(const std::string& origin) : origin_(origin) {}
+
+  bool operator()(int depth, Json::parse_event_t event, const Json& value) {
+    if (event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start) {
+      if (depth >= kMaxDepth)
+        throw CheckpointError(
+            message("[", origin_, "] JSON nested deeper than ", kMaxDepth, " levels"));
+      keys_.emplace_back();
+    } else if (event == Json::parse_event_t::object_end ||
+               event == Json::parse_event_t::array_end) {
+      keys_.pop_back();
+    } else if (event == Json::parse_event_t::key) {
+      const auto& key = value.get_ref<const std::string&>();
+      if (!keys_.back().insert(key).second)
+        throw CheckpointError(message("[", origin_, "] duplicate JSON key '", key, "'"));
+    }
+    return true;
+  }
+
+ private:
+  const std::string& origin_;
+  std::vector<std::set<std::string>> keys_;
+};
+
+std::string shown(const Json& value) {
+  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  if (text.size() > kMaxShownCharacters) text = text.substr(0, kMaxShownCharacters) + "...";
+  return text;
+}
+
+}  // namespace
+
+Json parse_json(std::string_view text, const std::string& origin) {
+  StrictnessCheck check(origin);
+  try {
+    // The parser keeps its own stack, so that nesting can't overflow the thread's.
+    return Json::parse(text.begin(), text.end(), Json::parser_callback_t(std::ref(check)));
+  } catch (const Json::parse_error& error) {
+    throw CheckpointError(
+        message("[", origin, "] not valid JSON at byte ", error.byte, ": ", error.what()));
+  } catch (const Json::exception& error) {
+    throw CheckpointError(message("[", origin, "] not valid JSON: ", error.what()));
+  }
+}
+
+Json read_json(const std::filesystem::path& path, uint64_t max_bytes) {
+  return parse_json(read_file(path, max_bytes), path.string());
+}
+
+Config::Config(Json value, std::string origin)
+    : value_(std::move(value)), origin_(std::move(origin)) {
+  if (!value_.is_object())
+    throw CheckpointError(
+        message("[", origin_, "] expected a JSON object but got ", shown(value_)));
+}
+
+Config Config::read(const std::filesystem::path& path) {
+  return Config(read_json(path), path.string());
+}
+
+bool Config::has(std::string_view key) const {
+  const auto found = value_.find(key);
+  return found != value_.end() && !found->is_null();
+}
+
+void Config::reject(std::string_view key, std::string_view expected) const {
+  const auto found = value_.find(key);
+  throw CheckpointError(message("[", origin_, "] '", key, "': expected ", expected, " but got ",
+                                found == value_.end() ? "nothing" : shown(*found)));
+}
+
+int64_t Config::int64_or(std::string_view key, int64_t fallback) const {
+  if (!has(key)) return fallback;
+  const std::vector<int64_t> values = int64s_or(key, {});
+  if (values.size() != 1 || value_.find(key)->is_array()) reject(key, "an integer");
+  return values.front();
+}
+
+double Config::double_or(std::string_view key, double fallback) const {
+  if (!has(key)) return fallback;
+  const Json& value = *value_.find(key);
+  if (!value.is_number()) reject(key, "a number");
+  return value.get<double>();
+}
+
+bool Config::bool_or(std::string_view key, bool fallback) const {
+  if (!has(key)) return fallback;
+  const Json& value = *value_.find(key);
+  if (!value.is_boolean()) reject(key, "true or false");
+  return value.get<bool>();
+}
+
+std::string Config::string_or(std::string_view key, std::string fallback) const {
+  if (!has(key)) return fallback;
+  const Json& value = *value_.find(key);
+  if (!value.is_string()) reject(key, "a text");
+  return value.get<std::string>();
+}
+
+namespace {
+
+/// The values of a list or of a single value, each accepted by `fits`; false when one is not.
+template <typename T, typename Fits>
+bool collect(const Json& value, Fits fits, std::vector<T>& values) {
+  if (!value.is_array()) {
+    if (!fits(value)) return false;
+    values.push_back(value.get<T>());
+    return true;
+  }
+  for (const Json& item : value) {
+    if (!fits(item)) return false;
+    values.push_back(item.get<T>());
+  }
+  return true;
+}
+
+bool is_int64(const Json& value) {
+  if (value.is_number_unsigned()) return value.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX);
+  return value.is_number_integer();
+}
+
+}  // namespace
+
+std::vector<int64_t> Config::int64s_or(std::string_view key, std::vector<int64_t> fallback) const {
+  if (!has(key)) return fallback;
+  std::vector<int64_t> values;
+  if (!collect(*value_.find(key), is_int64, values)) reject(key, "integers");
+  return values;
+}
+
+std::vector<double> Config::doubles_or(std::string_view key, std::vector<double> fallback) const {
+  if (!has(key)) return fallback;
+  std::vector<double> values;
+  if (!collect(
+          *value_.find(key), [](const Json& v) { return v.is_number(); }, values))
+    reject(key, "numbers");
+  return values;
+}
+
+std::vector<bool> Config::bools_or(std::string_view key, std::vector<bool> fallback) const {
+  if (!has(key)) return fallback;
+  std::vector<bool> values;
+  if (!collect(
+          *value_.find(key), [](const Json& v) { return v.is_boolean(); }, values))
+    reject(key, "true or false values");
+  return values;
+}
+
+std::vector<std::string> Config::strings_or(std::string_view key,
+                                            std::vector<std::string> fallback) const {
+  if (!has(key)) return fallback;
+  std::vector<std::string> values;
+  if (!collect(
+          *value_.find(key), [](const Json& v) { return v.is_string(); }, values))
+    reject(key, "texts");
+  return values;
+}
+
+Config Config::object_or_empty(std::string_view key) const {
+  if (!has(key)) return Config(Json::object(), origin_);
+  const Json& value = *value_.find(key);
+  if (!value.is_object()) reject(key, "an object");
+  return Config(value, origin_);
+}
+
+}  // namespace sdrbee::io
