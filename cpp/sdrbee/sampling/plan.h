@@ -1,0 +1,91 @@
+// The plan of a generation: its noise levels, and what moves between them.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sdrbee/core/tensor.h"
+#include "sdrbee/sampling/prediction.h"
+#include "sdrbee/sampling/scheduler_config.h"
+#include "sdrbee/sampling/step.h"
+
+namespace sdrbee::sampling {
+
+/// The request's choices; what is empty comes from the model folder's scheduler configuration.
+struct SamplerOptions {
+  std::optional<std::string> sampler;     ///< a name or alias of samplers()
+  std::optional<std::string> schedule;    ///< a name of schedules()
+  std::optional<std::string> spacing;     ///< linspace, leading or trailing
+  std::optional<std::string> prediction;  ///< epsilon, v_prediction, sample or flow_prediction
+  /// Own noise levels, descending: with the final level, usually 0, for diffusion models; without
+  /// it for flow models, whose shift is still applied. Replaces the number of steps.
+  std::vector<double> sigmas;
+  std::optional<double> eta;  ///< 0..1 for ddim and tcd (default 0), dpmpp_2s_ancestral (default 1)
+  double s_churn = 0;         ///< euler, and heun on flow models: at least 0
+  double s_noise = 1;         ///< scale of the noise that s_churn and the SDE samplers add
+  std::optional<double> mu;   ///< dynamic shift of flow models, see `use_dynamic_shifting`
+};
+
+struct PlanDetails;
+
+/// The resolved choices, noise levels and timesteps of a generation. Immutable; copies are cheap
+/// and share one state; safe from any thread.
+class Plan {
+ public:
+  /// Steps as the user counts them: a Heun step is one although it needs two evaluations. Equals
+  /// the number asked for, except for own sigmas and for `ddim_uniform`, whose definition may add
+  /// a step.
+  int64_t step_count() const;
+
+  /// Resolved names, for recipes. `schedule` is "custom" for own sigmas of a diffusion model.
+  const std::string& sampler() const;
+  const std::string& schedule() const;
+  const std::string& spacing() const;
+  const std::string& prediction() const;
+  PredictionType prediction_type() const;
+
+  /// The first step of an image-to-image generation of `strength` 0..1, by diffusers' rule.
+  /// Throws InvalidRequest when no step is left.
+  int64_t first_step(double strength) const;
+
+  /// The scale of pure noise at the beginning of the first step (`init_noise_sigma`).
+  double initial_noise_scale() const;
+
+  /// Clean latents noised to the level at which `step` starts in a running generation, for
+  /// blending after the step before it; `step_count()` gives the clean latents.
+  Tensor add_noise(const Tensor& clean, const Tensor& noise, int64_t step) const;
+
+  /// Clean latents noised to the level at which a generation that begins with `step` begins, for
+  /// image-to-image. Differs from add_noise for `pndm` only, whose list repeats a timestep.
+  Tensor add_start_noise(const Tensor& clean, const Tensor& noise, int64_t step) const;
+
+  /// Clean latents noised to one of the noise levels.
+  Tensor add_noise_at(const Tensor& clean, const Tensor& noise, const NoiseLevel& level) const;
+
+  /// diffusers' `scheduler.timesteps`: one entry for each evaluation of a whole generation.
+  const std::vector<double>& timesteps() const;
+
+  /// diffusers' `scheduler.sigmas`; empty for samplers that have none (ddim, ddpm, pndm, lcm, tcd).
+  std::vector<double> sigmas() const;
+
+  const PlanDetails& details() const { return *details_; }
+
+ private:
+  friend Plan make_plan(const SchedulerConfig&, const SamplerOptions&, int64_t);
+  explicit Plan(std::shared_ptr<const PlanDetails> details) : details_(std::move(details)) {}
+
+  std::shared_ptr<const PlanDetails> details_;
+};
+
+/// Resolves the request's choices against the model's configuration and lays out the noise levels.
+/// Throws InvalidRequest for unknown names (with the nearest ones), combinations that a sampler
+/// does not allow (with those it allows) and steps outside its range; UnsupportedModel for options
+/// of the configuration that are not supported.
+Plan make_plan(const SchedulerConfig& config, const SamplerOptions& options, int64_t steps);
+
+/// The clean latents that a raw prediction for `evaluation` implies, fp32: what previews show.
+Tensor predicted_clean(const Plan& plan, const Evaluation& evaluation, const Tensor& raw);
+
+}  // namespace sdrbee::sampling
