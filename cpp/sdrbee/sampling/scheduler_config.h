@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "sdrbee/io/json.h"
 
 namespace sdrbee::sampling {
 
@@ -66,8 +67,8 @@ struct SchedulerConfig {
   std::vector<std::string> unsupported;
 
   /// Reads the file's object; keys that no sampler knows are ignored.
-  /// Throws CheckpointError when a value has the wrong type.
-  static SchedulerConfig from_json(const nlohmann::json& json);
+  /// Throws CheckpointError naming file and key when a value has the wrong type.
+  static SchedulerConfig from_json(const io::Config& file);
 };
 
 }  // namespace sdrbee::sampling
