@@ -8,7 +8,9 @@ execute_process(
 if(NOT SDRBEE_TORCH_DIR)
   message(FATAL_ERROR "PyTorch is not installed for ${Python_EXECUTABLE}: run `pip install torch==2.13.0`")
 endif()
-message(STATUS "libtorch from ${SDRBEE_TORCH_DIR}")
+file(STRINGS ${SDRBEE_TORCH_DIR}/version.py SDRBEE_TORCH_VERSION REGEX "^__version__")
+string(REGEX REPLACE ".*'([0-9]+\\.[0-9]+\\.[0-9]+).*" "\\1" SDRBEE_TORCH_VERSION "${SDRBEE_TORCH_VERSION}")
+message(STATUS "libtorch ${SDRBEE_TORCH_VERSION} from ${SDRBEE_TORCH_DIR}")
 
 foreach(library c10 torch_cpu)
   string(REPLACE "torch_" "" target ${library})
