@@ -1,0 +1,89 @@
+# Two commands on a fresh machine: `make demo` and `make test`. `make help` lists all.
+PYTHON ?= python3
+PROMPT ?= a red circle left of a blue square on a yellow background
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+BUILD := build/package
+NATIVE_SOURCES := $(shell find cpp cmake -type f) CMakeLists.txt
+PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi')
+CPP_FILES := $(shell find cpp tests/cpp -name '*.cpp' -o -name '*.h')
+
+export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help demo test asan bench lint format clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    set everything up and render PROMPT with the built-in model into out.png"
+	@echo "make test    set everything up and run the C++ tests (CTest) and the Python tests (pytest)"
+	@echo "make asan    run the C++ tests under the address and undefined-behaviour sanitizers"
+	@echo "make bench   run the benchmarks against diffusers; tables and JSON go to runs/"
+	@echo "make lint    check formatting, lint and types;  make format  rewrites the files"
+	@echo "make clean   remove builds, caches and the virtual environment"
+
+demo: $(STAMPS)/package
+	@sdrbee generate "$(PROMPT)" --seed 7 --output-file out.png
+	@echo "\"$(PROMPT)\" is in $(CURDIR)/out.png"
+
+# Both suites run to their closing line, also when the first one fails.
+test: $(STAMPS)/tests
+	@ctest --test-dir $(BUILD) --output-on-failure --progress; ctest_status=$$?; \
+	python -m pytest; pytest_status=$$?; \
+	test $$ctest_status -eq 0 -a $$pytest_status -eq 0
+
+asan: $(STAMPS)/python
+	cmake --preset asan -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
+	cmake --build --preset asan
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	  ctest --preset asan
+
+bench: $(STAMPS)/test-tools
+	python -m bench
+
+lint: $(STAMPS)/package $(STAMPS)/lint-tools
+	clang-format --dry-run -Werror $(CPP_FILES)
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: $(STAMPS)/lint-tools
+	clang-format -i $(CPP_FILES)
+	ruff check --fix-only .
+	ruff format .
+
+clean:
+	rm -rf $(VENV) build build-* out.png .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The set-up, step by step. A stamp is newer than all that its step was made from, so that a second
+# run does nothing.
+$(STAMPS)/python: scripts/system_packages.sh scripts/virtual_environment.sh pyproject.toml
+	@PYTHON="$(PYTHON)" scripts/system_packages.sh
+	@PYTHON="$(PYTHON)" scripts/virtual_environment.sh $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/package: $(STAMPS)/python $(NATIVE_SOURCES) $(PYTHON_SOURCES) pyproject.toml
+	@echo "== building and installing sdrbee into $(VENV)"
+	@python -m pip install --quiet --no-build-isolation --config-settings build-dir=$(BUILD) \
+	  --editable .
+	@touch $@
+
+$(STAMPS)/test-tools: $(STAMPS)/package
+	@echo "== installing what the tests need"
+	@python -m pip install --quiet --no-build-isolation --config-settings build-dir=$(BUILD) \
+	  --editable ".[test]"
+	@touch $@
+
+$(STAMPS)/lint-tools: pyproject.toml $(STAMPS)/python
+	@python -m pip install --quiet $$(python scripts/extra_requirements.py dev)
+	@touch $@
+
+$(STAMPS)/tests: $(STAMPS)/test-tools $(shell find tests/cpp -type f)
+	@echo "== building the C++ tests"
+	@cmake $(BUILD) -DSDRBEE_TESTS=ON >$(BUILD)/configure.log || (cat $(BUILD)/configure.log; false)
+	@cmake --build $(BUILD) --target sdrbee_tests
+	@touch $@

@@ -1,0 +1,73 @@
+"""`import sdrbee` loads libtorch but never Python's torch, in every order and layout."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sdrbee import _native, _torch_runtime
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_import_leaves_torch_numpy_and_click_alone() -> None:
+    done = run_python(
+        "import sys, sdrbee\n"
+        "print([name for name in ('torch', 'numpy', 'click', 'tqdm', 'PIL') if name in sys.modules])"
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("order", ["torch, sdrbee", "sdrbee, torch"])
+def test_torch_and_sdrbee_share_a_process(order: str) -> None:
+    done = run_python(
+        f"import {order}\n"
+        "layer = torch.nn.Linear(3, 1)\n"
+        "layer(torch.ones(2, 3)).sum().backward()\n"
+        "try: sdrbee.load('/nowhere/at/all')\n"
+        "except sdrbee.CheckpointError: print(layer.bias.grad.item())"
+    )
+    assert done.stdout.strip() == "2.0", done.stderr
+
+
+def test_other_torch_release_is_an_import_error_with_the_pip_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").touch()
+    (tmp_path / "torch-1.13.0.dist-info").mkdir()
+    monkeypatch.setattr(_torch_runtime, "_find_package", lambda: tmp_path / "torch")
+    with pytest.raises(ImportError, match=r"got torch 1\.13\.0 .*pip install torch=="):
+        _torch_runtime.load()
+
+
+def test_missing_torch_is_an_import_error_with_the_pip_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_torch_runtime.importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(ImportError, match=r"torch is not installed .*pip install torch=="):
+        _torch_runtime.load()
+
+
+def test_damaged_torch_is_an_import_error_that_names_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch" / "lib").mkdir(parents=True)
+    (tmp_path / "torch" / "version.py").write_text(
+        f"__version__ = '{_torch_runtime.TORCH_VERSION}+cpu'\n"
+    )
+    monkeypatch.setattr(_torch_runtime, "_find_package", lambda: tmp_path / "torch")
+    with pytest.raises(ImportError, match=r"can't load .*c10"):
+        _torch_runtime.load()
+
+
+def test_extension_records_no_library_search_path() -> None:
+    extension = Path(_native.__file__).read_bytes()
+    package = str(_torch_runtime._find_package()).encode()
+    assert package not in extension
