@@ -1,0 +1,45 @@
+// Normalisation layers.
+#pragma once
+
+#include "sdrbee/io/weight_scope.h"
+
+namespace sdrbee::nn {
+
+/// Normalises [B, C, H, W] over each group of C / groups channels and all pixels, then scales and
+/// shifts each channel. Wu and He 2018, arXiv:1803.08494.
+class GroupNorm {
+ public:
+  /// Takes `weight` and `bias`. `channels` must be a multiple of `groups`.
+  /// Throws CheckpointError, and UnsupportedModel when it is not.
+  GroupNorm(const io::WeightScope& scope, int64_t groups, int64_t channels, double eps);
+
+  Tensor operator()(const Tensor& x) const;
+
+  /// silu(norm(x)).
+  Tensor silu(const Tensor& x) const;
+
+  /// silu(norm(x + shift)) with one `shift` [B, C] for all pixels.
+  Tensor silu(const Tensor& x, const Tensor& shift) const;
+
+ private:
+  Tensor weight_;  // [channels]
+  Tensor bias_;    // [channels]
+  int64_t groups_;
+  double eps_;
+};
+
+/// Normalises over the last dimension, then scales and shifts. Ba et al. 2016, arXiv:1607.06450.
+class LayerNorm {
+ public:
+  /// Takes `weight` and `bias` of length `width`. Throws CheckpointError.
+  LayerNorm(const io::WeightScope& scope, int64_t width, double eps);
+
+  Tensor operator()(const Tensor& x) const;
+
+ private:
+  Tensor weight_;
+  Tensor bias_;
+  double eps_;
+};
+
+}  // namespace sdrbee::nn

@@ -1,0 +1,52 @@
+#include "sdrbee/nn/resnet_block.h"
+
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/upsample_nearest2d.h>
+
+#include "sdrbee/core/check.h"
+#include "sdrbee/nn/layout.h"
+
+namespace sdrbee::nn {
+namespace {
+
+constexpr Conv2dOptions kSameSize{.padding = 1};
+
+}  // namespace
+
+ResnetBlock::ResnetBlock(const io::WeightScope& scope, const ResnetShape& shape)
+    : norm1_(scope / "norm1", shape.groups, shape.in, shape.eps),
+      conv1_(scope / "conv1", shape.in, shape.out, 3, kSameSize),
+      norm2_(scope / "norm2", shape.groups, shape.out, shape.eps),
+      conv2_(scope / "conv2", shape.out, shape.out, 3, kSameSize) {
+  if (shape.time) time_emb_proj_.emplace(scope / "time_emb_proj", *shape.time, shape.out);
+  if (shape.in != shape.out)
+    conv_shortcut_.emplace(scope / "conv_shortcut", shape.in, shape.out, 1);
+}
+
+Tensor ResnetBlock::operator()(const Tensor& x, const std::optional<Tensor>& activated_time) const {
+  SDRBEE_CHECK(activated_time.has_value() == time_emb_proj_.has_value());
+  const Tensor hidden = conv1_(norm1_.silu(x));
+  const Tensor normed = time_emb_proj_ ? norm2_.silu(hidden, (*time_emb_proj_)(*activated_time))
+                                       : norm2_.silu(hidden);
+  return conv2_.add(normed, conv_shortcut_ ? (*conv_shortcut_)(x) : x);
+}
+
+Downsample::Downsample(const io::WeightScope& scope, int64_t channels, DownsamplePadding padding)
+    : conv_(scope / "conv", channels, channels, 3,
+            {.stride = 2, .padding = padding == DownsamplePadding::AllSides ? 1 : 0}),
+      padding_(padding) {}
+
+Tensor Downsample::operator()(const Tensor& x) const {
+  if (padding_ == DownsamplePadding::AllSides) return conv_(x);
+  return conv_(at::constant_pad_nd(x, {0, 1, 0, 1}));  // left, right, top, bottom
+}
+
+Upsample::Upsample(const io::WeightScope& scope, int64_t channels)
+    : conv_(scope / "conv", channels, channels, 3, kSameSize) {}
+
+Tensor Upsample::operator()(const Tensor& x, const std::optional<LatentSize>& size) const {
+  const LatentSize target = size.value_or(LatentSize{x.size(3) * 2, x.size(2) * 2});
+  return conv_(at::upsample_nearest2d(channels_last(x), {target.height, target.width}));
+}
+
+}  // namespace sdrbee::nn
