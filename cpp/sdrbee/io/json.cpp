@@ -85,6 +85,12 @@ void Config::reject(std::string_view key, std::string_view expected) const {
                                 found == value_.end() ? "nothing" : shown(*found)));
 }
 
+void Config::require(std::string_view key, const Json& supported) const {
+  if (!has(key) || *value_.find(key) == supported) return;
+  throw UnsupportedModel(message("[", origin_, "] '", key, "': only ", shown(supported),
+                                 " is supported but got ", shown(*value_.find(key))));
+}
+
 int64_t Config::int64_or(std::string_view key, int64_t fallback) const {
   if (!has(key)) return fallback;
   const std::vector<int64_t> values = int64s_or(key, {});

@@ -54,6 +54,10 @@ class Config {
   /// The object under `key`, an empty one when there is none.
   Config object_or_empty(std::string_view key) const;
 
+  /// Throws UnsupportedModel, naming file, key and value, unless the key is missing, null or
+  /// `supported`: for options of an architecture that exist but that nothing here computes.
+  void require(std::string_view key, const Json& supported) const;
+
   /// Throws CheckpointError: "[file] 'key': expected <expected> but got <the value>".
   [[noreturn]] void reject(std::string_view key, std::string_view expected) const;
 

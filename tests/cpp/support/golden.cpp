@@ -1,0 +1,23 @@
+#include "support/golden.h"
+
+#include "support/memory_weights.h"
+
+namespace sdrbee::test {
+
+Golden::Golden(const std::string& name)
+    : file_(std::string(SDRBEE_SOURCE_DIR) + "/tests/cpp/golden/" + name + ".safetensors"),
+      config_(io::parse_json(file_.metadata().at("config"), name), name) {}
+
+io::WeightScope Golden::weights(Dtype dtype) const {
+  return io::WeightScope(file_, ledger_, dtype, test_device()) / "weights";
+}
+
+void Golden::check_all_weights_taken() const { ledger_.check_all_taken(file_, "weights."); }
+
+Tensor Golden::input(const std::string& name) const {
+  return file_.read("in." + name).to(test_device());
+}
+
+Tensor Golden::output(const std::string& name) const { return file_.read("out." + name); }
+
+}  // namespace sdrbee::test

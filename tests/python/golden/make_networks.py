@@ -1,0 +1,113 @@
+"""Makes the golden files of the network tests from diffusers and transformers.
+
+Run it from the repository root: ``python tests/python/golden/make_networks.py``. Each file
+``tests/cpp/golden/<case>.safetensors`` holds the configuration (in its metadata), the weights
+(``weights.<name>``, rounded to half precision so that the file is small, used as they are read),
+inputs (``in.<name>``) and what the reference computes from them in single precision
+(``out.<name>``). Every parameter is random, so that a forgotten one changes the result.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+PINNED = {"diffusers": "0.42.1", "transformers": "5.23.0", "torch": "2.13.0"}
+FOLDER = Path(__file__).parents[2] / "cpp" / "golden"
+
+Tensors = dict[str, torch.Tensor]
+
+
+def randomise(module: torch.nn.Module, seed: int) -> None:
+    """Fills every parameter: matrices by their fan-in, norms around one, biases around zero."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in module.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        if parameter.dim() > 1:
+            fan_in = parameter[0].numel() if "embedding.weight" not in name else 1
+            value = noise * fan_in**-0.5
+        elif name.endswith("weight"):
+            value = 1 + 0.3 * noise
+        else:
+            value = 0.3 * noise
+        parameter.data = value.half().float()
+    module.eval()
+
+
+def normal(shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    """Standard normal numbers."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def save(case: str, module: torch.nn.Module, config: dict, inputs: Tensors, outputs: Tensors) -> None:
+    """Writes one golden file."""
+    tensors = {
+        f"weights.{name.removeprefix('text_model.')}": value.half().contiguous()
+        for name, value in module.state_dict().items()
+    }
+    tensors |= {f"in.{name}": value.contiguous().clone() for name, value in inputs.items()}
+    tensors |= {f"out.{name}": value.contiguous().clone() for name, value in outputs.items()}
+    save_file(tensors, FOLDER / f"{case}.safetensors", {"config": json.dumps(config)})
+
+
+def clip(case: str, config: dict, *, projected: bool, ids: list[list[int]]) -> None:
+    """The text encoder: all hidden states, the pooled state and the projected one."""
+    kind = CLIPTextModelWithProjection if projected else CLIPTextModel
+    model = kind(CLIPTextConfig(**config))
+    randomise(model, seed=1)
+    tokens = torch.tensor(ids)
+    result = model(tokens, output_hidden_states=True)
+    outputs = {f"hidden_{i}": state for i, state in enumerate(result.hidden_states)}
+    outputs["last"] = result.last_hidden_state
+    if projected:
+        outputs["text_embeds"] = result.text_embeds
+    else:
+        outputs["pooled"] = result.pooler_output
+        outputs["skip_2"] = model.final_layer_norm(result.hidden_states[-3])
+    save(case, model, config | {"architectures": [kind.__name__]}, {"ids": tokens}, outputs)
+
+
+def make_clip() -> None:
+    """CLIP-A (legacy end of text, quick_gelu) and CLIP-B (gelu, projection) with fewer tokens."""
+    shape = {"vocab_size": 100, "hidden_size": 32, "intermediate_size": 37}
+    shape |= {"num_attention_heads": 4, "num_hidden_layers": 5, "max_position_embeddings": 16}
+    ids = [[0, 5, 17, 99, 2, 2, 2, 1, 1, 1], [0, 8, 8, 40, 31, 99, 1, 50, 3, 99]]
+    legacy = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
+    clip("clip_text", shape | legacy, projected=False, ids=ids)
+    modern = {"bos_token_id": 0, "eos_token_id": 50, "pad_token_id": 50}
+    modern |= {"hidden_act": "gelu", "projection_dim": 24, "num_hidden_layers": 3}
+    ids = [[0, 5, 17, 99, 50, 50, 50, 50], [0, 8, 8, 40, 31, 99, 2, 50]]
+    clip("clip_text_projected", shape | modern, projected=True, ids=ids)
+
+
+def check_versions() -> None:
+    """Refuses to write goldens with other versions than the documented ones."""
+    for package, wanted in PINNED.items():
+        found = version(package).split("+")[0]
+        if found != wanted:
+            sys.exit(f"{package} {wanted} is needed but {found} is installed")
+
+
+CASES: list[Callable[[], None]] = [make_clip]
+
+
+@torch.no_grad()
+def main() -> None:
+    """Writes all files."""
+    check_versions()
+    torch.set_num_threads(1)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for make in CASES:
+        make()
+
+
+if __name__ == "__main__":
+    main()
