@@ -43,6 +43,7 @@ check_compiler() {
   has_header stb/stb_image.h || need libstb-dev "stb, image reading and writing (headers)"
   has_header utf8proc.h || need libutf8proc-dev "utf8proc, Unicode (library and headers)"
   has_header zlib.h || need zlib1g-dev "zlib (library and headers)"
+  has_header openssl/evp.h || need libssl-dev "libcrypto of OpenSSL (library and headers)"
   has_header gtest/gtest.h || need libgtest-dev "GoogleTest (library and headers), for the tests"
 }
 

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +29,22 @@ struct Component {
   std::filesystem::path folder;
 };
 
+/// The parts of a single file, as a folder of the same model would have them.
+struct SingleFileParts {
+  std::string pipeline_class;
+  Config index;
+  std::vector<Component> components;
+};
+
+/// How one kind of single file is recognised; model families bring theirs in as data.
+struct SingleFileFormat {
+  std::string_view id;
+  /// The parts, or nothing when the file is of another kind. Throws UnsupportedModel for a kind
+  /// that it knows but that sdrbee doesn't run.
+  std::optional<SingleFileParts> (*recognise)(const std::shared_ptr<const WeightSource>& file,
+                                              const std::map<std::string, std::string>& metadata);
+};
+
 /// What a model was stored as.
 enum class CheckpointLayout { DiffusersFolder, SingleFile };
 
@@ -33,13 +52,16 @@ enum class CheckpointLayout { DiffusersFolder, SingleFile };
 /// mapped files until they are read. Nothing is ever downloaded.
 class Checkpoint {
  public:
-  /// Opens a diffusers folder (with model_index.json) or a single .safetensors file in the
-  /// original Stable Diffusion 1.x, 2.x or XL naming. `variant` ("fp16") asks for the files of
-  /// that variant; by default the plain ones are taken and, where there are none, fp16 ones.
+  /// Opens a diffusers folder (with model_index.json) or a single .safetensors file of one of
+  /// `formats`. `variant` ("fp16") asks for the files of that variant; by default the plain ones
+  /// are taken and, where there are none, those of fp16. safety_checker and feature_extractor are
+  /// passed over.
   /// Throws CheckpointError naming the culprit: missing path, folder without model_index.json,
   /// missing component folder, configuration or shard, damaged file. Throws UnsupportedModel for
-  /// pickle files (with the conversion) and for a single file of unknown architecture.
-  static Checkpoint open(const std::filesystem::path& path, const std::string& variant = "");
+  /// pickle files (with the conversion) and for a single file that no format recognises.
+  static Checkpoint open(const std::filesystem::path& path,
+                         std::span<const SingleFileFormat> formats = {},
+                         const std::string& variant = "");
 
   /// The component, or nullptr when the model has none of that name.
   const Component* find(std::string_view name) const;
@@ -70,6 +92,9 @@ class Checkpoint {
   std::string sha256() const;
 
  private:
+  void open_folder(const std::string& variant);
+  void open_single_file(std::span<const SingleFileFormat> formats);
+
   std::filesystem::path path_;
   CheckpointLayout layout_ = CheckpointLayout::DiffusersFolder;
   std::string pipeline_class_;
