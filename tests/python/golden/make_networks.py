@@ -88,6 +88,34 @@ def make_clip() -> None:
     clip("clip_text_projected", shape | modern, projected=True, ids=ids)
 
 
+def vae(case: str, config: dict, *, side: int) -> None:
+    """AutoencoderKL: the moments of a picture, a sample of them, and a decoded picture."""
+    model = AutoencoderKL(**config)
+    randomise(model, seed=2)
+    cells = side // 2 ** (len(config["block_out_channels"]) - 1)
+    picture = normal((2, 3, side, side + side // 4), seed=3)
+    latents = normal((2, config["latent_channels"], cells, cells + cells // 4), seed=4)
+    posterior = model.encode(picture).latent_dist
+    noise = normal(tuple(posterior.mean.shape), seed=5)
+    outputs = {"mean": posterior.mean, "logvar": posterior.logvar}
+    outputs["sample"] = posterior.mean + posterior.std * noise
+    outputs["picture"] = model.decode(latents).sample
+    inputs = {"picture": picture, "latents": latents, "noise": noise}
+    save(case, model, config, inputs, outputs)
+
+
+def make_vae() -> None:
+    """The parts of Stable Diffusion's autoencoder, and VAE-S of the FLUX tests (no attention)."""
+    blocks = {"down_block_types": ["DownEncoderBlock2D"] * 3}
+    blocks |= {"up_block_types": ["UpDecoderBlock2D"] * 3, "block_out_channels": [8, 8, 12]}
+    full = {"layers_per_block": 2, "latent_channels": 4, "norm_num_groups": 2, "sample_size": 32}
+    vae("vae_sd", blocks | full, side=32)
+    plain = {"block_out_channels": [4], "latent_channels": 2, "norm_num_groups": 1}
+    plain |= {"use_quant_conv": False, "use_post_quant_conv": False, "sample_size": 32}
+    plain |= {"mid_block_add_attention": False, "shift_factor": 0.0609, "scaling_factor": 1.5035}
+    vae("vae_plain", plain, side=8)
+
+
 def check_versions() -> None:
     """Refuses to write goldens with other versions than the documented ones."""
     for package, wanted in PINNED.items():
@@ -96,7 +124,7 @@ def check_versions() -> None:
             sys.exit(f"{package} {wanted} is needed but {found} is installed")
 
 
-CASES: list[Callable[[], None]] = [make_clip]
+CASES: list[Callable[[], None]] = [make_clip, make_vae]
 
 
 @torch.no_grad()

@@ -1,0 +1,55 @@
+#include "sdrbee/vae/autoencoder_kl.h"
+
+#include "sdrbee/core/check.h"
+
+namespace sdrbee::vae {
+namespace {
+
+// https://github.com/CompVis/latent-diffusion/blob/main/ldm/modules/distributions/distributions.py
+constexpr double kMinLogvar = -30.0;
+constexpr double kMaxLogvar = 20.0;
+
+}  // namespace
+
+Tensor Posterior::sample(const Tensor& noise) const {
+  return mean.add(logvar.mul(0.5).exp_().mul_(noise.to(mean.options())));
+}
+
+AutoencoderKl::AutoencoderKl(const io::WeightScope& scope, const AutoencoderKlConfig& config)
+    : config_(config),
+      options_(at::TensorOptions().dtype(scope.dtype()).device(scope.device())),
+      encoder_(scope / "encoder", config),
+      decoder_(scope / "decoder", config) {
+  const int64_t latents = config.latent_channels;
+  if (config.use_quant_conv) quant_conv_.emplace(scope / "quant_conv", 2 * latents, 2 * latents, 1);
+  if (config.use_post_quant_conv)
+    post_quant_conv_.emplace(scope / "post_quant_conv", latents, latents, 1);
+}
+
+Posterior AutoencoderKl::encode(const Tensor& picture, const std::optional<Tiling>& tiling) const {
+  SDRBEE_CHECK_SHAPE(picture, {-1, config_.in_channels, -1, -1});
+  SDRBEE_CHECK(picture.size(2) % config_.downscale() == 0);
+  SDRBEE_CHECK(picture.size(3) % config_.downscale() == 0);
+  const auto moments_of = [this](const Tensor& part) {
+    const Tensor encoded = encoder_(part);
+    return quant_conv_ ? (*quant_conv_)(encoded) : encoded;
+  };
+  const Tensor input = picture.to(options_);
+  const Tensor moments =
+      tiling ? compute_in_tiles(input, *tiling, {.input = config_.downscale()}, moments_of)
+             : moments_of(input);
+  const auto halves = moments.chunk(2, 1);
+  return {.mean = halves[0], .logvar = halves[1].clamp(kMinLogvar, kMaxLogvar)};
+}
+
+Tensor AutoencoderKl::decode(const Tensor& latents, const std::optional<Tiling>& tiling) const {
+  SDRBEE_CHECK_SHAPE(latents, {-1, config_.latent_channels, -1, -1});
+  const auto picture_of = [this](const Tensor& part) {
+    return decoder_(post_quant_conv_ ? (*post_quant_conv_)(part) : part);
+  };
+  const Tensor input = latents.to(options_);
+  return tiling ? compute_in_tiles(input, *tiling, {.output = config_.downscale()}, picture_of)
+                : picture_of(input);
+}
+
+}  // namespace sdrbee::vae

@@ -1,0 +1,47 @@
+// The variational autoencoder of latent diffusion (Rombach et al. 2022, arXiv:2112.10752).
+#pragma once
+
+#include <optional>
+
+#include "sdrbee/vae/coder.h"
+#include "sdrbee/vae/tiling.h"
+
+namespace sdrbee::vae {
+
+/// A Gaussian for each latent value. Both [B, latent_channels, h, w], unscaled.
+struct Posterior {
+  Tensor mean;
+  Tensor logvar;  ///< clamped to -30..20
+
+  /// mean + exp(logvar / 2) * noise; `noise` is standard normal, of the shape of mean.
+  Tensor sample(const Tensor& noise) const;
+};
+
+/// AutoencoderKL of diffusers. Inputs may be of any float dtype and on any device; results are of
+/// the dtype and on the device that the weights were taken in. Latents are those of the network:
+/// scaling_factor and shift_factor are for the caller to apply.
+class AutoencoderKl {
+ public:
+  /// Throws CheckpointError for missing or wrong weights.
+  AutoencoderKl(const io::WeightScope& scope, const AutoencoderKlConfig& config);
+
+  /// `picture` [B, in_channels, H, W] in -1..1, H and W multiples of config().downscale().
+  /// With `tiling` a picture larger than a tile is encoded in tiles.
+  Posterior encode(const Tensor& picture, const std::optional<Tiling>& tiling = std::nullopt) const;
+
+  /// `latents` [B, latent_channels, h, w] -> [B, out_channels, H, W], about -1..1.
+  /// With `tiling` latents larger than a tile are decoded in tiles.
+  Tensor decode(const Tensor& latents, const std::optional<Tiling>& tiling = std::nullopt) const;
+
+  const AutoencoderKlConfig& config() const { return config_; }
+
+ private:
+  AutoencoderKlConfig config_;
+  at::TensorOptions options_;
+  Encoder encoder_;
+  Decoder decoder_;
+  std::optional<nn::Conv2d> quant_conv_;
+  std::optional<nn::Conv2d> post_quant_conv_;
+};
+
+}  // namespace sdrbee::vae
