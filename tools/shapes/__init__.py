@@ -1,0 +1,1 @@
+"""Draws, trains and scores the built-in model."""

@@ -1,0 +1,60 @@
+"""Packs trained parts into the diffusers folder that the package ships (fp16, safetensors)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from transformers import CLIPTextModel
+
+from tools.shapes.scenes import PICTURE_SIZE
+from tools.shapes.tokenizer import build_tokenizer, save_tokenizer
+from tools.shapes.train_unet import Run, build_scheduler
+
+DEFAULTS = {"steps": 20, "guidance_scale": 3.0, "width": PICTURE_SIZE, "height": PICTURE_SIZE}
+
+
+def assemble(checkpoint: Path, vae: Path, text: Path) -> StableDiffusionPipeline:
+    """The pipeline with the averaged weights of a checkpoint, in fp32."""
+    run = Run(CLIPTextModel.from_pretrained(text))
+    run.resume(checkpoint)
+    return StableDiffusionPipeline(
+        vae=AutoencoderKL.from_pretrained(vae),
+        text_encoder=run.average.text_encoder,
+        tokenizer=build_tokenizer(),
+        unet=run.average.unet,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def write(pipeline: StableDiffusionPipeline, out: Path, guidance_scale: float) -> None:
+    """Writes the folder; files that export does not make (the model card) stay as they are."""
+    pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
+    save_tokenizer(pipeline.tokenizer, out / "tokenizer")
+    defaults = {**DEFAULTS, "guidance_scale": guidance_scale}
+    (out / "sdrbee.json").write_text(json.dumps({"defaults": defaults}, indent=2) + "\n")
+
+
+def main() -> None:
+    """Writes the model folder from a training checkpoint."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--vae", type=Path, required=True, help="folder of the trained VAE")
+    parser.add_argument("--text", type=Path, required=True, help="folder of the text encoder")
+    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
+    parser.add_argument("--guidance-scale", type=float, default=DEFAULTS["guidance_scale"])
+    options = parser.parse_args()
+    pipeline = assemble(options.work / "checkpoint.pt", options.vae, options.text)
+    write(pipeline, options.out, options.guidance_scale)
+    size = sum(file.stat().st_size for file in options.out.rglob("*") if file.is_file())
+    print(f"wrote {options.out}, {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
