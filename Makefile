@@ -1,6 +1,8 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make help` lists all.
 PYTHON ?= python3
 PROMPT ?= a red circle left of a blue square on a yellow background
+# ON in CI and in the presets: users' compilers may warn about more than ours.
+WARNINGS_AS_ERRORS ?= OFF
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 VENV := .venv
@@ -8,6 +10,9 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 BUILD := build/package
 NATIVE_SOURCES := $(shell find cpp cmake -type f) CMakeLists.txt
+INSTALL := python -m pip install --quiet --no-build-isolation --config-settings \
+  build-dir=$(BUILD) --config-settings \
+  cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=$(WARNINGS_AS_ERRORS)
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi')
 CPP_FILES := $(shell find cpp tests/cpp -name '*.cpp' -o -name '*.h')
 
@@ -68,14 +73,12 @@ $(STAMPS)/python: scripts/system_packages.sh scripts/virtual_environment.sh pypr
 
 $(STAMPS)/package: $(STAMPS)/python $(NATIVE_SOURCES) $(PYTHON_SOURCES) pyproject.toml
 	@echo "== building and installing sdrbee into $(VENV)"
-	@python -m pip install --quiet --no-build-isolation --config-settings build-dir=$(BUILD) \
-	  --editable .
+	@$(INSTALL) --editable .
 	@touch $@
 
 $(STAMPS)/test-tools: $(STAMPS)/package
 	@echo "== installing what the tests need"
-	@python -m pip install --quiet --no-build-isolation --config-settings build-dir=$(BUILD) \
-	  --editable ".[test]"
+	@$(INSTALL) --editable ".[test]"
 	@touch $@
 
 $(STAMPS)/lint-tools: pyproject.toml $(STAMPS)/python
