@@ -25,7 +25,10 @@ struct SamplerOptions {
   std::optional<double> eta;  ///< 0..1 for ddim and tcd (default 0), dpmpp_2s_ancestral (default 1)
   double s_churn = 0;         ///< euler, and heun on flow models: at least 0
   double s_noise = 1;         ///< scale of the noise that s_churn and the SDE samplers add
-  std::optional<double> mu;   ///< dynamic shift of flow models, see `use_dynamic_shifting`
+  /// lcm and tcd: lays the grid out over this share of the distilled timesteps, as diffusers'
+  /// LatentConsistencyModelImg2ImgPipeline does; such a generation begins with step 0.
+  double distilled_strength = 1;
+  std::optional<double> mu;  ///< dynamic shift of flow models, see `use_dynamic_shifting`
 };
 
 struct PlanDetails;
@@ -60,6 +63,10 @@ class Plan {
   /// Clean latents noised to the level at which a generation that begins with `step` begins, for
   /// image-to-image. Differs from add_noise for `pndm` only, whose list repeats a timestep.
   Tensor add_start_noise(const Tensor& clean, const Tensor& noise, int64_t step) const;
+
+  /// The noise levels of add_noise and add_start_noise.
+  NoiseLevel level(int64_t step) const;
+  NoiseLevel start_level(int64_t step) const;
 
   /// Clean latents noised to one of the noise levels.
   Tensor add_noise_at(const Tensor& clean, const Tensor& noise, const NoiseLevel& level) const;

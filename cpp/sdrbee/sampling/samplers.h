@@ -14,16 +14,34 @@ namespace sdrbee::sampling {
 /// Where a sampler's noise levels and timesteps come from. "Spaced" points are those that the
 /// timestep spacing gives; "table" is the whole training table.
 enum class Grid {
-  Euler,   ///< N fractional points; ends of karras, exponential, beta: first and last spaced point
-  Heun,    ///< as Euler, each inner point twice: evaluations at both ends of a step
-  Dpm2,    ///< as Heun with a point between; karras timesteps are rounded
-  DpmSde,  ///< as Heun with a point between, at half the log of sigma
-  Dpm2s,   ///< as DpmSde, the point between lies on the way to the ancestral sigma
-  Dpm,     ///< N+1 whole points without the last; ends of karras, ...: the table's; timesteps whole
-  Ddim,    ///< N whole timesteps, no sigmas
-  Pndm,    ///< as Ddim with the second timestep twice
-  Lcm,     ///< N of the timesteps that the model was distilled on
+  Euler,          ///< N points, the last one followed by 0; ends of karras, exponential and beta:
+                  ///< the first and the last spaced point
+  Heun,           ///< as Euler; evaluates at both ends of a step
+  Dpm2,           ///< as Euler with a point inside each step; karras timesteps are rounded
+  Dpm2Ancestral,  ///< as Dpm2, the point inside lies on the way to the ancestral sigma
+  DpmSde,         ///< as Euler with a point inside each step at half the log of sigma
+  Dpm2s,          ///< as DpmSde, the point inside lies on the way to the ancestral sigma
+  Dpm,    ///< N + 1 whole points without the last; ends of karras, exponential and beta: the
+          ///< training table's; timesteps are whole
+  UniPc,  ///< as Dpm; a final sigma_min is the last point's
+  Deis,   ///< as Dpm; always ends above 0
+  Ddim,   ///< N whole timesteps, no sigmas
+  Pndm,   ///< as Ddim, the second timestep twice
+  Lcm,    ///< N of the timesteps that the model was distilled on
 };
+
+/// What a diffusers class takes for granted where scheduler_config.json is silent.
+struct ClassDefaults {
+  double beta_start = 0.0001;
+  double beta_end = 0.02;
+  std::string_view beta_schedule = "linear";
+  std::string_view spacing = "linspace";
+  bool set_alpha_to_one = true;
+  bool clip_sample = false;
+};
+
+/// The defaults of most classes.
+inline constexpr ClassDefaults kCommonDefaults;
 
 /// One sampler.
 struct SamplerRow {
@@ -35,8 +53,11 @@ struct SamplerRow {
   std::vector<std::string_view>
       flow_schedules;  ///< for flow models; empty when it does not run them
   std::vector<PredictionType> predictions;
+  /// Whether the model folder's use_karras_sigmas, ... choose its default schedule.
+  bool config_schedule = true;
   bool uses_eta = false;
-  bool draws_noise = false;  ///< whether its steps may take noise from the NoiseSource
+  bool uses_churn = false;
+  const ClassDefaults* defaults = &kCommonDefaults;
   Step (*step)(StepContext context, Tensor latents, History& history);
 };
 
