@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("scipy", reason="the judge of tools/shapes needs scipy")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.shapes.draw import draw, draw_batch  # noqa: E402
-from tools.shapes.judge import judge, read_background, read_things  # noqa: E402
-from tools.shapes.scenes import (  # noqa: E402
+from tools.shapes.draw import draw, draw_batch
+from tools.shapes.judge import judge, read_background, read_things
+from tools.shapes.scenes import (
     COLOURS,
     SHAPES,
     Scene,
@@ -33,7 +33,8 @@ def test_drawing_is_fixed_by_the_seed() -> None:
     first, words = draw_batch(np.random.default_rng(3), 8)
     again, same_words = draw_batch(np.random.default_rng(3), 8)
     other, _ = draw_batch(np.random.default_rng(4), 8)
-    assert np.array_equal(first, again) and words == same_words
+    assert np.array_equal(first, again)
+    assert words == same_words
     assert not np.array_equal(first, other)
 
 
@@ -75,7 +76,10 @@ def test_judge_tells_every_shape_from_the_others(shape: str) -> None:
 def test_judge_sees_wrong_colours() -> None:
     pink = dataclasses.replace(PAIR, things=(dataclasses.replace(LEFT, colour="pink"), RIGHT))
     verdict = judge(draw(PAIR), pink)
-    assert verdict.shapes and verdict.background and not verdict.colours and not verdict.right
+    assert verdict.shapes
+    assert verdict.background
+    assert not verdict.colours
+    assert not verdict.right
 
 
 def test_judge_sees_swapped_bindings() -> None:
@@ -98,13 +102,15 @@ def test_judge_sees_a_wrong_relation() -> None:
 def test_judge_sees_a_wrong_background() -> None:
     for background in (("white",), ("green", "white"), ("white", "cyan")):
         verdict = judge(draw(PAIR), dataclasses.replace(PAIR, background=background))
-        assert not verdict.background and not verdict.right
+        assert not verdict.background
+        assert not verdict.right
 
 
 def test_judge_sees_a_wrong_size() -> None:
     small = dataclasses.replace(PAIR, things=(dataclasses.replace(LEFT, size="small"), RIGHT))
     verdict = judge(draw(PAIR), small)
-    assert verdict.right and not verdict.sizes
+    assert verdict.right
+    assert not verdict.sizes
 
 
 def test_judge_counts_things() -> None:
@@ -120,7 +126,8 @@ def test_judge_rejects_noise_and_blobs() -> None:
     blob[40:90, 30:44] = COLOURS["red"]
     blob[40:50, 44:100] = COLOURS["red"]
     (seen,) = read_things(blob, read_background(blob))
-    assert seen.shape == "unclear" and seen.colour == "red"
+    assert seen.shape == "unclear"
+    assert seen.colour == "red"
 
 
 def test_judge_names_a_wrong_picture_size() -> None:

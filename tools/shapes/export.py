@@ -37,6 +37,12 @@ def write(pipeline: StableDiffusionPipeline, out: Path, guidance_scale: float) -
     """Writes the folder; files that export does not make (the model card) stay as they are."""
     pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
     save_tokenizer(pipeline.tokenizer, out / "tokenizer")
+    for weights in out.rglob("*.safetensors"):
+        weights.chmod(0o644)
+    for config in out.glob("*/config.json"):
+        values = json.loads(config.read_text())
+        values.pop("_name_or_path", None)
+        config.write_text(json.dumps(values, indent=2) + "\n")
     defaults = {**DEFAULTS, "guidance_scale": guidance_scale}
     (out / "sdrbee.json").write_text(json.dumps({"defaults": defaults}, indent=2) + "\n")
 

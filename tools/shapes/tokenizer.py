@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -41,7 +42,7 @@ def learn_merges(words: Iterable[str]) -> list[tuple[str, str]]:
     while any(len(symbols) > 1 for symbols in split.values()):
         pairs: Counter[tuple[str, str]] = Counter()
         for word, symbols in split.items():
-            for pair in zip(symbols, symbols[1:], strict=False):
+            for pair in itertools.pairwise(symbols):
                 pairs[pair] += counts[word]
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))
         merges.append(best)

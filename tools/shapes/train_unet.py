@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from tools.shapes.draw import draw_batch
+from tools.shapes.muon import Muon
 from tools.shapes.scenes import PICTURE_SIZE
 from tools.shapes.tokenizer import MAX_TOKENS, build_tokenizer, tokenize
 from tools.shapes.train_text import TEXT_WIDTH
@@ -29,6 +30,7 @@ from tools.shapes.train_vae import encode, to_tensor
 from tools.shapes.workers import Workers
 
 PEAK_RATE = 1e-3
+MUON_FACTOR = 1.5
 TEXT_WAITS = 1000  # steps
 LATENT_SIZE = PICTURE_SIZE // 8
 
@@ -140,6 +142,11 @@ class Diffusion:
         return (weight * (v.float() - target).square()).mean()
 
 
+def is_inner_matrix(name: str, weight: Tensor) -> bool:
+    """True for the weights that Muon trains: all but biases, norms and the two outer layers."""
+    return weight.ndim >= 2 and not name.startswith(("conv_in", "conv_out"))
+
+
 class Run:
     """The state of a training run: what a checkpoint holds, and how it is saved and resumed."""
 
@@ -148,9 +155,13 @@ class Run:
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         text = list(self.model.text_encoder.parameters())
         unet = list(self.model.unet.parameters())
+        matrices = [w for name, w in self.model.unet.named_parameters() if is_inner_matrix(name, w)]
+        taken = {id(w) for w in matrices}
+        others = [w for w in unet if id(w) not in taken]
         self.parameters = [*text, *unet]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": text}, {"params": unet}], betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        self.muon = Muon(matrices)
+        self.adam = torch.optim.AdamW(
+            [{"params": text}, {"params": others}], betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
         self.averaged = [
             *self.average.text_encoder.parameters(),
@@ -169,7 +180,8 @@ class Run:
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "adam": self.adam.state_dict(),
+            "muon": self.muon.state_dict(),
             "step": self.step,
             "started": self.started,
         }
@@ -181,7 +193,8 @@ class Run:
         state = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.adam.load_state_dict(state["adam"])
+        self.muon.load_state_dict(state["muon"])
         self.step, self.started = state["step"], state["started"]
 
 
@@ -191,11 +204,12 @@ def set_rates(run: Run, progress: float) -> None:
     The text encoder, which reads captions already, waits until the UNet can use its features and
     then learns more slowly.
     """
-    rate = PEAK_RATE * min(1.0, (run.step + 1) / 200, max(0.0, (1 - progress) / 0.45))
+    rate = PEAK_RATE * min(1.0, (run.step + 1) / 100, max(0.0, (1 - progress) / 0.45))
     text = 0.2 * min(1.0, max(0, run.step - TEXT_WAITS) / 500)
     run.model.train_text = text > 0
-    run.optimizer.param_groups[0]["lr"] = rate * text
-    run.optimizer.param_groups[1]["lr"] = rate
+    run.adam.param_groups[0]["lr"] = rate * text
+    run.adam.param_groups[1]["lr"] = rate
+    run.muon.param_groups[0]["lr"] = MUON_FACTOR * rate
 
 
 def train(folder: Path, options: argparse.Namespace) -> None:
@@ -213,17 +227,18 @@ def train(folder: Path, options: argparse.Namespace) -> None:
     for _ in range(1 + options.first // 64):
         pool.add(64)
     diffusion = Diffusion(build_scheduler().alphas_cumprod, tokenize(tokenizer, [""]))
-    mean, progress = 0.0, 0.0
+    mean, progress, saved = 0.0, 0.0, time.time()
     while progress < 1:
         set_rates(run, progress)
         pool.add(options.fresh)
         loss = diffusion.loss(run.model, *pool.batch(options.batch))
-        run.optimizer.zero_grad()
+        run.model.zero_grad()
         loss.backward()
         now = (time.time() - run.started) / (options.until - run.started)
         progress = workers.average(run.parameters, now)
         nn.utils.clip_grad_norm_(run.parameters, 1.0)
-        run.optimizer.step()
+        run.adam.step()
+        run.muon.step()
         run.step += 1
         run.update_average()
         mean = float(loss.detach()) if mean == 0 else 0.98 * mean + 0.02 * float(loss.detach())
@@ -232,8 +247,9 @@ def train(folder: Path, options: argparse.Namespace) -> None:
                 f"{time.strftime('%H:%M:%S')} step {run.step} {progress:.1%} loss {mean:.4f}",
                 flush=True,
             )
-        if workers.leads and run.step % 250 == 0:
+        if workers.leads and time.time() - saved > 120:
             run.save(checkpoint)
+            saved = time.time()
     if workers.leads:
         run.save(checkpoint)
         print(f"done at step {run.step}")
