@@ -116,6 +116,62 @@ def make_vae() -> None:
     vae("vae_plain", plain, side=8)
 
 
+def unet(case: str, config: dict, *, size: tuple[int, int], tokens: int = 7) -> None:
+    """UNet2DConditionModel at two timesteps at once."""
+    model = UNet2DConditionModel(**config)
+    randomise(model, seed=6)
+    inputs = {"latents": normal((2, config["in_channels"], *size), seed=7)}
+    inputs["context"] = normal((2, tokens, config["cross_attention_dim"]), seed=8)
+    inputs["timesteps"] = torch.tensor([999.0, 12.5])
+    added: Tensors = {}
+    if config.get("addition_embed_type"):
+        width = config["projection_class_embeddings_input_dim"]
+        width -= 6 * config["addition_time_embed_dim"]
+        added["text_embeds"] = normal((2, width), seed=9)
+        added["time_ids"] = torch.tensor([[64.0, 48, 0, 8, 64, 64], [32.0, 32, 4, 0, 24, 40]])
+    if "time_cond_proj_dim" in config:
+        inputs["guidance"] = normal((2, config["time_cond_proj_dim"]), seed=10)
+    result = model(
+        inputs["latents"],
+        inputs["timesteps"],
+        inputs["context"],
+        timestep_cond=inputs.get("guidance"),
+        added_cond_kwargs=added or None,
+    )
+    save(case, model, config, inputs | added, {"prediction": result.sample})
+
+
+def make_unet() -> None:
+    """The dummy models of diffusers' pipeline tests, and one with the rarer options."""
+    down, down_attn = "DownBlock2D", "CrossAttnDownBlock2D"
+    up, up_attn = "UpBlock2D", "CrossAttnUpBlock2D"
+    two = {"down_block_types": [down, down_attn], "up_block_types": [up_attn, up]}
+    sd = {"block_out_channels": [4, 8], "layers_per_block": 1, "norm_num_groups": 2}
+    sd |= {"in_channels": 4, "out_channels": 4, "cross_attention_dim": 8, "sample_size": 32}
+    unet("unet_sd", two | sd, size=(16, 16))
+    sd2 = {"block_out_channels": [8, 8, 16], "layers_per_block": 1, "norm_num_groups": 2}
+    sd2 |= {"in_channels": 9, "out_channels": 4, "cross_attention_dim": 12, "sample_size": 32}
+    sd2 |= {"attention_head_dim": [1, 2, 4], "use_linear_projection": True}
+    sd2 |= {"upcast_attention": True, "down_block_types": [down_attn, down_attn, down]}
+    sd2 |= {"up_block_types": [up, up_attn, up_attn]}
+    unet("unet_sd2", sd2, size=(13, 10))
+    xl = {"block_out_channels": [2, 4], "layers_per_block": 2, "norm_num_groups": 1}
+    xl |= {"in_channels": 4, "out_channels": 4, "cross_attention_dim": 64, "sample_size": 32}
+    xl |= {"attention_head_dim": [2, 4], "use_linear_projection": True}
+    xl |= {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
+    xl |= {"transformer_layers_per_block": [1, 2], "projection_class_embeddings_input_dim": 80}
+    unet("unet_sdxl", two | xl, size=(16, 16))
+    rare = {"block_out_channels": [8, 12], "layers_per_block": [1, 2], "norm_num_groups": 4}
+    rare |= {"in_channels": 4, "out_channels": 3, "cross_attention_dim": 8, "norm_eps": 1e-3}
+    rare |= {"down_block_types": [down_attn, down_attn], "up_block_types": [up_attn, up_attn]}
+    rare |= {"only_cross_attention": [True, False], "attention_head_dim": 2}
+    rare |= {"transformer_layers_per_block": [[1], [2, 1]], "mid_block_type": "UNetMidBlock2D"}
+    rare |= {"reverse_transformer_layers_per_block": [[1, 2, 1], [1, 2]], "freq_shift": 1}
+    rare |= {"time_cond_proj_dim": 6, "flip_sin_to_cos": False, "downsample_padding": 0}
+    rare |= {"time_embedding_dim": 20, "conv_in_kernel": 5, "conv_out_kernel": 1}
+    unet("unet_rare", rare, size=(8, 12))
+
+
 def check_versions() -> None:
     """Refuses to write goldens with other versions than the documented ones."""
     for package, wanted in PINNED.items():
@@ -124,7 +180,7 @@ def check_versions() -> None:
             sys.exit(f"{package} {wanted} is needed but {found} is installed")
 
 
-CASES: list[Callable[[], None]] = [make_clip, make_vae]
+CASES: list[Callable[[], None]] = [make_clip, make_vae, make_unet]
 
 
 @torch.no_grad()
