@@ -28,14 +28,14 @@ struct Generation {
   sampling::Plan plan;
   int64_t first_step = 0;  // image-to-image starts later than 0
   int64_t next_step = 0;   // plan.step_count() when all is done
-  Tensor latents;          // [1, C, h, w] fp32, in the sampler's scale
-  Tensor denoised;         // the latest estimate of the clean latents, for previews
-  sampling::History history;
+  Tensor latents = {};     // [1, C, h, w] fp32, in the sampler's scale
+  Tensor denoised = {};    // the latest estimate of the clean latents, for previews
+  sampling::History history = {};
   NoiseSource noise;
-  GuidedConditions conditions;
-  std::optional<MaskedSource> masked;  // inpainting
+  GuidedConditions conditions = {};
+  std::optional<MaskedSource> masked = {};  // inpainting
   bool batched = false;                // shared a network call with another picture
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings = {};
 
   bool done() const { return next_step >= plan.step_count(); }
   int64_t steps_taken() const { return next_step - first_step; }
@@ -67,7 +67,7 @@ GeneratedImage finish(ImageModel& model, Generation&& generation);
 
 /// The generation as bytes, to go on in another process of the same build on the same machine
 /// with the bit-identical result.
-std::vector<uint8_t> save(const Generation& generation);
+std::vector<uint8_t> save(const Generation& generation, const ModelInfo& info);
 
 /// Throws CheckpointError when the bytes are not a saved generation or belong to another model.
 Generation restore(ImageModel& model, std::span<const uint8_t> bytes);

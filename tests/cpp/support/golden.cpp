@@ -4,8 +4,12 @@
 
 namespace sdrbee::test {
 
+std::string golden_path(const std::string& file) {
+  return std::string(SDRBEE_SOURCE_DIR) + "/tests/cpp/golden/" + file;
+}
+
 Golden::Golden(const std::string& name)
-    : file_(std::string(SDRBEE_SOURCE_DIR) + "/tests/cpp/golden/" + name + ".safetensors"),
+    : file_(golden_path(name + ".safetensors")),
       config_(io::parse_json(file_.metadata().at("config"), name), name) {}
 
 io::WeightScope Golden::weights(Dtype dtype) const {

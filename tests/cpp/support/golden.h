@@ -9,6 +9,9 @@
 
 namespace sdrbee::test {
 
+/// The path of tests/cpp/golden/<file>.
+std::string golden_path(const std::string& file);
+
 /// One file: a network's configuration and weights, inputs, and the reference's outputs.
 class Golden {
  public:

@@ -49,8 +49,7 @@ INSTANTIATE_TEST_SUITE_P(Files, GoldenAutoencoder, testing::Values("vae_sd", "va
 
 TEST(AutoencoderKl, TakesTheNamesOfOlderFiles) {
   const Golden golden("vae_sd");
-  const io::SafetensorsFile file(std::string(SDRBEE_SOURCE_DIR) +
-                                 "/tests/cpp/golden/vae_sd.safetensors");
+  const io::SafetensorsFile file(test::golden_path("vae_sd.safetensors"));
   std::map<std::string, Tensor> renamed;
   for (std::string name : file.names()) {
     const Tensor tensor = file.read(name);

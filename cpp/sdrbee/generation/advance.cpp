@@ -1,0 +1,125 @@
+// The one denoising loop.
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <map>
+
+#include "sdrbee/core/check.h"
+#include "sdrbee/generation/generation.h"
+
+namespace sdrbee {
+namespace {
+
+/// A generation inside a step. It works on copies, so that a cancelled step leaves no trace.
+struct Running {
+  Generation* generation;
+  bool with_guidance;
+  sampling::History history;
+  NoiseSource noise;
+  sampling::Constraint constrain;
+  std::optional<sampling::Step> step;
+  Tensor denoised;
+  bool batched = false;
+
+  explicit Running(Generation& source)
+      : generation(&source),
+        with_guidance(guidance_acts(source)),
+        history(source.history),
+        noise(source.noise) {
+    if (source.masked)
+      constrain = [&source](Tensor latents, const sampling::NoiseLevel& level) {
+        return source.masked->blend_at(latents, source.plan, level);
+      };
+    step.emplace(sampling::begin_step({source.plan, source.next_step, noise, constrain},
+                                      source.latents, history));
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+
+  static bool guidance_acts(const Generation& generation) {
+    const double position = static_cast<double>(generation.next_step) /
+                            static_cast<double>(generation.plan.step_count());
+    return generation.conditions.base.has_value() &&
+           position >= generation.request.guidance_start &&
+           position < generation.request.guidance_end;
+  }
+
+  /// What must agree for two generations to share a network call.
+  std::vector<int64_t> batch_key() const {
+    const Tensor& input = step->evaluation().input;
+    const Conditioning& conditioning = generation->conditions.conditions.front().conditioning;
+    std::vector<int64_t> key = input.sizes().vec();
+    key.push_back(conditioning.context.size(1));
+    // `exact` runs alone: its key is its own address.
+    key.push_back(generation->request.exact ? reinterpret_cast<int64_t>(generation) : 0);
+    return key;
+  }
+
+  void commit() {
+    generation->latents = step->latents();
+    if (generation->masked)
+      generation->latents = generation->masked->blend_before(generation->latents, generation->plan,
+                                                             generation->next_step + 1);
+    if (denoised.defined()) generation->denoised = denoised;
+    generation->history = std::move(history);
+    generation->noise = std::move(noise);
+    generation->batched |= batched;
+    ++generation->next_step;
+  }
+};
+
+/// One network call for generations of the same key, then each goes on to its next evaluation.
+void evaluate(ImageModel& model, const std::vector<Running*>& batch) {
+  std::vector<Tensor> inputs;
+  std::vector<Tensor> timesteps;
+  std::vector<const Conditioning*> rows;
+  for (const Running* running : batch) {
+    const sampling::Evaluation& wanted = running->step->evaluation();
+    for (const Conditioning* row : running->generation->conditions.rows(running->with_guidance)) {
+      inputs.push_back(wanted.input);
+      timesteps.push_back(at::full({1}, wanted.timestep, wanted.input.options()));
+      rows.push_back(row);
+    }
+  }
+  const Tensor raw = model.denoiser().predict(at::cat(inputs), at::cat(timesteps), stack(rows));
+  int64_t next_row = 0;
+  for (Running* running : batch) {
+    const GuidedConditions& conditions = running->generation->conditions;
+    std::vector<Tensor> own;
+    for (size_t i = 0; i < conditions.rows(running->with_guidance).size(); ++i)
+      own.push_back(raw.narrow(0, next_row++, 1));
+    running->batched |= batch.size() > 1;
+    const GenerationRequest& request = running->generation->request;
+    sampling::Prediction prediction =
+        guide(conditions, own, running->with_guidance, request.guidance_rescale);
+    if (request.preview != "none")
+      running->denoised = sampling::predicted_clean(running->generation->plan,
+                                                    running->step->evaluation(), prediction.raw);
+    running->step->resume(std::move(prediction));
+  }
+}
+
+}  // namespace
+
+void advance(ImageModel& model, std::span<Generation* const> generations,
+             const CancelToken& cancel) {
+  const c10::InferenceMode inference;
+  std::vector<std::unique_ptr<Running>> all;
+  for (Generation* generation : generations)
+    if (!generation->done()) all.push_back(std::make_unique<Running>(*generation));
+  while (true) {
+    std::map<std::vector<int64_t>, std::vector<Running*>> batches;
+    for (const auto& running : all)
+      if (!running->step->done()) batches[running->batch_key()].push_back(running.get());
+    if (batches.empty()) break;
+    for (const auto& [key, batch] : batches) {
+      cancel.check();
+      evaluate(model, batch);
+    }
+  }
+  for (const auto& running : all) running->commit();
+}
+
+}  // namespace sdrbee

@@ -1,0 +1,34 @@
+// The end of a generation: latents to picture.
+#include <c10/core/InferenceMode.h>
+
+#include "sdrbee/core/check.h"
+#include "sdrbee/generation/generation.h"
+#include "sdrbee/generation/recipe.h"
+#include "sdrbee/generation/source_image.h"
+
+namespace sdrbee {
+
+GeneratedImage finish(ImageModel& model, Generation&& generation) {
+  SDRBEE_CHECK(generation.done(), "finish before the last step");
+  const c10::InferenceMode inference;
+  const GenerationRequest& request = generation.request;
+  GeneratedImage result;
+  result.seed = *request.seed;
+  result.recipe = make_recipe(model, generation);
+  result.warnings = std::move(generation.warnings);
+  if (request.output == "latent") {
+    result.array = generation.latents[0].to(at::kCPU, at::kFloat).contiguous();
+    return result;
+  }
+  const Tensor values = picture_to_float(model.autoencoder().decode(generation.latents));
+  if (request.output == "float") {
+    result.array = values;
+    return result;
+  }
+  result.image = float_to_image(values);
+  if (request.mask && request.keep_unmasked)
+    result.image = keep_unmasked(result.image, *request.image, *request.mask);
+  return result;
+}
+
+}  // namespace sdrbee

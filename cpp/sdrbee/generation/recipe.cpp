@@ -1,0 +1,116 @@
+#include "sdrbee/generation/recipe.h"
+
+#include <algorithm>
+#include <span>
+#include <sstream>
+
+#include "sdrbee/core/build_info.h"
+#include "sdrbee/core/error.h"
+#include "sdrbee/core/sha256.h"
+
+namespace sdrbee {
+namespace {
+
+using Json = nlohmann::json;
+
+/// Hash of what a picture shows, whatever file format it came in.
+std::string picture_sha256(const Image& image) {
+  Sha256 hash;
+  hash.update(message(image.size.width, "x", image.size.height, "x", image.channels, ":"));
+  hash.update(std::as_bytes(std::span(image.pixels)));
+  return hash.hexadecimal();
+}
+
+Json environment(ImageModel& model) {
+  return {{"device", model.info().device}, {"dtype", model.info().dtype},
+          {"threads", thread_count()},     {"cpu", cpu_level()},
+          {"torch", torch_version()},      {"sdrbee", sdrbee_version()}};
+}
+
+/// The value under a path, or null.
+Json value_at(const Json& recipe, const std::string& pointer) {
+  return recipe.value(Json::json_pointer(pointer), Json());
+}
+
+void check_same(const Json& recipe, const std::string& pointer, const Json& now) {
+  const Json recorded = value_at(recipe, pointer);
+  if (recorded != now)
+    throw InvalidRequest(message("[recipe ", pointer.substr(1), "] expected ", recorded.dump(),
+                                 ", as when the picture was made, but this is ", now.dump(),
+                                 "; the picture would not be the same"));
+}
+
+void put_back(const Json& recipe, const char* name, std::optional<Image> given,
+              std::optional<Image>& field) {
+  const Json recorded = value_at(recipe, std::string("/inputs/") + name);
+  if (recorded.is_null() && given)
+    throw InvalidRequest(message("[", name, "] the recipe used none; leave it out"));
+  if (recorded.is_null()) return;
+  if (!given)
+    throw InvalidRequest(message("[", name, "] the recipe used a picture with SHA-256 ",
+                                 recorded.get<std::string>(), ": give it as `", name, "`"));
+  const std::string now = picture_sha256(*given);
+  if (recorded != now)
+    throw InvalidRequest(message("[", name, "] expected the picture with SHA-256 ",
+                                 recorded.get<std::string>(), " but got one with ", now));
+  field = std::move(given);
+}
+
+}  // namespace
+
+Json make_recipe(ImageModel& model, const Generation& generation) {
+  const GenerationRequest& request = generation.request;
+  Json inputs = Json::object();
+  if (request.image) inputs["image"] = picture_sha256(*request.image);
+  if (request.mask) inputs["mask"] = picture_sha256(*request.mask);
+  const ModelInfo& info = model.info();
+  return {{"request", request_to_json(request)},
+          {"model",
+           {{"source", info.source},
+            {"family", info.family},
+            {"variant", info.variant},
+            {"sha256", model.sha256()}}},
+          {"inputs", inputs},
+          {"environment", environment(model)},
+          {"batched", generation.batched}};
+}
+
+std::string a1111_parameters(const Json& recipe) {
+  const GenerationRequest request = request_from_json(recipe.at("request"));
+  std::ostringstream text;
+  text << request.prompt << '\n';
+  if (request.negative_prompt && !request.negative_prompt->empty())
+    text << "Negative prompt: " << *request.negative_prompt << '\n';
+  text << "Steps: " << request.steps.value() << ", Sampler: " << request.sampler.value()
+       << ", Schedule type: " << request.schedule.value()
+       << ", CFG scale: " << request.guidance_scale.value() << ", Seed: " << request.seed.value()
+       << ", Size: " << request.width.value() << 'x' << request.height.value()
+       << ", Model hash: " << recipe.at("model").at("sha256").get<std::string>().substr(0, 10)
+       << ", Model: " << recipe.at("model").at("source").get<std::string>();
+  if (recipe.at("inputs").contains("image"))
+    text << ", Denoising strength: " << request.strength.value();
+  // A1111 counts the last layer as 1.
+  if (request.clip_skip > 0) text << ", Clip skip: " << request.clip_skip + 1;
+  text << ", Version: sdrbee " << recipe.at("environment").at("sdrbee").get<std::string>();
+  return text.str();
+}
+
+GenerationRequest replay_request(const Json& recipe, ImageModel& model, std::optional<Image> image,
+                                 std::optional<Image> mask) {
+  if (!value_at(recipe, "/request").is_object())
+    throw InvalidRequest("[recipe] expected a JSON object with a `request`");
+  if (value_at(recipe, "/batched") == true)
+    throw InvalidRequest(
+        "[recipe] the picture shared its network calls with others of a batch and can't be "
+        "repeated alone bit by bit; make such pictures with exact=True");
+  check_same(recipe, "/model/sha256", model.sha256());
+  const Json now = environment(model);
+  for (const auto& [key, value] : now.items()) check_same(recipe, "/environment/" + key, value);
+  GenerationRequest request = request_from_json(recipe.at("request"));
+  put_back(recipe, "image", std::move(image), request.image);
+  put_back(recipe, "mask", std::move(mask), request.mask);
+  if (!request.image) request.strength.reset();
+  return request;
+}
+
+}  // namespace sdrbee

@@ -1,0 +1,157 @@
+#include "sdrbee/generation/request.h"
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+#include <random>
+
+#include "sdrbee/core/error.h"
+
+namespace sdrbee {
+namespace {
+
+constexpr int64_t kMaxSteps = 10000;
+constexpr int64_t kMaxCount = 64;
+
+void check_integer(const char* field, int64_t value, int64_t low, int64_t high) {
+  if (value < low || value > high)
+    throw InvalidRequest(message("[", field, "] expected ", low, " to ", high, " but got ", value));
+}
+
+/// Written so that NaN fails.
+void check_number(const char* field, double value, double low, double high) {
+  if (!(value >= low && value <= high))
+    throw InvalidRequest(message("[", field, "] expected ", low, " to ", high, " but got ", value));
+}
+
+void check_finite(const char* field, double value) {
+  if (!std::isfinite(value))
+    throw InvalidRequest(message("[", field, "] expected a finite number but got ", value));
+}
+
+void check_choice(const char* field, const std::string& value,
+                  std::initializer_list<std::string_view> allowed) {
+  if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return;
+  std::string listed;
+  for (const std::string_view choice : allowed)
+    listed += (listed.empty() ? "'" : ", '") + std::string(choice) + "'";
+  throw InvalidRequest(message("[", field, "] expected one of ", listed, " but got '", value, "'"));
+}
+
+int64_t nearest_side(int64_t pixels, const SizeLimits& limits) {
+  const int64_t low = (limits.minimum + limits.multiple - 1) / limits.multiple * limits.multiple;
+  const int64_t high = limits.maximum / limits.multiple * limits.multiple;
+  const int64_t clamped = std::clamp(pixels, low, high);
+  return std::min(high, (clamped + limits.multiple / 2) / limits.multiple * limits.multiple);
+}
+
+void check_side(const char* field, int64_t pixels, const SizeLimits& limits) {
+  if (pixels >= limits.minimum && pixels <= limits.maximum && pixels % limits.multiple == 0) return;
+  throw InvalidRequest(message("[", field, "] expected a multiple of ", limits.multiple, " from ",
+                               limits.minimum, " to ", limits.maximum, " but got ", pixels,
+                               "; the nearest valid value is ", nearest_side(pixels, limits)));
+}
+
+/// The source picture's own side, floored to what the model takes.
+int64_t floored_side(int64_t pixels, const SizeLimits& limits) {
+  return std::max(limits.multiple, pixels / limits.multiple * limits.multiple);
+}
+
+void resolve_size(GenerationRequest& request, const ModelInfo& info) {
+  const SizeLimits& limits = info.sizes;
+  const bool has_image = request.image.has_value();
+  const PixelSize own = has_image ? request.image->size : info.default_size;
+  if (!request.width) request.width = has_image ? floored_side(own.width, limits) : own.width;
+  if (!request.height) request.height = has_image ? floored_side(own.height, limits) : own.height;
+  check_side("width", *request.width, limits);
+  check_side("height", *request.height, limits);
+}
+
+void check_picture(const char* field, const Image& image) {
+  const auto expected = static_cast<uint64_t>(image.size.width) *
+                        static_cast<uint64_t>(image.size.height) *
+                        static_cast<uint64_t>(image.channels);
+  if (image.size.width < 1 || image.size.height < 1 || image.pixels.size() != expected)
+    throw InvalidRequest(message("[", field, "] the picture has no pixels or a wrong size: ",
+                                 image.size.width, "x", image.size.height));
+}
+
+void check_inputs(const GenerationRequest& request, const ModelInfo& info) {
+  const Capabilities& can = info.capabilities;
+  if (request.mask && !request.image)
+    throw InvalidRequest("[mask] a mask needs the picture that it belongs to: give `image` too");
+  if (request.strength && !request.image)
+    throw InvalidRequest(
+        "[strength] has a meaning only with `image`: give `image` or leave it out");
+  if (request.image) check_picture("image", *request.image);
+  if (!request.mask) return;
+  check_picture("mask", *request.mask);
+  if (request.mask->size != request.image->size)
+    throw InvalidRequest(message("[mask] expected the size of `image`, ", request.image->size.width,
+                                 "x", request.image->size.height, ", but got ",
+                                 request.mask->size.width, "x", request.mask->size.height));
+  if (!can.inpaint) throw InvalidRequest("[mask] this model cannot inpaint");
+}
+
+void check_sigmas(const GenerationRequest& request) {
+  const std::vector<double>& sigmas = request.sigmas;
+  for (size_t i = 0; i < sigmas.size(); ++i) {
+    check_number("sigmas", sigmas[i], 0.0, 1e6);
+    if (i > 0 && !(sigmas[i] < sigmas[i - 1]))
+      throw InvalidRequest(message("[sigmas] expected falling values but got ", sigmas[i - 1],
+                                   " before ", sigmas[i], " at index ", i));
+  }
+  if (!sigmas.empty() && request.steps && *request.steps != static_cast<int64_t>(sigmas.size()))
+    throw InvalidRequest(message("[steps] expected ", sigmas.size(), " to match `sigmas` but got ",
+                                 *request.steps, "; leave `steps` out"));
+}
+
+void check_ranges(const GenerationRequest& request) {
+  check_choice("long_prompt", request.long_prompt, {"chunk", "truncate"});
+  check_choice("output", request.output, {"image", "float", "latent"});
+  check_choice("preview", request.preview, {"none", "fast", "full"});
+  check_integer("clip_skip", request.clip_skip, 0, 11);
+  check_integer("count", request.count, 1, kMaxCount);
+  check_integer("steps", *request.steps, 1, kMaxSteps);
+  check_finite("guidance_scale", *request.guidance_scale);
+  check_number("guidance_rescale", request.guidance_rescale, 0.0, 1.0);
+  check_number("guidance_start", request.guidance_start, 0.0, 1.0);
+  check_number("guidance_end", request.guidance_end, request.guidance_start, 1.0);
+  check_number("strength", *request.strength, 0.0, 1.0);
+  if (request.eta) check_number("eta", *request.eta, 0.0, 1.0);
+  check_number("s_churn", request.s_churn, 0.0, 1e3);
+  check_number("s_noise", request.s_noise, 0.0, 1e3);
+}
+
+}  // namespace
+
+Mode GenerationRequest::mode() const {
+  if (mask) return Mode::Inpaint;
+  return image ? Mode::ImageToImage : Mode::TextToImage;
+}
+
+GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
+  check_inputs(request, info);
+  check_sigmas(request);
+  const ModeDefaults& defaults = info.defaults(request.mode());
+  if (!request.sigmas.empty()) request.steps = static_cast<int64_t>(request.sigmas.size());
+  if (!request.steps) request.steps = defaults.steps;
+  if (!request.guidance_scale) request.guidance_scale = defaults.guidance_scale;
+  if (!request.strength) request.strength = request.image ? defaults.strength : 1.0;
+  // 32 bits, as other programs choose: such a seed survives JSON and spreadsheets.
+  if (!request.seed) request.seed = std::random_device{}();
+  resolve_size(request, info);
+  check_ranges(request);
+  return request;
+}
+
+std::vector<GenerationRequest> split_count(const GenerationRequest& resolved) {
+  std::vector<GenerationRequest> singles(static_cast<size_t>(resolved.count), resolved);
+  for (size_t i = 0; i < singles.size(); ++i) {
+    singles[i].count = 1;
+    singles[i].seed = resolved.seed.value() + i;
+  }
+  return singles;
+}
+
+}  // namespace sdrbee

@@ -1,0 +1,155 @@
+// Generations as bytes: CBOR (RFC 8949) with the tensors as byte strings.
+#include <ATen/ops/empty.h>
+#include <c10/core/InferenceMode.h>
+
+#include <cstring>
+
+#include "sdrbee/core/error.h"
+#include "sdrbee/generation/generation.h"
+#include "sdrbee/generation/plan_request.h"
+#include "sdrbee/generation/recipe.h"
+
+namespace sdrbee {
+namespace {
+
+using Json = nlohmann::json;
+constexpr int64_t kFormat = 1;
+constexpr int64_t kMaxTensorElements = int64_t{1} << 30;
+
+Json pack(const Tensor& tensor) {
+  if (!tensor.defined()) return nullptr;
+  const Tensor values = tensor.to(at::kCPU, at::kFloat).contiguous();
+  const auto* bytes = static_cast<const uint8_t*>(values.const_data_ptr());
+  return {{"shape", values.sizes().vec()},
+          {"values", Json::binary({bytes, bytes + values.nbytes()})}};
+}
+
+Tensor unpack(const Json& json, Device device) {
+  if (json.is_null()) return {};
+  const auto shape = json.at("shape").get<std::vector<int64_t>>();
+  const std::vector<uint8_t>& bytes = json.at("values").get_binary();
+  int64_t elements = 1;
+  for (const int64_t extent : shape) {
+    if (extent < 0 || extent > kMaxTensorElements || elements * extent > kMaxTensorElements)
+      throw CheckpointError(message("[saved generation] impossible shape ", shape_text(shape)));
+    elements *= extent;
+  }
+  if (bytes.size() != static_cast<size_t>(elements) * sizeof(float))
+    throw CheckpointError(message("[saved generation] a tensor of shape ", shape_text(shape),
+                                  " has ", bytes.size(), " bytes"));
+  Tensor values = at::empty(shape, at::kFloat);
+  std::memcpy(values.mutable_data_ptr(), bytes.data(), bytes.size());
+  return values.to(device);
+}
+
+Json pack(const std::optional<Image>& image) {
+  if (!image) return nullptr;
+  return {{"width", image->size.width},
+          {"height", image->size.height},
+          {"channels", image->channels},
+          {"pixels", Json::binary(image->pixels)}};
+}
+
+std::optional<Image> unpack_image(const Json& json) {
+  if (json.is_null()) return std::nullopt;
+  return Image{{json.at("width").get<int64_t>(), json.at("height").get<int64_t>()},
+               json.at("channels").get<int64_t>(),
+               json.at("pixels").get_binary()};
+}
+
+Json pack(const sampling::History& history) {
+  Json tensors = Json::array();
+  for (const Tensor& tensor : history.tensors) tensors.push_back(pack(tensor));
+  return {{"tensors", tensors}, {"scalars", history.scalars}, {"count", history.count}};
+}
+
+sampling::History unpack_history(const Json& json, Device device) {
+  sampling::History history;
+  for (const Json& tensor : json.at("tensors")) history.tensors.push_back(unpack(tensor, device));
+  history.scalars = json.at("scalars").get<std::vector<double>>();
+  history.count = json.at("count").get<int64_t>();
+  return history;
+}
+
+Json pack(const std::optional<MaskedSource>& masked) {
+  if (!masked) return nullptr;
+  return {{"latents", pack(masked->latents)},
+          {"noise", pack(masked->noise)},
+          {"mask", pack(masked->mask)}};
+}
+
+std::optional<MaskedSource> unpack_masked(const Json& json, Device device) {
+  if (json.is_null()) return std::nullopt;
+  return MaskedSource{unpack(json.at("latents"), device), unpack(json.at("noise"), device),
+                      unpack(json.at("mask"), device)};
+}
+
+/// What a generation belongs to: the same file in the same dtype on the same kind of device.
+Json model_identity(const ModelInfo& info) {
+  return {info.family, info.variant, info.source, info.device, info.dtype};
+}
+
+Generation unpack_generation(ImageModel& model, const Json& saved) {
+  if (saved.at("format") != kFormat)
+    throw CheckpointError(message("[saved generation] expected format ", kFormat, " but got ",
+                                  saved.at("format").dump()));
+  if (saved.at("model") != model_identity(model.info()))
+    throw CheckpointError(message("[saved generation] it belongs to the model ",
+                                  saved.at("model").dump(), " but this is ",
+                                  model_identity(model.info()).dump()));
+  GenerationRequest request = request_from_json(saved.at("request"));
+  request.image = unpack_image(saved.at("image"));
+  request.mask = unpack_image(saved.at("mask"));
+  sampling::Plan plan = plan_request(model, request);
+  const Device device = model.device();
+  Generation generation{
+      .request = std::move(request),
+      .plan = std::move(plan),
+      .first_step = saved.at("first_step").get<int64_t>(),
+      .next_step = saved.at("next_step").get<int64_t>(),
+      .latents = unpack(saved.at("latents"), device),
+      .denoised = unpack(saved.at("denoised"), device),
+      .history = unpack_history(saved.at("history"), device),
+      .noise =
+          NoiseSource::restore(saved.at("seed").get<uint64_t>(), saved.at("noise").get_binary()),
+      .masked = unpack_masked(saved.at("masked"), device),
+      .batched = saved.at("batched").get<bool>(),
+  };
+  if (generation.first_step < 0 || generation.next_step < generation.first_step ||
+      generation.next_step > generation.plan.step_count() || generation.latents.dim() != 4)
+    throw CheckpointError("[saved generation] the step or the latents do not fit the request");
+  return generation;
+}
+
+}  // namespace
+
+std::vector<uint8_t> save(const Generation& generation, const ModelInfo& info) {
+  const Json saved = {{"format", kFormat},
+                      {"model", model_identity(info)},
+                      {"request", request_to_json(generation.request)},
+                      {"image", pack(generation.request.image)},
+                      {"mask", pack(generation.request.mask)},
+                      {"first_step", generation.first_step},
+                      {"next_step", generation.next_step},
+                      {"latents", pack(generation.latents)},
+                      {"denoised", pack(generation.denoised)},
+                      {"history", pack(generation.history)},
+                      {"seed", generation.noise.seed()},
+                      {"noise", Json::binary(generation.noise.state())},
+                      {"masked", pack(generation.masked)},
+                      {"batched", generation.batched}};
+  return Json::to_cbor(saved);
+}
+
+Generation restore(ImageModel& model, std::span<const uint8_t> bytes) {
+  const c10::InferenceMode inference;
+  try {
+    Generation generation = unpack_generation(model, Json::from_cbor(bytes.begin(), bytes.end()));
+    restore_conditions(model, generation);
+    return generation;
+  } catch (const Json::exception& error) {
+    throw CheckpointError(message("[saved generation] damaged bytes: ", error.what()));
+  }
+}
+
+}  // namespace sdrbee

@@ -1,0 +1,85 @@
+#include "sdrbee/generation/source_image.h"
+
+#include <ATen/ops/empty.h>
+
+#include <cstring>
+
+#include "sdrbee/core/check.h"
+#include "sdrbee/core/resample.h"
+
+namespace sdrbee {
+namespace {
+
+constexpr uint8_t kMaskThreshold = 128;  // 128 / 255 is the first level that is at least 0.5
+
+Image resized(const Image& image, PixelSize size) {
+  return image.size == size ? image : resize_lanczos(image, size);
+}
+
+/// ITU-R 601 luma in PIL's fixed point, so that a coloured mask is cut where PIL cuts it.
+uint8_t luma(const uint8_t* pixel, int64_t channels) {
+  if (channels == 1) return pixel[0];
+  return static_cast<uint8_t>((pixel[0] * 19595 + pixel[1] * 38470 + pixel[2] * 7471 + 0x8000) >>
+                              16);
+}
+
+bool repaints(const Image& mask, int64_t index) {
+  return luma(&mask.pixels[static_cast<size_t>(index * mask.channels)], mask.channels) >=
+         kMaskThreshold;
+}
+
+}  // namespace
+
+Tensor picture_to_tensor(const Image& image, PixelSize size) {
+  const Image source = resized(image, size);
+  const int64_t area = size.width * size.height;
+  Tensor picture = at::empty({1, 3, size.height, size.width}, at::kFloat);
+  float* out = picture.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < area; ++i)
+    for (int64_t c = 0; c < 3; ++c) {
+      const int64_t from = source.channels >= 3 ? c : 0;
+      const uint8_t level = source.pixels[static_cast<size_t>(i * source.channels + from)];
+      out[c * area + i] = 2.0F * (static_cast<float>(level) / 255.0F) - 1.0F;
+    }
+  return picture;
+}
+
+Tensor mask_to_tensor(const Image& mask, PixelSize size) {
+  const Image source = resized(mask, size);
+  Tensor values = at::empty({1, 1, size.height, size.width}, at::kFloat);
+  float* out = values.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < size.width * size.height; ++i) out[i] = repaints(source, i) ? 1.0F : 0.0F;
+  return values;
+}
+
+Tensor picture_to_float(const Tensor& picture) {
+  SDRBEE_CHECK_SHAPE(picture, {1, 3, -1, -1});
+  return (picture.to(at::kCPU, at::kFloat) * 0.5 + 0.5)
+      .clamp(0, 1)[0]
+      .permute({1, 2, 0})  // [3, H, W] -> [H, W, 3]
+      .contiguous();
+}
+
+Image float_to_image(const Tensor& values) {
+  SDRBEE_CHECK_SHAPE(values, {-1, -1, 3});
+  const Tensor levels = (values * 255.0).round().to(at::kByte).contiguous();
+  Image image{{levels.size(1), levels.size(0)}, 3, {}};
+  image.pixels.resize(static_cast<size_t>(levels.numel()));
+  std::memcpy(image.pixels.data(), levels.const_data_ptr(), image.pixels.size());
+  return image;
+}
+
+Image keep_unmasked(const Image& generated, const Image& source, const Image& mask) {
+  Image result = resized(generated, source.size);
+  for (int64_t i = 0; i < source.size.width * source.size.height; ++i) {
+    if (repaints(mask, i)) continue;
+    for (int64_t c = 0; c < 3; ++c) {
+      const int64_t from = source.channels >= 3 ? c : 0;
+      result.pixels[static_cast<size_t>(i * 3 + c)] =
+          source.pixels[static_cast<size_t>(i * source.channels + from)];
+    }
+  }
+  return result;
+}
+
+}  // namespace sdrbee

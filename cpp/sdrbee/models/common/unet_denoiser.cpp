@@ -1,0 +1,31 @@
+#include "sdrbee/models/common/unet_denoiser.h"
+
+#include "sdrbee/core/error.h"
+
+namespace sdrbee {
+namespace {
+
+Unet2DCondition load_network(const io::Component& component, const LoadOptions& options) {
+  const auto config = Unet2DConditionConfig::from(component.config);
+  if (config.time_cond_proj_dim)
+    throw UnsupportedModel(message("[", component.config.origin(),
+                                   "] time_cond_proj_dim: this build does not run networks that "
+                                   "take the guidance scale as an input (LCM-distilled)"));
+  io::WeightLedger ledger;
+  const io::WeightScope scope(*component.weights, ledger, options.dtype, options.device);
+  Unet2DCondition network(scope, config);
+  ledger.check_all_taken(*component.weights);
+  return network;
+}
+
+}  // namespace
+
+UnetDenoiser::UnetDenoiser(const io::Component& component, const LoadOptions& options)
+    : network_(load_network(component, options)) {}
+
+Tensor UnetDenoiser::predict(const Tensor& latents, const Tensor& timesteps,
+                             const Conditioning& conditioning) {
+  return network_(latents, timesteps, {.context = conditioning.context}).to(at::kFloat);
+}
+
+}  // namespace sdrbee

@@ -1,0 +1,22 @@
+// UNet2DConditionModel behind the Denoiser interface.
+#pragma once
+
+#include "sdrbee/models/common/unet_2d_condition.h"
+#include "sdrbee/models/registry.h"
+
+namespace sdrbee {
+
+/// The UNet of one checkpoint, for text conditions only.
+class UnetDenoiser final : public Denoiser {
+ public:
+  /// Throws UnsupportedModel for a UNet that needs inputs which text-to-image does not have.
+  UnetDenoiser(const io::Component& component, const LoadOptions& options);
+
+  Tensor predict(const Tensor& latents, const Tensor& timesteps,
+                 const Conditioning& conditioning) override;
+
+ private:
+  Unet2DCondition network_;
+};
+
+}  // namespace sdrbee

@@ -1,0 +1,38 @@
+#include "sdrbee/models/registry.h"
+
+#include <array>
+
+#include "sdrbee/core/error.h"
+#include "sdrbee/models/stable_diffusion/stable_diffusion.h"
+
+namespace sdrbee {
+namespace {
+
+// The one list of families: a new family is one include above and one row here.
+const std::array kFamilies = {
+    FamilyRow{"stable_diffusion", "Stable Diffusion 1.x and 2.x: UNet, one CLIP text encoder",
+              stable_diffusion::variants(), stable_diffusion::recognises, stable_diffusion::load},
+};
+
+std::string known_pipelines() {
+  std::string listed;
+  for (const FamilyRow& family : kFamilies)
+    listed += message("\n  ", family.id, ": ", family.description);
+  return listed;
+}
+
+}  // namespace
+
+std::span<const FamilyRow> Registry::families() { return kFamilies; }
+
+std::unique_ptr<ImageModel> Registry::load(const std::filesystem::path& path,
+                                           const LoadOptions& options) {
+  const io::Checkpoint checkpoint = io::Checkpoint::open(path);
+  for (const FamilyRow& family : kFamilies)
+    if (family.recognises(checkpoint)) return family.load(Sealed(), checkpoint, options);
+  throw UnsupportedModel(message("[", path.string(), "] no family runs a '",
+                                 checkpoint.pipeline_class(),
+                                 "'; this build has:", known_pipelines()));
+}
+
+}  // namespace sdrbee

@@ -1,0 +1,71 @@
+#include "sdrbee/models/stable_diffusion/stable_diffusion.h"
+
+#include <c10/core/InferenceMode.h>
+
+#include "sdrbee/core/check.h"
+#include "sdrbee/models/common/kl_autoencoder.h"
+#include "sdrbee/models/common/unet_2d_condition.h"
+#include "sdrbee/models/common/unet_denoiser.h"
+#include "sdrbee/models/stable_diffusion/config.h"
+#include "sdrbee/models/stable_diffusion/prompt_encoder.h"
+#include "sdrbee/sampling/scheduler_config.h"
+
+namespace sdrbee::stable_diffusion {
+namespace {
+
+class StableDiffusion final : public ImageModel {
+ public:
+  StableDiffusion(Sealed sealed, const io::Checkpoint& checkpoint, const LoadOptions& options)
+      : ImageModel(sealed),
+        checkpoint_(checkpoint),
+        device_(options.device),
+        info_(describe(checkpoint, options)),
+        scheduler_(
+            sampling::SchedulerConfig::from_json(checkpoint.component("scheduler").config)),
+        prompt_encoder_(checkpoint, options),
+        denoiser_(checkpoint.component("unet", "UNet2DConditionModel"), options),
+        autoencoder_(checkpoint.component("vae", "AutoencoderKL"), options) {}
+
+  const ModelInfo& info() const override { return info_; }
+  const sampling::SchedulerConfig& scheduler() const override { return scheduler_; }
+  Denoiser& denoiser() override { return denoiser_; }
+  Autoencoder& autoencoder() override { return autoencoder_; }
+  Device device() const override { return device_; }
+
+  const std::string& sha256() override {
+    if (sha256_.empty()) sha256_ = checkpoint_.sha256();
+    return sha256_;
+  }
+
+  EncodedPrompts encode(std::span<const Prompt> prompts) override {
+    return prompt_encoder_.encode(prompts);
+  }
+
+ private:
+  io::Checkpoint checkpoint_;
+  Device device_;
+  ModelInfo info_;
+  sampling::SchedulerConfig scheduler_;
+  PromptEncoder prompt_encoder_;
+  UnetDenoiser denoiser_;
+  KlAutoencoder autoencoder_;
+  std::string sha256_;
+};
+
+}  // namespace
+
+std::span<const VariantRow> variants() { return kVariants; }
+
+bool recognises(const io::Checkpoint& checkpoint) {
+  return checkpoint.find("unet") != nullptr && checkpoint.find("text_encoder") != nullptr &&
+         checkpoint.find("text_encoder_2") == nullptr &&
+         checkpoint.pipeline_class().starts_with("StableDiffusion");
+}
+
+std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint,
+                                 const LoadOptions& options) {
+  const c10::InferenceMode inference;
+  return std::make_unique<StableDiffusion>(sealed, checkpoint, options);
+}
+
+}  // namespace sdrbee::stable_diffusion

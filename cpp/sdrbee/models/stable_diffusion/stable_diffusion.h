@@ -1,0 +1,22 @@
+// Stable Diffusion 1.x and 2.x (Rombach et al. 2022, arXiv:2112.10752).
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "sdrbee/models/registry.h"
+
+namespace sdrbee::stable_diffusion {
+
+/// The variants of the family.
+std::span<const VariantRow> variants();
+
+/// Whether the checkpoint is a Stable Diffusion pipeline with one text encoder.
+bool recognises(const io::Checkpoint& checkpoint);
+
+/// Builds tokenizer, text encoder, UNet and autoencoder from the checkpoint.
+/// Throws CheckpointError or UnsupportedModel.
+std::unique_ptr<ImageModel> load(Sealed, const io::Checkpoint& checkpoint,
+                                 const LoadOptions& options);
+
+}  // namespace sdrbee::stable_diffusion

@@ -1,0 +1,118 @@
+#include "sdrbee/generation/request.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "sdrbee/core/error.h"
+#include "sdrbee/generation/recipe.h"
+
+namespace sdrbee {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+Image grey(int64_t width, int64_t height) {
+  return {{width, height}, 1, std::vector<uint8_t>(static_cast<size_t>(width * height), 7)};
+}
+
+/// The message of the InvalidRequest that resolving must throw.
+std::string refusal(const GenerationRequest& request) {
+  try {
+    resolve(request, ModelInfo());
+  } catch (const InvalidRequest& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(ResolveRequest, TakesTheModelsDefaultsOfTheMode) {
+  ModelInfo info;
+  info.text_to_image = {30, 5.5, 1.0};
+  info.image_to_image = {40, 6.5, 0.8};
+  GenerationRequest request;
+  EXPECT_EQ(resolve(request, info).steps, 30);
+  EXPECT_EQ(resolve(request, info).width, 512);
+  request.image = grey(70, 64);
+  const GenerationRequest resolved = resolve(request, info);
+  EXPECT_EQ(resolved.steps, 40);
+  EXPECT_EQ(resolved.strength, 0.8);
+  EXPECT_EQ(resolved.width, 64);  // the picture's own size, floored to the multiple
+}
+
+TEST(ResolveRequest, ChoosesASeedOnlyWhenThereIsNone) {
+  GenerationRequest request;
+  EXPECT_TRUE(resolve(request, ModelInfo()).seed.has_value());
+  request.seed = 0;
+  EXPECT_EQ(resolve(request, ModelInfo()).seed, 0U);
+}
+
+TEST(ResolveRequest, NamesTheNearestValidSize) {
+  GenerationRequest request;
+  request.width = 100;
+  EXPECT_NE(refusal(request).find("[width]"), std::string::npos);
+  EXPECT_NE(refusal(request).find("nearest valid value is 104"), std::string::npos);
+  request.width = 0;
+  EXPECT_NE(refusal(request).find("nearest valid value is 8"), std::string::npos);
+  request.width = -64;
+  EXPECT_NE(refusal(request).find("got -64"), std::string::npos);
+}
+
+TEST(ResolveRequest, RefusesValuesOutOfRangeByName) {
+  const auto names = [](auto change, const char* field) {
+    GenerationRequest request;
+    change(request);
+    EXPECT_TRUE(refusal(request).starts_with(std::string("[") + field + "]")) << refusal(request);
+  };
+  names([](GenerationRequest& r) { r.steps = 0; }, "steps");
+  names([](GenerationRequest& r) { r.steps = 10001; }, "steps");
+  names([](GenerationRequest& r) { r.guidance_scale = kNan; }, "guidance_scale");
+  names([](GenerationRequest& r) { r.guidance_rescale = kNan; }, "guidance_rescale");
+  names([](GenerationRequest& r) { r.guidance_start = 0.6, r.guidance_end = 0.5; }, "guidance_end");
+  names([](GenerationRequest& r) { r.count = 0; }, "count");
+  names([](GenerationRequest& r) { r.eta = -0.1; }, "eta");
+  names([](GenerationRequest& r) { r.clip_skip = -1; }, "clip_skip");
+  names([](GenerationRequest& r) { r.output = "jpeg"; }, "output");
+  names([](GenerationRequest& r) { r.long_prompt = "cut"; }, "long_prompt");
+  names([](GenerationRequest& r) { r.strength = 0.5; }, "strength");
+  names([](GenerationRequest& r) { r.image = grey(64, 64), r.strength = 1.5; }, "strength");
+  names([](GenerationRequest& r) { r.image = grey(64, 64), r.strength = kNan; }, "strength");
+  names([](GenerationRequest& r) { r.mask = grey(64, 64); }, "mask");
+  names([](GenerationRequest& r) { r.image = grey(64, 64), r.mask = grey(64, 72); }, "mask");
+  names([](GenerationRequest& r) { r.image = Image{{64, 64}, 3, {}}; }, "image");
+  names([](GenerationRequest& r) { r.sigmas = {1.0, 2.0}; }, "sigmas");
+  names([](GenerationRequest& r) { r.sigmas = {2.0, kNan}; }, "sigmas");
+}
+
+TEST(SplitCount, GivesEachPictureItsOwnSeed) {
+  GenerationRequest request;
+  request.seed = 5;
+  request.count = 3;
+  const auto singles = split_count(resolve(request, ModelInfo()));
+  ASSERT_EQ(singles.size(), 3U);
+  EXPECT_EQ(singles[2].seed, 7U);
+  EXPECT_EQ(singles[2].count, 1);
+}
+
+TEST(RequestJson, KeepsEveryField) {
+  GenerationRequest request;
+  request.prompt = "a \"red\" circle\n\xf0\x9f\x94\xb4";
+  request.negative_prompt = "";
+  request.seed = 0xffffffffffffffffULL;
+  request.guidance_scale = 0.1;
+  request.sigmas = {3.25, 0.1};
+  request.keep_unmasked = false;
+  EXPECT_EQ(request_from_json(request_to_json(request)), request);
+}
+
+TEST(RequestJson, NamesAFieldOfTheWrongType) {
+  try {
+    request_from_json({{"steps", "many"}});
+    FAIL() << "accepted";
+  } catch (const InvalidRequest& error) {
+    EXPECT_TRUE(std::string(error.what()).starts_with("[steps]"));
+  }
+}
+
+}  // namespace
+}  // namespace sdrbee
