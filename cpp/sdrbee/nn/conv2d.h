@@ -24,9 +24,16 @@ class Conv2d {
   /// (*this)(x) + residual, the end of a residual branch.
   Tensor add(const Tensor& x, const Tensor& residual) const;
 
+  /// Puts `weight` [out, in, kernel, kernel], of the layer's dtype and device, in the place of the
+  /// present one.
+  void replace_weight(const Tensor& weight);
+
  private:
-  Tensor weight_;  // [out, in, kernel, kernel], channels last in memory
+  Tensor convolve(const Tensor& x, const Tensor& residual) const;
+
+  Tensor weight_;  // [out, in, kernel, kernel], packed or channels last in memory
   Tensor bias_;    // [out], or undefined
+  bool packed_ = false;
   int64_t stride_;
   int64_t padding_;
 };

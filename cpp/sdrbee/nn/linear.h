@@ -23,9 +23,19 @@ class Linear {
   /// activation((*this)(x)).
   Tensor activated(const Tensor& x, Activation activation) const;
 
+  /// (*this)(x) * factor, the end of a gated branch.
+  Tensor multiplied(const Tensor& x, const Tensor& factor) const;
+
+  /// Puts `weight` [out, in], of the layer's dtype and device, in the place of the present one.
+  void replace_weight(const Tensor& weight);
+
  private:
-  Tensor weight_;  // [out, in]
+  friend class Geglu;
+  Linear(const Tensor& weight, const Tensor& bias) : bias_(bias) { replace_weight(weight); }
+
+  Tensor weight_;  // [out, in], packed or row-major
   Tensor bias_;    // [out], or undefined
+  bool packed_ = false;
 };
 
 /// The gated linear unit with GELU: x W1^T + b1 times gelu(x W2^T + b2), [..., in] -> [..., out].
@@ -37,8 +47,18 @@ class Geglu {
 
   Tensor operator()(const Tensor& x) const;
 
+  /// Puts `weight` [2 * out, in], rows as in `proj`, in the place of the present one.
+  void replace_weight(const Tensor& weight);
+
  private:
-  Linear proj_;
+  struct Parts {
+    Tensor weight;
+    Tensor bias;
+  };
+  explicit Geglu(const Parts& proj);
+
+  Linear value_;  // W1: two layers, so that gelu and product are done as the results are written
+  Linear gate_;   // W2
 };
 
 }  // namespace sdrbee::nn

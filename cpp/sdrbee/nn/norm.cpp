@@ -5,6 +5,7 @@
 #include <ATen/ops/silu.h>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/nn/cpu/group_norm.h"
 #include "sdrbee/nn/layout.h"
 
 namespace sdrbee::nn {
@@ -20,16 +21,26 @@ GroupNorm::GroupNorm(const io::WeightScope& scope, int64_t groups, int64_t chann
 }
 
 Tensor GroupNorm::operator()(const Tensor& x) const {
-  return channels_last(at::group_norm(channels_last(x), groups_, weight_, bias_, eps_));
+  return normalise(channels_last(x), {}, /*silu=*/false);
 }
 
 Tensor GroupNorm::silu(const Tensor& x) const {
-  Tensor y = (*this)(x);
-  return at::silu_(y);
+  return normalise(channels_last(x), {}, /*silu=*/true);
 }
 
 Tensor GroupNorm::silu(const Tensor& x, const Tensor& shift) const {
-  return silu(x.add(shift.unsqueeze(-1).unsqueeze(-1)));  // [B, C] -> [B, C, 1, 1]
+  return normalise(channels_last(x), shift, /*silu=*/true);
+}
+
+Tensor GroupNorm::normalise(const Tensor& x, const Tensor& shift, bool silu) const {
+  if (cpu::has_group_norm(x)) {
+    return cpu::group_norm(
+        x, shift, {.weight = weight_, .bias = bias_, .groups = groups_, .eps = eps_}, silu);
+  }
+  // [B, C] -> [B, C, 1, 1]
+  const Tensor shifted = shift.defined() ? x.add(shift.unsqueeze(-1).unsqueeze(-1)) : x;
+  Tensor y = channels_last(at::group_norm(shifted, groups_, weight_, bias_, eps_));
+  return silu ? at::silu_(y) : y;
 }
 
 LayerNorm::LayerNorm(const io::WeightScope& scope, int64_t width, double eps)

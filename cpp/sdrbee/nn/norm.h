@@ -22,6 +22,8 @@ class GroupNorm {
   Tensor silu(const Tensor& x, const Tensor& shift) const;
 
  private:
+  Tensor normalise(const Tensor& x, const Tensor& shift, bool silu) const;
+
   Tensor weight_;  // [channels]
   Tensor bias_;    // [channels]
   int64_t groups_;

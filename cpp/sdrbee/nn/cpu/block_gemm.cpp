@@ -10,7 +10,8 @@ namespace sdrbee::nn::cpu {
 
 namespace {
 
-/// Rows that one pass of the vector kernels keeps in registers (times two tiles of columns).
+/// Rows that one pass of the vector kernels keeps in registers (times up to three tiles of
+/// columns).
 constexpr int64_t kRegisterRows = 8;
 
 template <int kTiles>
@@ -173,19 +174,21 @@ inline void memory_barrier() { asm volatile("" ::: "memory"); }
 
 [[gnu::target("avx512f,avx512bw,avx512vl,avx512dq")]] void multiply_avx512(
     const BlockProduct<float>& product) {
-  const int64_t paired = product.tiles - product.tiles % 2;
   for (int64_t row = 0; row < kBlockRows; row += kRegisterRows) {
-    for (int64_t tile = 0; tile < paired; tile += 2) rows_avx512<2>(product, row, tile);
-    if (paired < product.tiles) rows_avx512<1>(product, row, paired);
+    int64_t tile = 0;
+    for (; tile + 3 <= product.tiles; tile += 3) rows_avx512<3>(product, row, tile);
+    if (product.tiles - tile == 2) rows_avx512<2>(product, row, tile);
+    if (product.tiles - tile == 1) rows_avx512<1>(product, row, tile);
   }
 }
 
 [[gnu::target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]] void multiply_avx512_bf16(
     const BlockProduct<Bf16Bits>& product) {
-  const int64_t paired = product.tiles - product.tiles % 2;
   for (int64_t row = 0; row < kBlockRows; row += kRegisterRows) {
-    for (int64_t tile = 0; tile < paired; tile += 2) rows_avx512_bf16<2>(product, row, tile);
-    if (paired < product.tiles) rows_avx512_bf16<1>(product, row, paired);
+    int64_t tile = 0;
+    for (; tile + 3 <= product.tiles; tile += 3) rows_avx512_bf16<3>(product, row, tile);
+    if (product.tiles - tile == 2) rows_avx512_bf16<2>(product, row, tile);
+    if (product.tiles - tile == 1) rows_avx512_bf16<1>(product, row, tile);
   }
 }
 

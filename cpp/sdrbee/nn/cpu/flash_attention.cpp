@@ -19,6 +19,9 @@ namespace {
 template <typename Element>
 constexpr int64_t kBlockKeys = std::is_same_v<Element, float> ? 128 : 256;
 
+/// Wider heads spill the blocks out of the cache; ATen is as fast there.
+constexpr int64_t kLargestHead = 256;
+
 constexpr int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
 /// What all rows of one call share.
@@ -175,9 +178,9 @@ Tensor run(const Problem<Element>& problem) {
       const int64_t image = index / problem.heads;
       const int64_t head = index % problem.heads;
       take_rows(problem, row_of<Element>(problem.query, image, first, head), rows, work.rows);
-      attend_rows(problem, packed_start + index * problem.head_elements(), rows, work,
-                  out_start + ((image * problem.queries + first) * problem.heads + head) *
-                                  problem.dims);
+      attend_rows(
+          problem, packed_start + index * problem.head_elements(), rows, work,
+          out_start + ((image * problem.queries + first) * problem.heads + head) * problem.dims);
     }
   });
   return out;
@@ -214,7 +217,8 @@ bool has_flash_attention(const Tensor& query, const Tensor& key, const Tensor& v
   const CpuLevel needed = dtype == Dtype::BFloat16 ? CpuLevel::Avx512Bf16 : CpuLevel::Avx512;
   return (dtype == Dtype::BFloat16 || dtype == Dtype::Float) && cpu_level() >= needed &&
          is_dense(query, dtype) && is_dense(key, dtype) && is_dense(value, dtype) &&
-         query.numel() > 0 && key.numel() > 0;
+         query.size(3) <= kLargestHead && value.size(3) == query.size(3) && query.numel() > 0 &&
+         key.numel() > 0;
 }
 
 Tensor flash_attention(const Tensor& query, const Tensor& key, const Tensor& value, double scale) {

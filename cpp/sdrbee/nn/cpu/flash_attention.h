@@ -6,7 +6,7 @@
 namespace sdrbee::nn::cpu {
 
 /// Whether flash_attention can take these tensors on this machine: fp32 with AVX-512, bf16 with
-/// AVX512-BF16, on the CPU, the last dimension dense.
+/// AVX512-BF16, on the CPU, heads of up to 256 values, the last dimension dense.
 bool has_flash_attention(const Tensor& query, const Tensor& key, const Tensor& value);
 
 /// softmax(query key^T * scale) value, for query [B, Nq, heads, D] and key, value

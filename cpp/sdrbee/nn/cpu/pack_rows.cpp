@@ -48,8 +48,7 @@ void pack_values(const float* values, int64_t stride, const PackShape& shape, fl
   }
 }
 
-void pack_values(const Bf16Bits* values, int64_t stride, const PackShape& shape,
-                 Bf16Bits* packed) {
+void pack_values(const Bf16Bits* values, int64_t stride, const PackShape& shape, Bf16Bits* packed) {
   for (int64_t first = 0; first < shape.dims; first += kTileColumns) {
     const int64_t columns = std::min(kTileColumns, shape.dims - first);
     for (int64_t token = 0; token < shape.tokens_padded; token += 2) {

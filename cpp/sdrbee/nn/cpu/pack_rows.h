@@ -24,7 +24,6 @@ void pack_keys(const Bf16Bits* keys, int64_t stride, const PackShape& shape, Bf1
 /// Values as rows: the product's depth runs over tokens, its columns over dims padded to 16.
 /// Writes tokens_padded * round_up(dims, 16) elements.
 void pack_values(const float* values, int64_t stride, const PackShape& shape, float* packed);
-void pack_values(const Bf16Bits* values, int64_t stride, const PackShape& shape,
-                 Bf16Bits* packed);
+void pack_values(const Bf16Bits* values, int64_t stride, const PackShape& shape, Bf16Bits* packed);
 
 }  // namespace sdrbee::nn::cpu
