@@ -36,7 +36,7 @@ std::optional<LinearEnding> ending_of(Activation activation) {
 }  // namespace
 
 Linear::Linear(const io::WeightScope& scope, int64_t in, int64_t out, bool bias)
-    : Linear(take_matrix(scope, in, out), bias ? scope.take("bias", {out}) : Tensor()) {}
+    : Linear{take_matrix(scope, in, out), bias ? scope.take("bias", {out}) : Tensor()} {}
 
 void Linear::replace_weight(const Tensor& weight) {
   SDRBEE_CHECK(!weight_.defined() || weight.sizes() == weight_.sizes());
