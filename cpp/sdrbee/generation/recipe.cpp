@@ -109,7 +109,6 @@ GenerationRequest replay_request(const Json& recipe, ImageModel& model, std::opt
   GenerationRequest request = request_from_json(recipe.at("request"));
   put_back(recipe, "image", std::move(image), request.image);
   put_back(recipe, "mask", std::move(mask), request.mask);
-  if (!request.image) request.strength.reset();
   return request;
 }
 

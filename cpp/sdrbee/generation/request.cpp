@@ -117,7 +117,7 @@ void check_ranges(const GenerationRequest& request) {
   check_number("guidance_rescale", request.guidance_rescale, 0.0, 1.0);
   check_number("guidance_start", request.guidance_start, 0.0, 1.0);
   check_number("guidance_end", request.guidance_end, request.guidance_start, 1.0);
-  check_number("strength", *request.strength, 0.0, 1.0);
+  if (request.strength) check_number("strength", *request.strength, 0.0, 1.0);
   if (request.eta) check_number("eta", *request.eta, 0.0, 1.0);
   check_number("s_churn", request.s_churn, 0.0, 1e3);
   check_number("s_noise", request.s_noise, 0.0, 1e3);
@@ -137,7 +137,7 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   if (!request.sigmas.empty()) request.steps = static_cast<int64_t>(request.sigmas.size());
   if (!request.steps) request.steps = defaults.steps;
   if (!request.guidance_scale) request.guidance_scale = defaults.guidance_scale;
-  if (!request.strength) request.strength = request.image ? defaults.strength : 1.0;
+  if (request.image && !request.strength) request.strength = defaults.strength;
   // 32 bits, as other programs choose: such a seed survives JSON and spreadsheets.
   if (!request.seed) request.seed = std::random_device{}();
   resolve_size(request, info);

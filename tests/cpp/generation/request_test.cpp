@@ -84,6 +84,15 @@ TEST(ResolveRequest, RefusesValuesOutOfRangeByName) {
   names([](GenerationRequest& r) { r.sigmas = {2.0, kNan}; }, "sigmas");
 }
 
+TEST(ResolveRequest, LeavesAResolvedRequestAsItIs) {
+  for (const bool with_image : {false, true}) {
+    GenerationRequest request;
+    if (with_image) request.image = grey(64, 64);
+    const GenerationRequest resolved = resolve(request, ModelInfo());
+    EXPECT_EQ(resolve(resolved, ModelInfo()), resolved);
+  }
+}
+
 TEST(SplitCount, GivesEachPictureItsOwnSeed) {
   GenerationRequest request;
   request.seed = 5;
