@@ -92,12 +92,40 @@ Image resize_height(const Image& image, int64_t height) {
   return out;
 }
 
+/// Colours times alpha, rounded, so that invisible colours don't bleed into visible ones.
+void multiply_by_alpha(Image& image) {
+  for (size_t i = 0; i < image.pixels.size(); i += 4)
+    for (size_t channel = 0; channel < 3; ++channel) {
+      const int product = image.pixels[i + channel] * image.pixels[i + 3] + 128;
+      image.pixels[i + channel] = static_cast<uint8_t>(((product >> 8) + product) >> 8);
+    }
+}
+
+void divide_by_alpha(Image& image) {
+  for (size_t i = 0; i < image.pixels.size(); i += 4) {
+    const int alpha = image.pixels[i + 3];
+    if (alpha == 0 || alpha == 255) continue;
+    for (size_t channel = 0; channel < 3; ++channel)
+      image.pixels[i + channel] =
+          static_cast<uint8_t>(std::min(255, 255 * image.pixels[i + channel] / alpha));
+  }
+}
+
 }  // namespace
 
 Image resize_lanczos(const Image& image, PixelSize size) {
   SDRBEE_CHECK(size.width > 0 && size.height > 0);
-  const Image wide = size.width == image.size.width ? image : resize_width(image, size.width);
-  return size.height == wide.size.height ? wide : resize_height(wide, size.height);
+  if (image.size == size) return image;
+  Image result = image;
+  if (image.channels == 4) multiply_by_alpha(result);
+  // The two orders round differently; this is when Pillow 13 starts with the height.
+  const int64_t fewer_rows = image.size.height - size.height;
+  const bool height_first = fewer_rows > std::max<int64_t>(0, 2 * (image.size.width - size.width));
+  if (height_first) result = resize_height(result, size.height);
+  if (size.width != image.size.width) result = resize_width(result, size.width);
+  if (size.height != result.size.height) result = resize_height(result, size.height);
+  if (image.channels == 4) divide_by_alpha(result);
+  return result;
 }
 
 }  // namespace sdrbee

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "io/hexadecimal.h"
+#include "sdrbee/io/json.h"
+
 namespace sdrbee {
 namespace {
 
@@ -37,6 +40,36 @@ TEST(ResizeLanczos, KeepsChannelsApart) {
     EXPECT_EQ(larger.pixels[i], 255);
     EXPECT_EQ(larger.pixels[i + 1], 0);
     EXPECT_EQ(larger.pixels[i + 2], 9);
+  }
+}
+
+/// `source` of tests/python/golden/make_pictures.py.
+Image golden_source(PixelSize size, int64_t channels) {
+  Image image{size, channels, {}};
+  for (int64_t y = 0; y < size.height; ++y)
+    for (int64_t x = 0; x < size.width; ++x)
+      for (int64_t c = 0; c < channels; ++c)
+        image.pixels.push_back(
+            static_cast<uint8_t>((37 * x + 91 * y + 53 * c + x * y * (c + 3)) % 256));
+  return image;
+}
+
+PixelSize size_of(const io::Json& sides) {
+  return {sides[0].get<int64_t>(), sides[1].get<int64_t>()};
+}
+
+// Sizes of both orders of passes, grey to RGBA. One level is left for another libm's sine.
+TEST(ResizeLanczos, EqualsPillowWithinOneLevel) {
+  const io::Json golden =
+      io::read_json(std::filesystem::path(SDRBEE_SOURCE_DIR) / "tests/cpp/golden/pictures.json");
+  ASSERT_FALSE(golden["resized"].empty());
+  for (const io::Json& item : golden["resized"]) {
+    const Image source = golden_source(size_of(item["from"]), item["channels"].get<int64_t>());
+    const Image resized = resize_lanczos(source, size_of(item["to"]));
+    const auto expected = io::testing::pixels_from_hexadecimal(item["pixels"]);
+    ASSERT_EQ(resized.pixels.size(), expected.size());
+    for (size_t i = 0; i < expected.size(); ++i)
+      ASSERT_NEAR(resized.pixels[i], expected[i], 1) << item["from"] << item["to"] << " at " << i;
   }
 }
 
