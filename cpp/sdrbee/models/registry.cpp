@@ -3,6 +3,7 @@
 #include <array>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/models/stable_diffusion/single_file.h"
 #include "sdrbee/models/stable_diffusion/stable_diffusion.h"
 
 namespace sdrbee {
@@ -13,6 +14,8 @@ const std::array kFamilies = {
     FamilyRow{"stable_diffusion", "Stable Diffusion 1.x and 2.x: UNet, one CLIP text encoder",
               stable_diffusion::variants(), stable_diffusion::recognises, stable_diffusion::load},
 };
+
+const std::array kSingleFiles = {stable_diffusion::kSingleFileFormat};
 
 std::string known_pipelines() {
   std::string listed;
@@ -27,7 +30,7 @@ std::span<const FamilyRow> Registry::families() { return kFamilies; }
 
 std::unique_ptr<ImageModel> Registry::load(const std::filesystem::path& path,
                                            const LoadOptions& options) {
-  const io::Checkpoint checkpoint = io::Checkpoint::open(path);
+  const io::Checkpoint checkpoint = io::Checkpoint::open(path, kSingleFiles);
   for (const FamilyRow& family : kFamilies)
     if (family.recognises(checkpoint)) return family.load(Sealed(), checkpoint, options);
   throw UnsupportedModel(message("[", path.string(), "] no family runs a '",

@@ -4,6 +4,7 @@
 
 #include "io/hexadecimal.h"
 #include "sdrbee/io/json.h"
+#include "support/golden.h"
 
 namespace sdrbee {
 namespace {
@@ -60,8 +61,7 @@ PixelSize size_of(const io::Json& sides) {
 
 // Sizes of both orders of passes, grey to RGBA. One level is left for another libm's sine.
 TEST(ResizeLanczos, EqualsPillowWithinOneLevel) {
-  const io::Json golden =
-      io::read_json(std::filesystem::path(SDRBEE_SOURCE_DIR) / "tests/cpp/golden/pictures.json");
+  const io::Json golden = io::read_json(test::golden_path("pictures.json"));
   ASSERT_FALSE(golden["resized"].empty());
   for (const io::Json& item : golden["resized"]) {
     const Image source = golden_source(size_of(item["from"]), item["channels"].get<int64_t>());

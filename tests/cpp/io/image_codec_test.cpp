@@ -9,6 +9,7 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/exif.h"
 #include "sdrbee/io/json.h"
+#include "support/golden.h"
 #include "temporary_folder.h"
 
 namespace sdrbee::io {
@@ -20,9 +21,7 @@ using testing::pixels_from_hexadecimal;
 using testing::TemporaryFolder;
 using testing::write_text;
 
-Json golden() {
-  return read_json(std::filesystem::path(SDRBEE_SOURCE_DIR) / "tests/cpp/golden/pictures.json");
-}
+Json golden() { return read_json(test::golden_path("pictures.json")); }
 
 Image gradient(PixelSize size, int64_t channels) {
   Image image = {size, channels, {}};

@@ -4,6 +4,7 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/image_codec.h"
 #include "sdrbee/io/json.h"
+#include "support/golden.h"
 #include "temporary_folder.h"
 
 namespace sdrbee::io {
@@ -26,8 +27,7 @@ std::vector<std::byte> png_with_chunk(std::string_view type, const std::string& 
 
 // Written by Pillow: info.add_text, add_text(zip=True), add_itxt, add_itxt(zip=True).
 TEST(ReadPngTexts, ReadsWhatPillowWrites) {
-  const Json golden = read_json(std::filesystem::path(SDRBEE_SOURCE_DIR) /
-                                "tests/cpp/golden/pictures.json")["texts"];
+  const Json golden = read_json(test::golden_path("pictures.json"))["texts"];
   const auto texts = read_png_texts(from_hexadecimal(golden["file"]), "p.png");
   EXPECT_EQ(texts.size(), golden["texts"].size());
   for (const PngText& text : texts)

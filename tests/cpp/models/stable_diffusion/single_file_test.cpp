@@ -8,6 +8,7 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/renamed_weights.h"
 #include "sdrbee/io/safetensors.h"
+#include "support/golden.h"
 
 namespace sdrbee::stable_diffusion {
 namespace {
@@ -37,8 +38,7 @@ const Json& golden(const std::string& name) {
   static std::map<std::string, Json> read;
   Json& content = read[name];
   if (content.is_null())
-    content = io::read_json(std::filesystem::path(SDRBEE_SOURCE_DIR) / "tests/cpp/golden" /
-                            ("single_file_" + name + ".json"));
+    content = io::read_json(test::golden_path("single_file_" + name + ".json"));
   return content;
 }
 
