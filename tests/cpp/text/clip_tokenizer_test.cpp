@@ -9,13 +9,14 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/text/prompt_chunks.h"
+#include "support/golden.h"
 
 namespace sdrbee::text {
 namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kGolden = fs::path(SDRBEE_SOURCE_DIR) / "tests/cpp/golden/clip_tokenizer";
+const fs::path kGolden = test::golden_path("clip_tokenizer");
 
 std::string from_hex(const std::string& hex) {
   std::string bytes;
