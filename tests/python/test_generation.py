@@ -259,7 +259,7 @@ def test_replay_names_a_missing_or_other_input(model: sdrbee.Model, tmp_path: Pa
     with pytest.raises(sdrbee.InvalidRequest, match=r"\[mask\].*SHA-256"):
         sdrbee.replay(path, image=source, model=model)
     with pytest.raises(sdrbee.InvalidRequest, match=r"\[image\] expected the picture with SHA-256"):
-        sdrbee.replay(path, image=source[::-1].copy(), mask=mask, model=model)
+        sdrbee.replay(path, image=255 - source, mask=mask, model=model)
 
 
 def test_replay_refuses_another_dtype(model: sdrbee.Model, tmp_path: Path) -> None:
