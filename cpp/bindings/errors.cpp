@@ -97,9 +97,9 @@ void register_errors(py::module_& module) {
   to.unsupported_model = derived("UnsupportedModel",
                                  "The model is well-formed but of a kind that this build does not "
                                  "run.");
-  to.out_of_memory = make_class(
-      module, "OutOfMemory", py::make_tuple(base, py::handle(PyExc_MemoryError)),
-      "An allocation failed; the process is fine and a smaller job may work.");
+  to.out_of_memory =
+      make_class(module, "OutOfMemory", py::make_tuple(base, py::handle(PyExc_MemoryError)),
+                 "An allocation failed; the process is fine and a smaller job may work.");
   to.cancelled = derived("Cancelled", "The work was cancelled before its end.");
   to.queue_full = derived("QueueFull", "The engine's queue is at its limit.");
   to.internal_error = derived("InternalError", "A bug of sdrbee: an internal condition failed.");

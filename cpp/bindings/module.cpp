@@ -3,6 +3,13 @@
 #include "bindings.h"
 
 PYBIND11_MODULE(_native, module) {
+  using namespace sdrbee::bindings;
   module.doc() = "The C++ part of sdrbee; use it through the package `sdrbee`.";
-  sdrbee::bindings::register_errors(module);
+  register_errors(module);
+  register_image(module);
+  register_request(module);
+  register_info(module);
+  register_tables(module);
+  register_model(module);
+  register_system(module);
 }

@@ -1,6 +1,12 @@
 """sdrbee: a C++ diffusion engine with a thin Python package.
 
 Importing it loads libtorch but not Python's ``torch``.
+
+Example:
+    >>> import sdrbee
+    >>> model = sdrbee.load("shapes")
+    >>> image = model.generate("a red circle left of a blue square", steps=4, seed=7)
+    >>> image.save("out.png")
 """
 
 from __future__ import annotations
@@ -9,27 +15,55 @@ from sdrbee import _torch_runtime
 
 _torch_runtime.load()
 
-from sdrbee._native import (  # noqa: E402  (the extension needs the libraries loaded above)
+# The extension needs the libraries that were loaded above.
+from sdrbee._native import (  # noqa: E402
     Cancelled,
+    CancelToken,
     CheckpointError,
     Error,
+    Generation,
+    GenerationRequest,
+    Image,
     InternalError,
     InvalidRequest,
+    ModelInfo,
     OutOfMemory,
     QueueFull,
     UnsupportedModel,
+    families,
+    request_fields,
+    samplers,
+    schedules,
+    set_threads,
+    system_info,
 )
+from sdrbee.model import Model, builtin_models, load, replay  # noqa: E402
 
-__version__ = "0.1.0"
+__version__ = system_info().sdrbee
 
 __all__ = [
+    "CancelToken",
     "Cancelled",
     "CheckpointError",
     "Error",
+    "Generation",
+    "GenerationRequest",
+    "Image",
     "InternalError",
     "InvalidRequest",
+    "Model",
+    "ModelInfo",
     "OutOfMemory",
     "QueueFull",
     "UnsupportedModel",
     "__version__",
+    "builtin_models",
+    "families",
+    "load",
+    "replay",
+    "request_fields",
+    "samplers",
+    "schedules",
+    "set_threads",
+    "system_info",
 ]

@@ -46,7 +46,7 @@ def _find_package() -> Path:
 
 
 def _installed_version(package: Path) -> str:
-    """The release from the name of the metadata folder; importlib.metadata takes 50 ms to import."""
+    """The release, from the metadata folder's name: importlib.metadata takes 50 ms to import."""
     folders = [path.name for path in package.parent.glob("torch-*.dist-info")]
     if len(folders) == 1:
         return folders[0].removeprefix("torch-").removesuffix(".dist-info")

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from sdrbee import CheckpointError, vocabulary
 
 
-@pytest.fixture()
+@pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A home without cache, configuration or packages; returns a model file in it."""
     for variable in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "SDRBEE_CLIP_VOCABULARY"):
@@ -67,5 +68,5 @@ def test_cache_follows_the_hubs_variables(
 
 def test_a_configured_path_must_exist(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDRBEE_CLIP_VOCABULARY", "/no/such/vocabulary")
-    with pytest.raises(CheckpointError, match="SDRBEE_CLIP_VOCABULARY.*/no/such/vocabulary"):
+    with pytest.raises(CheckpointError, match=r"SDRBEE_CLIP_VOCABULARY.*/no/such/vocabulary"):
         vocabulary.clip_vocabulary_candidates(bare)

@@ -1,0 +1,252 @@
+// sdrbee.GenerationRequest. All that is said about a field comes from visit_request_fields.
+#include <cmath>
+#include <limits>
+#include <type_traits>
+
+#include "bindings.h"
+#include "picture.h"
+#include "sdrbee/core/error.h"
+#include "sdrbee/generation/request_fields.h"
+
+namespace sdrbee::bindings {
+namespace {
+
+template <typename T>
+struct IsOptional : std::false_type {};
+template <typename T>
+struct IsOptional<std::optional<T>> : std::true_type {};
+
+/// A row of sdrbee.request_fields(): what the command line is made from.
+struct RequestField {
+  std::string name;
+  std::string type;  // str, int, float, bool or "list of float"
+  bool optional = false;
+  py::object default_value;
+  std::string doc;
+};
+
+template <typename T>
+std::string type_name() {
+  if constexpr (IsOptional<T>::value) return type_name<typename T::value_type>();
+  if constexpr (std::is_same_v<T, std::string>) return "str";
+  if constexpr (std::is_same_v<T, bool>) return "bool";
+  if constexpr (std::is_integral_v<T>) return "int";
+  if constexpr (std::is_same_v<T, double>) return "float";
+  return "list of float";
+}
+
+[[noreturn]] void wrong_type(std::string_view field, const std::string& expected,
+                             py::handle value) {
+  throw py::type_error(message("[", field, "] expected ", expected, " but got ",
+                               std::string(py::repr(value)), " (", Py_TYPE(value.ptr())->tp_name,
+                               ")"));
+}
+
+double number(std::string_view field, py::handle value) {
+  if (py::isinstance<py::bool_>(value) || !PyNumber_Check(value.ptr()))
+    wrong_type(field, "float", value);
+  const double result = PyFloat_AsDouble(value.ptr());
+  if (PyErr_Occurred() == nullptr) return result;
+  PyErr_Clear();
+  wrong_type(field, "float", value);
+}
+
+template <typename T>
+T integer(std::string_view field, py::handle value) {
+  if (py::isinstance<py::bool_>(value) || !PyIndex_Check(value.ptr()))
+    wrong_type(field, "int", value);
+  const auto exact = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+  if (!exact) throw py::error_already_set();
+  py::detail::make_caster<T> caster;
+  if (!caster.load(exact, false))
+    throw InvalidRequest(message("[", field, "] expected ", std::numeric_limits<T>::min(), "..",
+                                 std::numeric_limits<T>::max(), " but got ",
+                                 std::string(py::str(exact))));
+  return py::detail::cast_op<T>(caster);
+}
+
+std::vector<double> numbers(std::string_view field, py::handle value) {
+  std::vector<double> result;
+  if (value.is_none()) return result;
+  if (py::isinstance<py::str>(value) || !PySequence_Check(value.ptr()))
+    wrong_type(field, "a sequence of floats", value);
+  for (const py::handle item : value) result.push_back(number(field, item));
+  return result;
+}
+
+template <typename T>
+T field_from_python(std::string_view field, py::handle value) {
+  if constexpr (IsOptional<T>::value) {
+    if (value.is_none()) return std::nullopt;
+    return field_from_python<typename T::value_type>(field, value);
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    if (!py::isinstance<py::str>(value)) wrong_type(field, "str", value);
+    return value.cast<std::string>();
+  } else if constexpr (std::is_same_v<T, bool>) {
+    if (!py::isinstance<py::bool_>(value)) wrong_type(field, "bool", value);
+    return value.cast<bool>();
+  } else if constexpr (std::is_integral_v<T>) {
+    return integer<T>(field, value);
+  } else if constexpr (std::is_same_v<T, double>) {
+    return number(field, value);
+  } else {
+    return numbers(field, value);
+  }
+}
+
+template <typename T>
+py::object field_to_python(const T& value) {
+  if constexpr (IsOptional<T>::value) {
+    return value ? field_to_python(*value) : py::none();
+  } else if constexpr (std::is_same_v<T, std::vector<double>>) {
+    py::list list;
+    for (const double item : value) list.append(item);
+    return list;
+  } else {
+    return py::cast(value);
+  }
+}
+
+py::object picture_to_python(const std::optional<Image>& image) {
+  if (!image) return py::none();
+  return py::cast(Picture{*image, std::nullopt, nullptr});
+}
+
+std::optional<Image> picture_from_python(std::string_view field, py::handle value) {
+  if (value.is_none()) return std::nullopt;
+  return image_from_python(value, field);
+}
+
+std::vector<RequestField> request_fields() {
+  std::vector<RequestField> rows;
+  visit_request_fields(
+      [&]<typename T>(std::string_view name, T GenerationRequest::*member, std::string_view doc) {
+        rows.push_back({std::string(name), type_name<T>(), IsOptional<T>::value,
+                        field_to_python(GenerationRequest().*member), std::string(doc)});
+      });
+  return rows;
+}
+
+[[noreturn]] void unknown_field(const std::string& name) {
+  py::list known;
+  for (const RequestField& row : request_fields()) known.append(row.name);
+  known.append("image");
+  known.append("mask");
+  const py::list nearest = py::module_::import("difflib").attr("get_close_matches")(name, known);
+  const py::list listed = nearest.empty() ? known : nearest;
+  throw py::type_error(message("[GenerationRequest] has no field '", name, "'; ",
+                               nearest.empty() ? "the fields are " : "did you mean ",
+                               std::string(py::str(", ").attr("join")(listed).cast<py::str>())));
+}
+
+void set_field(GenerationRequest& request, const std::string& name, py::handle value) {
+  bool found = true;
+  if (name == "image")
+    request.image = picture_from_python(name, value);
+  else if (name == "mask")
+    request.mask = picture_from_python(name, value);
+  else
+    found = false;
+  visit_request_fields(
+      [&]<typename T>(std::string_view field, T GenerationRequest::*member, std::string_view) {
+        if (field != name) return;
+        request.*member = field_from_python<T>(field, value);
+        found = true;
+      });
+  if (!found) unknown_field(name);
+}
+
+GenerationRequest with_fields(GenerationRequest request, const py::kwargs& fields) {
+  for (const auto& [name, value] : fields) set_field(request, name.cast<std::string>(), value);
+  return request;
+}
+
+// The fields that differ from the defaults, as the call that makes the request.
+std::string represent(const GenerationRequest& request) {
+  const GenerationRequest defaults;
+  std::string text = "GenerationRequest(";
+  std::string separator;
+  visit_request_fields(
+      [&]<typename T>(std::string_view name, T GenerationRequest::*member, std::string_view) {
+        if (request.*member == defaults.*member) return;
+        const std::string value = py::repr(field_to_python(request.*member));
+        text += message(separator, name, "=", value);
+        separator = ", ";
+      });
+  for (const auto& [name, image] : {std::pair{"image", &request.image}, {"mask", &request.mask}}) {
+    if (!*image) continue;
+    text += message(separator, name, "=<", (*image)->size.width, "x", (*image)->size.height, ">");
+    separator = ", ";
+  }
+  return text + ")";
+}
+
+void register_fields(py::class_<GenerationRequest>& type) {
+  visit_request_fields(
+      [&]<typename T>(std::string_view name, T GenerationRequest::*member, std::string_view doc) {
+        type.def_property(
+            std::string(name).c_str(),
+            [member](const GenerationRequest& self) { return field_to_python(self.*member); },
+            [member, field = std::string(name)](GenerationRequest& self, const py::object& value) {
+              self.*member = field_from_python<T>(field, value);
+            },
+            std::string(doc).c_str());
+      });
+  type.def_property(
+      "image", [](const GenerationRequest& self) { return picture_to_python(self.image); },
+      [](GenerationRequest& self, const py::object& value) {
+        self.image = picture_from_python("image", value);
+      },
+      "the picture to start from: path, bytes, PIL image, uint8 array [H, W, C] or sdrbee.Image");
+  type.def_property(
+      "mask", [](const GenerationRequest& self) { return picture_to_python(self.mask); },
+      [](GenerationRequest& self, const py::object& value) {
+        self.mask = picture_from_python("mask", value);
+      },
+      "where to repaint: white is repainted, black is kept; of the size of `image`");
+}
+
+}  // namespace
+
+void register_request(py::module_& module) {
+  py::class_<RequestField>(module, "RequestField", "One field of GenerationRequest.")
+      .def_readonly("name", &RequestField::name)
+      .def_readonly("type", &RequestField::type)
+      .def_readonly("optional", &RequestField::optional,
+                    "whether None is allowed: the default of the model and mode")
+      .def_readonly("default", &RequestField::default_value)
+      .def_readonly("doc", &RequestField::doc);
+  module.def(
+      "request_fields",
+      [] {
+        py::list rows;
+        for (RequestField& row : request_fields()) rows.append(std::move(row));
+        return rows;
+      },
+      "The fields of GenerationRequest, except `image` and `mask`.");
+
+  py::class_<GenerationRequest> type(
+      module, "GenerationRequest",
+      "What to generate: one request for all modes; all fields are keywords.\n\n"
+      "None means the default of the model and mode, see `model.info.defaults`.");
+  type.def(py::init([](const py::kwargs& fields) { return with_fields({}, fields); }))
+      .def(
+          "replace",
+          [](const GenerationRequest& self, const py::kwargs& fields) {
+            return with_fields(self, fields);
+          },
+          "A copy with other values in the named fields.")
+      .def_property_readonly(
+          "mode", [](const GenerationRequest& self) { return mode_name(self.mode()); },
+          "'text_to_image', 'image_to_image' or 'inpaint', by `image` and `mask`")
+      .def("__eq__",
+           [](const GenerationRequest& self, const py::object& other) {
+             return py::isinstance<GenerationRequest>(other) &&
+                    self == other.cast<const GenerationRequest&>();
+           })
+      .def("__repr__", &represent);
+  type.attr("__hash__") = py::none();
+  register_fields(type);
+}
+
+}  // namespace sdrbee::bindings

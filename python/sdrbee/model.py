@@ -1,0 +1,299 @@
+"""Loading models and making pictures with them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from sdrbee import _native
+from sdrbee._native import (
+    CancelToken,
+    CheckpointError,
+    Generation,
+    GenerationRequest,
+    Image,
+    InvalidRequest,
+    ModelInfo,
+)
+from sdrbee.vocabulary import clip_vocabulary_candidates
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from typing_extensions import Unpack
+
+    from sdrbee.requests import ImageSource, OnStep, RequestFields
+
+_DATA = Path(__file__).parent / "data"
+
+
+class Model:
+    """A loaded model; get one from `sdrbee.load`.
+
+    Calls from several threads run one after the other.
+    """
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: _native.Session) -> None:
+        self._session = session
+
+    @property
+    def info(self) -> ModelInfo:
+        """Family, variant, capabilities, limits and defaults."""
+        return self._session.info
+
+    def __repr__(self) -> str:
+        info = self.info
+        return f"<sdrbee.Model {info.family}/{info.variant} {info.dtype} on {info.device}>"
+
+    @overload
+    def generate(
+        self,
+        prompt: str,
+        *,
+        output: Literal["image"] = ...,
+        on_step: OnStep | None = ...,
+        cancel: CancelToken | None = ...,
+        **fields: Unpack[RequestFields],
+    ) -> Image: ...
+    @overload
+    def generate(
+        self,
+        prompt: str,
+        *,
+        output: Literal["float", "latent"],
+        on_step: OnStep | None = ...,
+        cancel: CancelToken | None = ...,
+        **fields: Unpack[RequestFields],
+    ) -> npt.NDArray[np.float32]: ...
+    @overload
+    def generate(
+        self,
+        prompt: str,
+        *,
+        count: int,
+        output: Literal["image"] = ...,
+        on_step: OnStep | None = ...,
+        cancel: CancelToken | None = ...,
+        **fields: Unpack[RequestFields],
+    ) -> list[Image]: ...
+    @overload
+    def generate(
+        self,
+        prompt: str,
+        *,
+        count: int,
+        output: Literal["float", "latent"],
+        on_step: OnStep | None = ...,
+        cancel: CancelToken | None = ...,
+        **fields: Unpack[RequestFields],
+    ) -> list[npt.NDArray[np.float32]]: ...
+    def generate(
+        self,
+        prompt: str,
+        *,
+        on_step: OnStep | None = None,
+        cancel: CancelToken | None = None,
+        **fields: Any,
+    ) -> Any:
+        """Makes a picture from a prompt, and from `image` and `mask` when they are given.
+
+        Args:
+            prompt: What the picture shows; may be empty.
+            on_step: Called as ``on_step(step, total, preview)`` after every step; `preview` is an
+                Image when ``preview="fast"`` or ``"full"`` asks for it. An exception that it
+                raises ends the generation and comes out of this call.
+            cancel: Its ``cancel()``, from any thread, ends the generation within one step.
+            **fields: Any other field of `GenerationRequest`, which documents them.
+
+        Returns:
+            The picture; with `count` a list of that many. ``output="float"`` gives arrays
+            [height, width, 3] of 0..1 before rounding, ``"latent"`` the latents
+            [channels, height / 8, width / 8], both float32.
+
+        Raises:
+            TypeError: A field is unknown or of the wrong type.
+            InvalidRequest: A value is out of range for this model.
+            Cancelled: `cancel` was used.
+            OutOfMemory: The picture does not fit; the model can go on with smaller ones.
+
+        Example:
+            >>> import sdrbee
+            >>> model = sdrbee.load("shapes")
+            >>> image = model.generate("a red circle left of a blue square", steps=4, seed=7)
+            >>> image.width, image.height, image.seed
+            (128, 128, 7)
+        """
+        request = GenerationRequest(prompt=prompt, **fields)
+        made = self._session.generate([request], on_step, cancel)
+        return made if "count" in fields else made[0]
+
+    def generate_batch(
+        self,
+        requests: Sequence[GenerationRequest],
+        *,
+        on_step: OnStep | None = None,
+        cancel: CancelToken | None = None,
+    ) -> list[Any]:
+        """Makes the pictures of several requests together, which is faster than one by one.
+
+        They may differ in every field; those of equal size share the network's work.
+
+        Args:
+            requests: One or more; a request with `count` gives that many pictures.
+            on_step: Called as ``on_step(step, total, preview)`` for every step of every picture.
+            cancel: Its ``cancel()``, from any thread, ends all of them within one step.
+
+        Returns:
+            Images, or arrays where `output` asks for them, in the order of the requests.
+
+        Raises:
+            InvalidRequest: One of the requests is impossible; nothing is made then.
+
+        Example:
+            >>> import sdrbee
+            >>> model = sdrbee.load("shapes")
+            >>> red = sdrbee.GenerationRequest(prompt="a red star", steps=2, seed=1)
+            >>> images = model.generate_batch([red, red.replace(prompt="a green star", steps=3)])
+            >>> len(images)
+            2
+        """
+        return self._session.generate(list(requests), on_step, cancel)
+
+    def begin(self, request: GenerationRequest) -> Generation:
+        """Starts one picture; `advance` takes its steps and `finish` hands it out.
+
+        Example:
+            >>> import sdrbee
+            >>> model = sdrbee.load("shapes")
+            >>> generation = model.begin(sdrbee.GenerationRequest(prompt="a ring", steps=2))
+            >>> while not generation.done:
+            ...     model.advance(generation)
+            >>> model.finish(generation).width
+            128
+        """
+        return self._session.begin(request)
+
+    def advance(self, *generations: Generation) -> None:
+        """Takes one step of each generation; finished ones are left alone."""
+        self._session.advance(generations)
+
+    def finish(self, generation: Generation) -> Any:
+        """The picture of a generation, as its request's `output` asks for it."""
+        return self._session.finish(generation)
+
+    def save(self, generation: Generation) -> bytes:
+        """The generation as bytes; `restore` goes on with it, also in another process."""
+        return self._session.save(generation)
+
+    def restore(self, saved: bytes) -> Generation:
+        """A generation that `save` stored, with the bit-identical rest of its way.
+
+        Raises:
+            CheckpointError: The bytes are damaged or belong to another model.
+        """
+        return self._session.restore(saved)
+
+
+def load(name: str | os.PathLike[str], *, device: str = "auto", dtype: str = "auto") -> Model:
+    """Loads a model.
+
+    Args:
+        name: A built-in model ("shapes"), a diffusers folder, or a ``.safetensors`` checkpoint in
+            the original Stable Diffusion naming. A built-in name wins over a folder of that name
+            in the working directory; write ``./shapes`` for the folder.
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto": the first GPU, else the CPU.
+        dtype: "fp32", "bf16", "fp16", or "auto": bf16 on CPUs with AVX512-BF16 or AMX and on CUDA
+            from compute capability 8.0, fp16 on other GPUs, else fp32.
+
+    Raises:
+        CheckpointError: There is no such model, or its files are damaged or incomplete.
+        UnsupportedModel: The model is of a kind that this build does not run.
+        InvalidRequest: The device or dtype is unknown or not available.
+
+    Example:
+        >>> import sdrbee
+        >>> sdrbee.load("shapes").info.family
+        'stable_diffusion'
+    """
+    path = _model_path(os.fspath(name))
+    vocabularies = [str(place) for place in clip_vocabulary_candidates(path)]
+    return Model(_native.load(str(path), device, dtype, vocabularies))
+
+
+def builtin_models() -> list[str]:
+    """The names of the models that come with the package.
+
+    Example:
+        >>> import sdrbee
+        >>> sdrbee.builtin_models()
+        ['shapes']
+    """
+    return sorted(path.parent.name for path in _DATA.glob("*/model_index.json"))
+
+
+def replay(
+    file: str | os.PathLike[str],
+    *,
+    image: ImageSource | None = None,
+    mask: ImageSource | None = None,
+    model: Model | None = None,
+) -> Image:
+    """Makes a picture again from the recipe inside its PNG file: bit-identical on this machine.
+
+    Args:
+        file: A PNG file that sdrbee wrote.
+        image: The picture that it was made from, when there was one.
+        mask: Its mask, when there was one.
+        model: The loaded model, to save loading it again; by default the recipe's.
+
+    Raises:
+        InvalidRequest: The file has no recipe, an input is missing or another one than recorded,
+            or model, dtype, threads, CPU or torch differ, so that the picture would not be the
+            same. The message names what differs.
+
+    Example:
+        >>> import sdrbee
+        >>> image = sdrbee.load("shapes").generate("a green ring", steps=2, seed=3)
+        >>> image.save("ring.png")
+        >>> bytes(sdrbee.replay("ring.png")) == bytes(image)
+        True
+    """
+    recipe = Image(file).recipe
+    if recipe is None:
+        raise InvalidRequest(f"[replay] {os.fspath(file)} has no recipe of sdrbee inside")
+    if model is None:
+        model = _load_for(recipe)
+    session = model._session
+    request = session.replay_request(json.dumps(recipe), image, mask)
+    made: Image = session.generate([request], None, None)[0]
+    return made
+
+
+def _load_for(recipe: dict[str, Any]) -> Model:
+    """The model of a recipe; a built-in one is found by name when the package moved."""
+    source = Path(recipe["model"]["source"])
+    environment = recipe["environment"]
+    moved = not source.exists() and source.parent.name == _DATA.name
+    name = source.name if moved else os.fspath(source)
+    return load(name, device=environment["device"], dtype=environment["dtype"])
+
+
+def _model_path(name: str) -> Path:
+    if name in builtin_models():
+        return _DATA / name
+    path = Path(name).expanduser()
+    if path.exists() or os.sep in name:
+        return path
+    import difflib
+
+    nearest = difflib.get_close_matches(name, builtin_models(), n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"built in: {builtin_models()}"
+    raise CheckpointError(
+        f"[load] expected a built-in model, a folder or a .safetensors file but got {name!r}; "
+        f"{hint}"
+    )

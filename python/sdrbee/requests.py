@@ -1,0 +1,56 @@
+"""The types of request fields for type checkers; values and defaults live in the C++ struct."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, TypedDict
+
+from sdrbee._native import Image
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import PIL.Image
+
+    ImageSource = (
+        str
+        | PathLike[str]
+        | bytes
+        | bytearray
+        | memoryview
+        | npt.NDArray[np.uint8]
+        | PIL.Image.Image
+        | Image
+    )
+    OnStep = Callable[[int, int, Image | None], object]
+
+
+class RequestFields(TypedDict, total=False):
+    """Every field of GenerationRequest but ``prompt``, ``count`` and ``output``."""
+
+    negative_prompt: str | None
+    long_prompt: str
+    clip_skip: int
+    width: int | None
+    height: int | None
+    seed: int | None
+    steps: int | None
+    guidance_scale: float | None
+    guidance_rescale: float
+    guidance_start: float
+    guidance_end: float
+    sampler: str | None
+    schedule: str | None
+    spacing: str | None
+    sigmas: Sequence[float] | None
+    prediction: str | None
+    eta: float | None
+    s_churn: float
+    s_noise: float
+    strength: float | None
+    keep_unmasked: bool
+    preview: str
+    exact: bool
+    image: ImageSource | None
+    mask: ImageSource | None
