@@ -31,7 +31,7 @@ help:
 	@echo "make clean   remove builds, caches and the virtual environment"
 
 demo: $(STAMPS)/package
-	@sdrbee generate "$(PROMPT)" --seed 7 --output-file out.png
+	@sdrbee generate "$(PROMPT)" --seed 7 -o out.png
 	@echo "\"$(PROMPT)\" is in $(CURDIR)/out.png"
 
 # Both suites run to their closing line, also when the first one fails.

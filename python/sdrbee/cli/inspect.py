@@ -1,0 +1,94 @@
+"""Commands that tell something: show, samplers, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+import sdrbee
+from sdrbee.cli.options import json_option
+from sdrbee.cli.output import plain, print_json, print_table
+
+
+@click.command()
+@click.argument("what")
+@json_option
+def show(what: str, as_json: bool) -> None:
+    """Show what a model is and can do, or the recipe inside a PNG file.
+
+    WHAT is a built-in name, a diffusers folder, a .safetensors file or a .png file.
+    """
+    if Path(what).suffix.lower() == ".png":
+        value = sdrbee.Image(what).recipe
+        if value is None:
+            raise sdrbee.InvalidRequest(f"[show] {what} has no recipe of sdrbee inside")
+    else:
+        value = plain(sdrbee.load(what).info)
+    if as_json:
+        print_json(value)
+    else:
+        print_table(_lines(value))
+
+
+@click.command()
+@json_option
+def samplers(as_json: bool) -> None:
+    """List samplers and schedules."""
+    if as_json:
+        print_json({"samplers": sdrbee.samplers(), "schedules": sdrbee.schedules()})
+        return
+    rows = [(row.name, row.description, ", ".join(row.schedules)) for row in sdrbee.samplers()]
+    print_table([("SAMPLER", "WHAT", "SCHEDULES (the first is the default)"), *rows])
+    click.echo()
+    print_table(
+        [
+            ("SCHEDULE", "WHAT"),
+            *((row.name, row.description) for row in sdrbee.schedules()),
+        ]
+    )
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Check the installation and say what it runs on."""
+    report: dict[str, Any] = plain(sdrbee.system_info())
+    report["models"] = sdrbee.builtin_models()
+    report["families"] = [family.id for family in sdrbee.families()]
+    problems = _problems(report)
+    report["problems"] = problems
+    if as_json:
+        print_json(report)
+    else:
+        print_table(_lines(report))
+    if problems:
+        raise sdrbee.Error("; ".join(problems))
+
+
+COMMANDS = (show, samplers, doctor)
+
+
+def _problems(report: dict[str, Any]) -> list[str]:
+    """What is wrong with the installation: a picture of one step must come out."""
+    if not report["models"]:
+        return ["the built-in model is missing; install sdrbee again"]
+    try:
+        sdrbee.load(report["models"][0]).generate("a red circle", steps=1, seed=0)
+    except sdrbee.Error as error:
+        return [f"a test picture could not be made: {error}"]
+    return []
+
+
+def _lines(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested dicts as (dotted name, value) rows."""
+    rows: list[tuple[str, str]] = []
+    for name, item in value.items():
+        if isinstance(item, dict):
+            rows += _lines(item, f"{prefix}{name}.")
+        elif isinstance(item, list):
+            rows.append((prefix + name, ", ".join(str(part) for part in item) or "none"))
+        else:
+            rows.append((prefix + name, "none" if item is None else str(item)))
+    return rows

@@ -1,0 +1,86 @@
+"""Command-line options of request fields, made from the one list in C++."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+import sdrbee
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Fields that a command takes as an argument or that make sense in one mode only.
+_OWN_PARAMETER = {"prompt"}
+NEEDS_IMAGE = {"strength"}
+NEEDS_MASK = {"keep_unmasked"}
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers with commas between them: ``14.6,3.2,0``."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not a list of numbers with commas between them"
+        ) from None
+
+
+_TYPES: dict[str, Any] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "list of float": numbers,
+}
+
+
+def request_options(leave_out: Iterable[str] = ()) -> Callable[[Command], Command]:
+    """Adds an option for every field of the request but those in `leave_out`."""
+    left_out = {*_OWN_PARAMETER, *leave_out}
+    fields = [field for field in sdrbee.request_fields() if field.name not in left_out]
+
+    def decorate(command: Command) -> Command:
+        for field in reversed(fields):
+            command = _option(field)(command)
+        return command
+
+    return decorate
+
+
+def given_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were used, as fields of a request; the rest keeps its default in C++."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _option(field: Any) -> Callable[[Command], Command]:
+    name = field.name.replace("_", "-")
+    shown = "" if field.optional or field.default in ("", []) else f"  [default: {field.default}]"
+    if field.type == "bool":
+        return click.option(f"--{name}/--no-{name}", default=None, help=field.doc + shown)
+    return click.option(f"--{name}", type=_TYPES[field.type], default=None, help=field.doc + shown)
+
+
+def common_options(command: Command) -> Command:
+    """Options of every command that loads a model."""
+    for option in reversed(
+        (
+            click.option(
+                "-m",
+                "--model",
+                default="shapes",
+                show_default=True,
+                help="built-in name, diffusers folder or .safetensors file",
+            ),
+            click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps"),
+            click.option("--dtype", default="auto", help="auto, fp32, bf16 or fp16"),
+            click.option("--threads", type=click.IntRange(min=1), help="CPU threads"),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def json_option(command: Command) -> Command:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="print JSON on stdout")(command)

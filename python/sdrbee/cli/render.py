@@ -1,0 +1,133 @@
+"""Commands that make pictures: generate, transform, inpaint, replay."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+import sdrbee
+from sdrbee.cli.options import (
+    NEEDS_IMAGE,
+    NEEDS_MASK,
+    common_options,
+    given_fields,
+    json_option,
+    request_options,
+)
+from sdrbee.cli.output import Progress, check_writable, numbered, print_json, write_result
+
+_SOURCE_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_out_option = click.option(
+    "-o",
+    "--out",
+    default="out.png",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="file to write; several pictures get -1, -2, ... before the ending",
+)
+_quiet_option = click.option("-q", "--quiet", is_flag=True, help="no progress bar")
+_image_option = click.option(
+    "-i", "--image", required=True, type=_SOURCE_FILE, help="picture to start from"
+)
+
+
+@click.command()
+@click.argument("prompt")
+@_out_option
+@common_options
+@request_options(leave_out=NEEDS_IMAGE | NEEDS_MASK)
+@_quiet_option
+@json_option
+def generate(prompt: str, **options: Any) -> None:
+    """Make a picture from PROMPT."""
+    _render(prompt, **options)
+
+
+@click.command()
+@click.argument("prompt")
+@_image_option
+@_out_option
+@common_options
+@request_options(leave_out=NEEDS_MASK)
+@_quiet_option
+@json_option
+def transform(prompt: str, **options: Any) -> None:
+    """Change the picture --image towards PROMPT."""
+    _render(prompt, **options)
+
+
+@click.command()
+@click.argument("prompt")
+@_image_option
+@click.option("--mask", required=True, type=_SOURCE_FILE, help="white is repainted, black is kept")
+@_out_option
+@common_options
+@request_options()
+@_quiet_option
+@json_option
+def inpaint(prompt: str, **options: Any) -> None:
+    """Repaint the part of --image that --mask shows in white."""
+    _render(prompt, **options)
+
+
+@click.command()
+@click.argument("file", type=_SOURCE_FILE)
+@click.option("-i", "--image", type=_SOURCE_FILE, help="the picture that it was made from")
+@click.option("--mask", type=_SOURCE_FILE, help="the mask that it was made with")
+@_out_option
+@json_option
+def replay(file: Path, image: Path | None, mask: Path | None, out: Path, as_json: bool) -> None:
+    """Make the picture in FILE again from the recipe inside it, bit by bit."""
+    check_writable(out)
+    started = time.perf_counter()
+    made = sdrbee.replay(file, image=image, mask=mask)
+    _report([write_result(made, out)], [made], time.perf_counter() - started, as_json)
+
+
+COMMANDS = (generate, transform, inpaint, replay)
+
+
+def _render(
+    prompt: str,
+    *,
+    out: Path,
+    model: str,
+    device: str,
+    dtype: str,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    check_writable(out)
+    started = time.perf_counter()
+    request = sdrbee.GenerationRequest(prompt=prompt, **given_fields(options))
+    if threads is not None:
+        sdrbee.set_threads(threads)
+    loaded = sdrbee.load(model, device=device, dtype=dtype)
+    preview_file = None if request.preview == "none" else out.with_stem(f"{out.stem}.preview")
+    with Progress(request.count, quiet, preview_file) as progress:
+        made = loaded.generate_batch([request], on_step=progress)
+    files = [
+        write_result(picture, numbered(out, index, len(made))) for index, picture in enumerate(made)
+    ]
+    _report(files, made, time.perf_counter() - started, as_json)
+
+
+def _report(files: list[Path], made: list[Any], seconds: float, as_json: bool) -> None:
+    if not as_json:
+        for file in files:
+            click.echo(f"wrote {file}", err=True)
+        return
+    images = [
+        {
+            "file": str(file),
+            "seed": getattr(picture, "seed", None),
+            "recipe": getattr(picture, "recipe", None),
+        }
+        for file, picture in zip(files, made, strict=True)
+    ]
+    print_json({"images": images, "seconds": round(seconds, 3)})
