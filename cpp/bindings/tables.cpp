@@ -46,11 +46,11 @@ void register_samplers(py::module_& module) {
           "flow_schedules", [](const SamplerRow& self) { return names(self.flow_schedules); },
           "schedules that it allows with flow models; empty: it does not run them")
       .def_readonly("uses_eta", &SamplerRow::uses_eta)
-      .def_readonly("draws_noise", &SamplerRow::draws_noise)
+      .def_readonly("uses_churn", &SamplerRow::uses_churn, "whether s_churn has an effect")
       .def("__repr__",
            [](const SamplerRow& self) { return "<sampler " + std::string(self.name) + ">"; });
   type.attr("_fields") = py::make_tuple("name", "aliases", "description", "schedules",
-                                        "flow_schedules", "uses_eta", "draws_noise");
+                                        "flow_schedules", "uses_eta", "uses_churn");
   module.def("samplers", &sampler_list, "The samplers, in the order in which users see them.");
 }
 
