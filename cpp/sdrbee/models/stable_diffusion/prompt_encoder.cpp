@@ -15,7 +15,11 @@ text::ClipTokenizer load_tokenizer(const io::Checkpoint& checkpoint, const LoadO
   const auto path = in_folder ? component->folder
                               : text::find_clip_vocabulary(checkpoint.path(),
                                                            options.vocabulary_candidates);
-  return text::ClipTokenizer(text::read_clip_vocabulary(path));
+  text::ClipVocabulary vocabulary = text::read_clip_vocabulary(path);
+  // How a single file's model pads doesn't depend on where the vocabulary was found.
+  if (component != nullptr && !in_folder)
+    text::set_pad_token(vocabulary, component->config.string_or("pad_token", "<|endoftext|>"));
+  return text::ClipTokenizer(vocabulary);
 }
 
 text::ClipTextEncoder load_encoder(const io::Checkpoint& checkpoint, const LoadOptions& options) {
