@@ -13,19 +13,20 @@ from transformers import CLIPTextModel
 from tools.shapes.scenes import PICTURE_SIZE
 from tools.shapes.tokenizer import build_tokenizer, save_tokenizer
 from tools.shapes.train_unet import Run, build_scheduler
+from tools.shapes.workers import Workers
 
 DEFAULTS = {"steps": 20, "guidance_scale": 3.0, "width": PICTURE_SIZE, "height": PICTURE_SIZE}
 
 
 def assemble(checkpoint: Path, vae: Path, text: Path) -> StableDiffusionPipeline:
     """The pipeline with the averaged weights of a checkpoint, in fp32."""
-    run = Run(CLIPTextModel.from_pretrained(text))
+    run = Run(Workers())
     run.resume(checkpoint)
     return StableDiffusionPipeline(
         vae=AutoencoderKL.from_pretrained(vae),
-        text_encoder=run.average.text_encoder,
+        text_encoder=CLIPTextModel.from_pretrained(text),
         tokenizer=build_tokenizer(),
-        unet=run.average.unet,
+        unet=run.average,
         scheduler=build_scheduler(),
         safety_checker=None,
         feature_extractor=None,

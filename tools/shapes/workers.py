@@ -9,7 +9,6 @@ script trains alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor, distributed
@@ -30,11 +29,15 @@ class Workers:
         """True in the one process that prints and saves."""
         return self.rank == 0
 
-    def share(self, parameters: Iterable[Tensor]) -> None:
-        """Gives every process the leader's values."""
-        if self.count > 1:
-            for parameter in parameters:
-                distributed.broadcast(parameter.data, 0)
+    @torch.no_grad()
+    def share(self, parameters: list[Tensor], source: int = 0) -> None:
+        """Gives every process the values that process `source` has."""
+        if self.count == 1:
+            return
+        flat = torch.cat([p.flatten() for p in parameters])
+        distributed.broadcast(flat, source)
+        if self.rank != source:
+            _scatter(flat, parameters)
 
     def average(self, parameters: list[Tensor], number: float) -> float:
         """Replaces the gradients by their mean over the processes; returns the mean of `number`."""
@@ -44,8 +47,12 @@ class Workers:
         flat = torch.cat([*(g.flatten() for g in gradients), torch.tensor([number])])
         distributed.all_reduce(flat)
         flat /= self.count
-        start = 0
-        for gradient in gradients:
-            gradient.copy_(flat[start : start + gradient.numel()].view(gradient.shape))
-            start += gradient.numel()
+        _scatter(flat, gradients)
         return float(flat[-1])
+
+
+def _scatter(flat: Tensor, tensors: list[Tensor]) -> None:
+    start = 0
+    for tensor in tensors:
+        tensor.copy_(flat[start : start + tensor.numel()].view(tensor.shape))
+        start += tensor.numel()
