@@ -11,8 +11,7 @@ float noise_scale(const std::string& variance_type, float variance, float beta) 
   variance = std::max(variance, 1e-20F);
   if (variance_type == "fixed_small") return std::sqrt(variance);
   if (variance_type == "fixed_small_log") return std::exp(0.5F * std::log(variance));
-  if (variance_type == "fixed_large") return std::sqrt(beta);
-  return std::sqrt(std::log(beta));  // fixed_large_log, as diffusers has it
+  return std::sqrt(beta);  // fixed_large
 }
 
 }  // namespace

@@ -155,12 +155,15 @@ void check_config(const PlanDetails& plan) {
   if (*config.num_train_timesteps < 2)
     reject("num_train_timesteps", *config.num_train_timesteps, "at least 2");
   const std::string& variance = *config.variance_type;
-  if (plan.row->name == "ddpm" && !variance.starts_with("fixed_"))
-    reject("variance_type", variance,
-           "fixed_small, fixed_small_log, fixed_large or fixed_large_log");
+  const bool known_variance =
+      variance == "fixed_small" || variance == "fixed_small_log" || variance == "fixed_large";
+  if (plan.row->name == "ddpm" && !known_variance)
+    reject("variance_type", variance, "fixed_small, fixed_small_log or fixed_large");
   const bool noise_form = plan.row->grid == Grid::Dpm && !config.algorithm_type->ends_with("++");
   if (noise_form && *config.final_sigmas_type == "zero")
     reject("final_sigmas_type", "zero", "sigma_min with algorithm_type " + *config.algorithm_type);
+  if (plan.row->grid == Grid::UniPc && !config.predict_x0 && *config.final_sigmas_type == "zero")
+    reject("final_sigmas_type", "zero", "sigma_min with predict_x0 = false");
   if (config.time_shift_type != "exponential" && config.time_shift_type != "linear")
     reject("time_shift_type", config.time_shift_type, "exponential or linear");
 }

@@ -15,20 +15,21 @@ namespace sdrbee::sampling {
 
 /// The request's choices; what is empty comes from the model folder's scheduler configuration.
 struct SamplerOptions {
-  std::optional<std::string> sampler;     ///< a name or alias of samplers()
-  std::optional<std::string> schedule;    ///< a name of schedules()
-  std::optional<std::string> spacing;     ///< linspace, leading or trailing
-  std::optional<std::string> prediction;  ///< epsilon, v_prediction, sample or flow_prediction
+  std::optional<std::string> sampler{};     ///< a name or alias of samplers()
+  std::optional<std::string> schedule{};    ///< a name of schedules()
+  std::optional<std::string> spacing{};     ///< linspace, leading or trailing
+  std::optional<std::string> prediction{};  ///< epsilon, v_prediction, sample or flow_prediction
   /// Own noise levels, descending: with the final level, usually 0, for diffusion models; without
   /// it for flow models, whose shift is still applied. Replaces the number of steps.
-  std::vector<double> sigmas;
-  std::optional<double> eta;  ///< 0..1 for ddim and tcd (default 0), dpmpp_2s_ancestral (default 1)
-  double s_churn = 0;         ///< euler, and heun on flow models: at least 0
-  double s_noise = 1;         ///< scale of the noise that s_churn and the SDE samplers add
+  std::vector<double> sigmas{};
+  /// 0..1 for ddim and tcd (default 0) and dpmpp_2s_ancestral (default 1).
+  std::optional<double> eta{};
+  double s_churn = 0;  ///< euler, and heun on flow models: at least 0
+  double s_noise = 1;  ///< scale of the noise that s_churn and the SDE samplers add
   /// lcm and tcd: lays the grid out over this share of the distilled timesteps, as diffusers'
   /// LatentConsistencyModelImg2ImgPipeline does; such a generation begins with step 0.
   double distilled_strength = 1;
-  std::optional<double> mu;  ///< dynamic shift of flow models, see `use_dynamic_shifting`
+  std::optional<double> mu{};  ///< dynamic shift of flow models, see `use_dynamic_shifting`
 };
 
 struct PlanDetails;

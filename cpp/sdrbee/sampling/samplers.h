@@ -49,9 +49,10 @@ struct SamplerRow {
   std::vector<std::string_view> aliases;  ///< other spellings and diffusers' classes
   std::string_view description;
   Grid grid;
-  std::vector<std::string_view> schedules;  ///< for diffusion models; the first is the default
-  std::vector<std::string_view>
-      flow_schedules;  ///< for flow models; empty when it does not run them
+  /// For diffusion models; the first is the default.
+  std::vector<std::string_view> schedules;
+  /// For flow models; empty when the sampler does not run them.
+  std::vector<std::string_view> flow_schedules;
   std::vector<PredictionType> predictions;
   /// Whether the model folder's use_karras_sigmas, ... choose its default schedule.
   bool config_schedule = true;

@@ -1,0 +1,210 @@
+#include "sdrbee/sampling/plan.h"
+
+#include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "sdrbee/core/error.h"
+#include "sdrbee/io/json.h"
+#include "sdrbee/sampling/samplers.h"
+#include "sdrbee/sampling/schedules.h"
+
+namespace sdrbee::sampling {
+namespace {
+
+/// runwayml/stable-diffusion-v1-5, scheduler/scheduler_config.json.
+SchedulerConfig stable_diffusion() {
+  return SchedulerConfig::from_json(io::Json::parse(R"({
+    "_class_name": "PNDMScheduler", "beta_end": 0.012, "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085, "clip_sample": false, "num_train_timesteps": 1000,
+    "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1, "trained_betas": null})"));
+}
+
+/// The message of the InvalidRequest that a plan throws.
+std::string refusal(const SamplerOptions& options, int64_t steps = 20,
+                    const SchedulerConfig& config = stable_diffusion()) {
+  try {
+    make_plan(config, options, steps);
+  } catch (const InvalidRequest& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+void expect_all(const std::string& text, const std::vector<std::string>& parts) {
+  for (const std::string& part : parts)
+    EXPECT_NE(text.find(part), std::string::npos) << "'" << part << "' is not in: " << text;
+}
+
+TEST(Plan, TakesItsDefaultsFromTheModelFolder) {
+  const Plan plan = make_plan(stable_diffusion(), {}, 20);
+  EXPECT_EQ(plan.sampler(), "pndm");
+  EXPECT_EQ(plan.schedule(), "normal");
+  EXPECT_EQ(plan.spacing(), "leading");
+  EXPECT_EQ(plan.prediction(), "epsilon");
+  EXPECT_EQ(plan.step_count(), 20);
+  EXPECT_EQ(plan.timesteps().size(), 21U);
+}
+
+TEST(Plan, DefaultsOfAnotherSamplerAreItsOwn) {
+  const Plan plan = make_plan(stable_diffusion(), {.sampler = "euler"}, 20);
+  EXPECT_EQ(plan.spacing(), "linspace");
+}
+
+TEST(Plan, ReadsSolverAndScheduleFromTheModelFolder) {
+  const auto config = SchedulerConfig::from_json(
+      io::Json::parse(R"({"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": true,
+        "algorithm_type": "sde-dpmsolver++", "prediction_type": "v_prediction"})"));
+  const Plan plan = make_plan(config, {}, 20);
+  EXPECT_EQ(plan.sampler(), "dpmpp_2m_sde");
+  EXPECT_EQ(plan.schedule(), "karras");
+  EXPECT_EQ(plan.prediction(), "v_prediction");
+  EXPECT_EQ(make_plan(config, {.sampler = "dpmpp_2m"}, 20).sampler(), "dpmpp_2m");
+  EXPECT_EQ(make_plan(config, {.schedule = "normal"}, 20).schedule(), "normal");
+}
+
+TEST(Plan, FlowModelsAreKnownByTheirClass) {
+  const auto config =
+      SchedulerConfig::from_json(io::Json{{"_class_name", "FlowMatchEulerDiscreteScheduler"}});
+  EXPECT_EQ(make_plan(config, {}, 4).prediction(), "flow_prediction");
+  EXPECT_EQ(make_plan(config, {}, 4).initial_noise_scale(), 1);
+}
+
+TEST(Plan, AcceptsDiffusersClassesAndOtherSpellings) {
+  for (const SamplerRow& row : samplers()) {
+    for (std::string_view alias : row.aliases) EXPECT_EQ(&find_sampler(alias), &row);
+    EXPECT_EQ(&find_sampler(row.name), &row);
+  }
+  EXPECT_EQ(find_sampler("DPM++ 2M SDE").name, "dpmpp_2m_sde");
+  EXPECT_EQ(find_sampler("Euler a").name, "euler_ancestral");
+}
+
+TEST(Plan, EveryRowIsDescribed) {
+  for (const SamplerRow& row : samplers()) {
+    EXPECT_FALSE(row.description.empty()) << row.name;
+    EXPECT_FALSE(row.schedules.empty()) << row.name;
+    for (std::string_view schedule : row.schedules) EXPECT_NO_THROW(find_schedule(schedule));
+  }
+  for (const ScheduleRow& row : schedules()) EXPECT_FALSE(row.description.empty()) << row.name;
+}
+
+TEST(Plan, SuggestsTheNearestNames) {
+  expect_all(refusal({.sampler = "eular"}), {"[sampler]", "'eular'", "did you mean euler"});
+  expect_all(refusal({.sampler = "dpmpp2m"}), {"did you mean dpmpp_2m"});
+  expect_all(refusal({.schedule = "karas"}), {"[schedule]", "did you mean karras"});
+  expect_all(refusal({.spacing = "trailling"}), {"[spacing]", "did you mean trailing"});
+  expect_all(refusal({.prediction = "epsilom"}), {"[prediction]", "did you mean epsilon"});
+}
+
+TEST(Plan, NamesWhatASamplerAllows) {
+  for (const char* sampler : {"ddim", "ddpm", "pndm", "lcm", "tcd"})
+    expect_all(refusal({.sampler = sampler, .schedule = "karras"}, 4),
+               {sampler, "expected normal", "got karras"});
+  expect_all(refusal({.sampler = "dpm2", .prediction = "sample"}),
+             {"dpm2", "expected epsilon, v_prediction", "got sample"});
+  expect_all(refusal({.sampler = "dpm2", .prediction = "flow"}), {"got flow_prediction"});
+  expect_all(refusal({.sampler = "deis", .schedule = "karras", .prediction = "flow"}),
+             {"on a flow model", "expected normal", "got karras"});
+  expect_all(refusal({.sampler = "euler", .eta = 0.5}), {"[eta]", "euler", "ddim", "tcd"});
+  expect_all(refusal({.sampler = "lms", .s_churn = 1}), {"[s_churn]", "lms", "heun"});
+  expect_all(refusal({.sampler = "euler", .schedule = "simple", .spacing = "leading"}),
+             {"[spacing]", "simple"});
+  expect_all(refusal({.sampler = "ddim", .sigmas = {3, 0}}), {"[sigmas]", "ddim"});
+}
+
+TEST(Plan, RefusesValuesOutsideTheirRange) {
+  expect_all(refusal({}, 0), {"[steps]", "1..10000", "got 0"});
+  expect_all(refusal({}, 10'001), {"[steps]", "got 10001"});
+  expect_all(refusal({.sampler = "ddim"}, 1001), {"[steps]", "ddim", "at most 1000"});
+  expect_all(refusal({.sampler = "lcm"}, 51), {"[steps]", "lcm", "at most 50"});
+  expect_all(refusal({.sampler = "dpmpp_2m", .spacing = "leading"}, 1000),
+             {"[steps]", "at most 999", "got 1000"});
+  expect_all(refusal({.sampler = "ddim", .eta = 1.5}), {"[eta]", "0..1", "1.5"});
+  expect_all(refusal({.sampler = "euler", .sigmas = {1, 2, 0}}), {"[sigmas]", "falling"});
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  expect_all(refusal({.sampler = "euler", .s_noise = nan}), {"[s_noise]"});
+  expect_all(refusal({.sampler = "euler", .sigmas = {nan, 0}}), {"[sigmas]"});
+}
+
+TEST(Plan, NeedsMuWhereTheModelShiftsBySize) {
+  const auto config = SchedulerConfig::from_json(
+      io::Json{{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"use_dynamic_shifting", true}});
+  expect_all(refusal({}, 4, config), {"[mu]"});
+}
+
+TEST(Plan, RefusesUnsupportedConfigurations) {
+  const auto throws = [](const char* key, const io::Json& value) {
+    io::Json json = {{"_class_name", "DPMSolverMultistepScheduler"}};
+    json[key] = value;
+    try {
+      make_plan(SchedulerConfig::from_json(json), {}, 4);
+    } catch (const UnsupportedModel& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  expect_all(throws("use_lu_lambdas", true), {"use_lu_lambdas"});
+  expect_all(throws("beta_schedule", "cubic"), {"beta_schedule", "cubic"});
+  expect_all(throws("solver_order", 4), {"solver_order", "4"});
+  expect_all(throws("algorithm_type", "dpmsolver"), {"final_sigmas_type", "dpmsolver"});
+  expect_all(throws("_class_name", "EDMEulerScheduler"), {"EDMEulerScheduler", "euler"});
+}
+
+TEST(Plan, FirstStepFollowsDiffusers) {
+  const Plan plan = make_plan(stable_diffusion(), {.sampler = "heun"}, 50);
+  EXPECT_EQ(plan.first_step(1), 0);
+  EXPECT_EQ(plan.first_step(0.8), 10);
+  EXPECT_EQ(plan.first_step(0.58), 22);  // int(50 * 0.58) is 28 in floating point
+  EXPECT_EQ(plan.first_step(0.02), 49);
+  EXPECT_THROW(plan.first_step(0.019), InvalidRequest);
+  EXPECT_THROW(plan.first_step(1.1), InvalidRequest);
+  EXPECT_THROW(plan.first_step(std::numeric_limits<double>::quiet_NaN()), InvalidRequest);
+}
+
+TEST(Plan, FirstStepOfFlowModelsRoundsTheStepDown) {
+  const auto config =
+      SchedulerConfig::from_json(io::Json{{"_class_name", "FlowMatchEulerDiscreteScheduler"}});
+  EXPECT_EQ(make_plan(config, {}, 10).first_step(0.75), 2);
+  EXPECT_EQ(make_plan(stable_diffusion(), {}, 10).first_step(0.75), 3);
+}
+
+TEST(Plan, NoiseAtTheEndIsTheCleanPicture) {
+  const Tensor clean = at::ones({1, 4, 2, 2});
+  for (const SamplerRow& row : samplers()) {
+    const Plan plan = make_plan(stable_diffusion(), {.sampler = std::string(row.name)}, 5);
+    EXPECT_TRUE(at::equal(plan.add_noise(clean, clean * 9, 5), clean)) << row.name;
+    const Tensor noised = plan.add_noise(clean, at::zeros({1, 4, 2, 2}), 1);
+    EXPECT_FALSE(at::equal(plan.add_noise(clean, clean, 1), noised)) << row.name;
+  }
+}
+
+TEST(Plan, DdimUniformMayAddAStep) {
+  const SamplerOptions options{.sampler = "euler", .schedule = "ddim_uniform"};
+  EXPECT_EQ(make_plan(stable_diffusion(), options, 20).step_count(), 20);
+  EXPECT_EQ(make_plan(stable_diffusion(), options, 7).step_count(), 8);
+}
+
+TEST(Plan, ZeroTerminalSnrHoldsForEverySampler) {
+  SchedulerConfig config = stable_diffusion();
+  config.rescale_betas_zero_snr = true;
+  config.prediction_type = "v_prediction";
+  config.timestep_spacing = "trailing";
+  for (const SamplerRow& row : samplers()) {
+    const Plan plan = make_plan(config, {.sampler = std::string(row.name)}, 5);
+    const bool exploding = plan.initial_noise_scale() != 1;
+    EXPECT_NEAR(plan.initial_noise_scale(), exploding ? 4096 : 1, 0.01) << row.name;
+  }
+}
+
+TEST(SchedulerConfig, NamesTheKeyOfAWrongType) {
+  try {
+    SchedulerConfig::from_json(io::Json{{"beta_start", "small"}});
+    FAIL();
+  } catch (const CheckpointError& error) {
+    expect_all(error.what(), {"beta_start"});
+  }
+}
+
+}  // namespace
+}  // namespace sdrbee::sampling
