@@ -29,10 +29,12 @@ double continued_fraction(double x, double a, double b) {
   return value;
 }
 
-double log_beta(double a, double b) { return std::lgamma(a) + std::lgamma(b) - std::lgamma(a + b); }
+double complete_beta(double a, double b) {
+  return std::tgamma(a) * std::tgamma(b) / std::tgamma(a + b);
+}
 
 double incomplete_beta(double x, double a, double b) {
-  const double front = std::exp(a * std::log(x) + b * std::log1p(-x) - log_beta(a, b));
+  const double front = std::pow(x, a) * std::pow(1 - x, b) / complete_beta(a, b);
   if (x < (a + 1) / (a + b + 2)) return front * continued_fraction(x, a, b) / a;
   return 1 - front * continued_fraction(1 - x, b, a) / b;
 }
@@ -42,20 +44,24 @@ double incomplete_beta(double x, double a, double b) {
 double lower_quantile(double probability, double a, double b) {
   double low = std::log(std::numeric_limits<double>::min());
   double high = 0;
+  const double beta = complete_beta(a, b);
   // I_x(a, b) ~ x^a / (a B(a, b)) near 0.
-  double log_x = (std::log(probability * a) + log_beta(a, b)) / a;
+  double log_x = std::log(probability * a * beta) / a;
+  double correction = 0;  // relative, what rounding of log x leaves over
   for (int i = 0; i < 200; ++i) {
     if (!(log_x > low && log_x < high)) log_x = (low + high) / 2;
     const double x = std::exp(log_x);
     const double error = incomplete_beta(x, a, b) - probability;
     (error > 0 ? high : low) = log_x;
-    const double slope =
-        std::exp(a * log_x + (b - 1) * std::log1p(-x) - log_beta(a, b));  // d I / d log x
+    const double slope = std::pow(x, a) * std::pow(1 - x, b - 1) / beta;  // d I / d log x
     const double step = error / slope;
+    if (std::abs(step) < 1e-14 * std::max(1.0, std::abs(log_x))) {
+      correction = step;
+      break;
+    }
     log_x -= step;
-    if (std::abs(step) < 1e-16 * std::max(1.0, std::abs(log_x))) break;
   }
-  return std::exp(log_x);
+  return std::exp(log_x) * (1 - correction);
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ Step dpmpp_2s_ancestral_step(StepContext context, Tensor x, History& history) {
   const int64_t index = 2 * context.step;
   const float sigma = plan.point(context.step);
   const float next = plan.point(context.step + 1);
-  const AncestralSpread spread = ancestral_spread(sigma, next, static_cast<float>(plan.eta));
+  const AncestralSpread spread = accurate_ancestral_spread(sigma, next, plan.eta);
 
   Evaluation first = exploding_evaluation(x, sigma, plan.timestep(index));
   const Prediction p = co_await EvaluationAwaiter(std::move(first));

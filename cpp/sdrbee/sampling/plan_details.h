@@ -62,7 +62,10 @@ struct AncestralSpread {
   float up;    ///< the scale of the noise that is added then
 };
 
-/// The ancestral step between two sigmas in fp32; `eta` scales the noise.
-AncestralSpread ancestral_spread(float from, float to, float eta = 1);
+/// The ancestral step between two sigmas in fp32, as diffusers computes it.
+AncestralSpread ancestral_spread(float from, float to);
+
+/// The same in fp64, which keeps `down` accurate in long steps; `eta` scales the noise.
+AncestralSpread accurate_ancestral_spread(double from, double to, double eta);
 
 }  // namespace sdrbee::sampling

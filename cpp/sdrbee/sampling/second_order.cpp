@@ -15,9 +15,8 @@ float midpoint(const PlanDetails& plan, int64_t k) {
   if (plan.row->grid == Grid::Dpm2) return std::exp(halfway(std::log(to), std::log(from)));
   if (plan.row->grid == Grid::Dpm2Ancestral)
     return std::exp(halfway(std::log(from), std::log(ancestral_spread(from, to).down)));
-  const float target = plan.row->grid == Grid::Dpm2s
-                           ? ancestral_spread(from, to, static_cast<float>(plan.eta)).down
-                           : to;
+  const float target =
+      plan.row->grid == Grid::Dpm2s ? accurate_ancestral_spread(from, to, plan.eta).down : to;
   const float t = -std::log(from);
   return std::exp(-(t + (-std::log(target) - t) * 0.5F));
 }
@@ -38,11 +37,16 @@ double midpoint_timestep(const PlanDetails& plan, const std::vector<double>& sig
 
 }  // namespace
 
-AncestralSpread ancestral_spread(float from, float to, float eta) {
+AncestralSpread ancestral_spread(float from, float to) {
   const float to2 = to * to;
   const float from2 = from * from;
-  const float up = std::min(to, eta * std::sqrt(to2 * (from2 - to2) / from2));
+  const float up = std::min(to, std::sqrt(to2 * (from2 - to2) / from2));
   return {std::sqrt(to2 - up * up), up};
+}
+
+AncestralSpread accurate_ancestral_spread(double from, double to, double eta) {
+  const double up = std::min(to, eta * to * std::sqrt((from - to) * (from + to)) / from);
+  return {static_cast<float>(std::sqrt((to - up) * (to + up))), static_cast<float>(up)};
 }
 
 void add_second_order(PlanDetails& plan, const std::vector<double>& sigmas,

@@ -1,4 +1,6 @@
 // Whole generations against diffusers' schedulers, see tests/python/golden/make_sampling.py.
+#include "support/golden.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -74,7 +76,7 @@ void check_run(const SchedulerConfig& config, const SamplerOptions& options, con
 class GoldenFile : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenFile, EqualsTheReference) {
-  const Json file = io::read_json(std::string(SDRBEE_SOURCE_DIR "/tests/cpp/golden/") + GetParam());
+  const Json file = io::read_json(test::golden_path(GetParam()));
   for (const Json& group : file.at("groups")) {
     const SchedulerConfig config = SchedulerConfig::from_json(group.at("config"));
     const SamplerOptions options = options_of(group.at("options"));

@@ -171,6 +171,8 @@ def run(
         generator = torch.Generator().manual_seed(7)
         torch.randn(SHAPE, generator=generator)
         arguments["generator"] = generator
+    if accepts(scheduler, "eta"):
+        arguments.setdefault("eta", 0.0)  # what the pipelines pass, whatever the class says
     final, first = generate(scheduler, **arguments)
     record: Json = {"steps": steps} | (extra or {})
     record["final"] = rounded(final.flatten()[KEPT])
