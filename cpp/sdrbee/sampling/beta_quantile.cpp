@@ -1,5 +1,6 @@
 #include "sdrbee/sampling/beta_quantile.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
