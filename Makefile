@@ -26,7 +26,7 @@ help:
 	@echo "make demo    set everything up and render PROMPT with the built-in model into out.png"
 	@echo "make test    set everything up and run the C++ tests (CTest) and the Python tests (pytest)"
 	@echo "make asan    run the C++ tests under the address and undefined-behaviour sanitizers"
-	@echo "make bench   run the benchmarks against diffusers; tables and JSON go to runs/"
+	@echo "make bench   run the benchmarks against diffusers; JSON goes to bench/results/"
 	@echo "make lint    check formatting, lint and types;  make format  rewrites the files"
 	@echo "make clean   remove builds, caches and the virtual environment"
 
@@ -36,7 +36,7 @@ demo: $(STAMPS)/package
 
 # Both suites run to their closing line, also when the first one fails.
 test: $(STAMPS)/tests
-	@ctest --test-dir $(BUILD) --output-on-failure --progress; ctest_status=$$?; \
+	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS); ctest_status=$$?; \
 	python -m pytest; pytest_status=$$?; \
 	test $$ctest_status -eq 0 -a $$pytest_status -eq 0
 
@@ -47,7 +47,9 @@ asan: $(STAMPS)/python
 	  ctest --preset asan
 
 bench: $(STAMPS)/test-tools
-	python -m bench
+	@for question in import_time cold_generate unet_step vae_decode load memory; do \
+	  python -m bench.$$question || exit 1; \
+	done
 
 lint: $(STAMPS)/package $(STAMPS)/lint-tools
 	clang-format --dry-run -Werror $(CPP_FILES)

@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <dlfcn.h>
 
+#include <filesystem>
 #include <string>
 
 #include "sdrbee/core/error.h"
@@ -10,10 +11,18 @@
 namespace sdrbee {
 namespace {
 
+/// A library of the torch package that libtorch_cpu was loaded from: we record no search path.
+std::string beside_libtorch(const char* file) {
+  Dl_info libtorch;
+  if (dladdr(reinterpret_cast<const void*>(&at::globalContext), &libtorch) == 0) return file;
+  return std::filesystem::path(libtorch.dli_fname).replace_filename(file).string();
+}
+
 /// Loads CUDA's kernels into the process; libtorch_cpu alone registers none. False when the
 /// installed torch is a CPU build.
 bool load_cuda() {
-  static const bool loaded = dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr;
+  static const bool loaded =
+      dlopen(beside_libtorch("libtorch_cuda.so").c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr;
   return loaded;
 }
 
