@@ -12,7 +12,7 @@ token = sdrbee.CancelToken()
 timer = threading.Timer(1.0, token.cancel)
 timer.start()
 try:
-    model.generate("a star", steps=10_000, cancel=token)
+    model.generate("a star", steps=1000, cancel=token)
 except sdrbee.Cancelled as error:
     Path("cancelled.txt").write_text(f"{error}\n")
     print(error)

@@ -142,13 +142,13 @@ def test_errors_are_json_too(run: Run) -> None:
 
 def test_interrupt_exits_with_130_and_leaves_no_file(command: list[str], tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [*command, "generate", "a star", "--steps", "10000"],
+        [*command, "generate", "a star", "--steps", "1000"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stderr is not None
-    while "/10000" not in process.stderr.read(64):
+    while "/1000" not in process.stderr.read(64):
         assert process.poll() is None
     started = time.monotonic()
     process.send_signal(signal.SIGINT)

@@ -149,7 +149,7 @@ def test_interrupt_ends_within_a_step() -> None:
         "model = sdrbee.load('shapes')\n"
         "def told(step, total, preview):\n"
         "    print(step, flush=True)\n"
-        "try: model.generate('a star', steps=10_000, on_step=told)\n"
+        "try: model.generate('a star', steps=1000, on_step=told)\n"
         "except KeyboardInterrupt: print('interrupted', flush=True)"
     )
     process = subprocess.Popen(
