@@ -75,7 +75,7 @@ class DiffusersEngine:
         self._dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
 
     def load(self) -> None:
-        """In the layout that suits each dtype best: channels last for bf16, the default for fp32."""
+        """In the layout that suits each dtype best: channels last for bf16, else the default."""
         torch = self._torch
         folder = Path(self._source)
         variant = "fp16" if list(folder.glob("unet/*.fp16.safetensors")) else None

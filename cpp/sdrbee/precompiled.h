@@ -1,8 +1,8 @@
 // Headers that nearly every file needs and that take long to parse.
 #pragma once
 
-#include <ATen/core/Generator.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>

@@ -7,8 +7,9 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
-import sdrbee
 from PIL import Image, ImageDraw, ImageFont
+
+import sdrbee
 
 PROMPTS = (
     "a large red heart on a white background",

@@ -34,7 +34,7 @@ struct Generation {
   NoiseSource noise;
   GuidedConditions conditions = {};
   std::optional<MaskedSource> masked = {};  // inpainting
-  bool batched = false;                // shared a network call with another picture
+  bool batched = false;                     // shared a network call with another picture
   std::vector<std::string> warnings = {};
 
   bool done() const { return next_step >= plan.step_count(); }

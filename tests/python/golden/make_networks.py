@@ -47,7 +47,9 @@ def normal(shape: tuple[int, ...], seed: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def save(case: str, module: torch.nn.Module, config: dict, inputs: Tensors, outputs: Tensors) -> None:
+def save(
+    case: str, module: torch.nn.Module, config: dict, inputs: Tensors, outputs: Tensors
+) -> None:
     """Writes one golden file."""
     tensors = {
         f"weights.{name.removeprefix('text_model.')}": value.half().contiguous()

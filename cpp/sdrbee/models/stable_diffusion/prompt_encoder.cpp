@@ -12,9 +12,9 @@ namespace {
 text::ClipTokenizer load_tokenizer(const io::Checkpoint& checkpoint, const LoadOptions& options) {
   const io::Component* component = checkpoint.find("tokenizer");
   const bool in_folder = component != nullptr && !component->folder.empty();
-  const auto path = in_folder ? component->folder
-                              : text::find_clip_vocabulary(checkpoint.path(),
-                                                           options.vocabulary_candidates);
+  const auto path =
+      in_folder ? component->folder
+                : text::find_clip_vocabulary(checkpoint.path(), options.vocabulary_candidates);
   text::ClipVocabulary vocabulary = text::read_clip_vocabulary(path);
   // How a single file's model pads doesn't depend on where the vocabulary was found.
   if (component != nullptr && !in_folder)
@@ -57,10 +57,9 @@ EncodedPrompts PromptEncoder::encode(std::span<const Prompt> prompts) const {
     tokens.push_back(tokenize(tokenizer_, prompt));
     longest = std::max(longest, tokens.back().rows.size());
     if (tokens.back().truncated)
-      encoded.warnings.push_back(message("the prompt was cut at ", tokenizer_.max_length(),
-                                         " tokens; this part has no effect: '",
-                                         tokens.back().truncated_text,
-                                         "' (long_prompt='chunk' keeps it)"));
+      encoded.warnings.push_back(message(
+          "the prompt was cut at ", tokenizer_.max_length(), " tokens; this part has no effect: '",
+          tokens.back().truncated_text, "' (long_prompt='chunk' keeps it)"));
   }
   for (size_t i = 0; i < prompts.size(); ++i) {
     text::pad_rows(tokens[i], longest, tokenizer_);
@@ -72,9 +71,8 @@ EncodedPrompts PromptEncoder::encode(std::span<const Prompt> prompts) const {
 Tensor PromptEncoder::encode_rows(const text::TokenRows& rows, int64_t clip_skip) const {
   std::vector<int64_t> flat;
   for (const auto& row : rows.rows) flat.insert(flat.end(), row.begin(), row.end());
-  const Tensor ids = at::tensor(flat, at::kLong)
-                         .reshape({static_cast<int64_t>(rows.rows.size()), -1})
-                         .to(device_);
+  const Tensor ids =
+      at::tensor(flat, at::kLong).reshape({static_cast<int64_t>(rows.rows.size()), -1}).to(device_);
   const text::ClipTextOutput output = encoder_(ids);
   const Tensor states =
       clip_skip == 0 ? output.last_hidden_state : encoder_.skip_layers(output, clip_skip);

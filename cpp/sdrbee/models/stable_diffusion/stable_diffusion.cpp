@@ -20,8 +20,7 @@ class StableDiffusion final : public ImageModel {
         checkpoint_(checkpoint),
         device_(options.device),
         info_(describe(checkpoint, options)),
-        scheduler_(
-            sampling::SchedulerConfig::from_json(checkpoint.component("scheduler").config)),
+        scheduler_(sampling::SchedulerConfig::from_json(checkpoint.component("scheduler").config)),
         prompt_encoder_(checkpoint, options),
         denoiser_(checkpoint.component("unet", "UNet2DConditionModel"), options),
         autoencoder_(checkpoint.component("vae", "AutoencoderKL"), options) {}
