@@ -44,6 +44,24 @@ std::string shown(const Json& value) {
   return text;
 }
 
+/// Python writes infinities as the bare words Infinity and -Infinity, which JSON does not have
+/// (diffusers' DPM solvers store lambda_min_clipped so). They become null, at the same length so
+/// that the offsets in messages stay right.
+std::string infinities_to_null(std::string text) {
+  bool in_string = false;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (in_string && text[at] == '\\')
+      ++at;
+    else if (text[at] == '"')
+      in_string = !in_string;
+    if (in_string || at >= text.size()) continue;
+    for (const std::string_view word : {"-Infinity", "Infinity"})
+      if (std::string_view(text).substr(at).starts_with(word))
+        text.replace(at, word.size(), std::string("null").append(word.size() - 4, ' '));
+  }
+  return text;
+}
+
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& origin) {
@@ -71,7 +89,8 @@ Config::Config(Json value, std::string origin)
 }
 
 Config Config::read(const std::filesystem::path& path) {
-  return Config(read_json(path), path.string());
+  const std::string text = infinities_to_null(read_file(path, kMaxJsonBytes));
+  return Config(parse_json(text, path.string()), path.string());
 }
 
 bool Config::has(std::string_view key) const {

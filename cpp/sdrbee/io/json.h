@@ -34,6 +34,7 @@ class Config {
   /// A configuration that is written in the code.
   Config(Json value) : Config(std::move(value), "built-in configuration") {}  // NOLINT: implicit
 
+  /// Reads a file; an infinity as Python writes it (`-Infinity`) counts as null.
   static Config read(const std::filesystem::path& path);
 
   /// Whether the key is there with a value that is not null.

@@ -61,6 +61,17 @@ TEST(Config, GivesValuesAndFallbacks) {
   EXPECT_FALSE(config.has("null"));
 }
 
+TEST(Config, ReadsPythonsInfinitiesAsNull) {
+  const TemporaryFolder folder;
+  write_text(folder / "scheduler_config.json",
+             R"({"a": -Infinity, "b": [Infinity], "c": "-Infinity \" Infinity", "d": 1})");
+  const Config config = Config::read(folder / "scheduler_config.json");
+  EXPECT_FALSE(config.has("a"));
+  EXPECT_TRUE(config.json().at("b").at(0).is_null());
+  EXPECT_EQ(config.string_or("c", ""), "-Infinity \" Infinity");
+  EXPECT_EQ(config.int64_or("d", 0), 1);
+}
+
 TEST(Config, NamesFileKeyAndValueOfAWrongType) {
   const Config config(Json::parse(R"({"n": "3", "f": 1.5, "l": [1, 2.5],
                                       "big": 18446744073709551615})"),
