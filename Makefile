@@ -1,7 +1,7 @@
 # Two commands on a fresh machine: `make demo` and `make test`. `make help` lists all.
 PYTHON ?= python3
 PROMPT ?= a red circle left of a blue square on a yellow background
-# ON in CI and in the presets: users' compilers may warn about more than ours.
+# Errors in the presets only: compilers of users, and -O3 with GCC 12, warn about more.
 WARNINGS_AS_ERRORS ?= OFF
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
