@@ -1,7 +1,7 @@
 """Writes tests/cpp/golden/clip_tokenizer/: a small vocabulary and what Hugging Face makes of texts.
 
 Made with tokenizers 0.23.3 and transformers 5.23.0:
-    python tests/python/golden/make_clip_tokenizer.py tests/cpp/golden/clip_tokenizer
+    PYTHONPATH=tests/python python -m golden.make_clip_tokenizer tests/cpp/golden/clip_tokenizer
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from clip_tokenizer_texts import HAND_WRITTEN, WORDS, texts
+from golden.clip_tokenizer_texts import HAND_WRITTEN, WORDS, texts
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 

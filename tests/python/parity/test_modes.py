@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 import pytest
-from parity.conftest import Pair
+from parity.pair import Pair
 from parity.reference import Case
 
 WIDTH, HEIGHT = 32, 24

@@ -10,7 +10,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
-from parity.conftest import NEGATIVE_PROMPT, PROMPT, SEED, Pair
+from parity.pair import NEGATIVE_PROMPT, PROMPT, SEED, Pair
 from parity.reference import NOISE, Pixels
 
 SIZE = {"width": 32, "height": 24}

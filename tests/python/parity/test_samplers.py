@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from parity.conftest import Pair
+from parity.pair import Pair
 from parity.reference import Case, grid, quick
 
 # Not square, so that width and height can't be swapped unnoticed.
