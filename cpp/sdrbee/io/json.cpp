@@ -38,6 +38,29 @@ class StrictnessCheck {
   std::vector<std::set<std::string>> keys_;
 };
 
+/// Python's json writes numbers that JSON has no form for: diffusers' "lambda_min_clipped":
+/// -Infinity. They become null, which stands for a value that isn't given.
+std::string without_non_finite_numbers(std::string text) {
+  std::string kept;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size();) {
+    const std::string_view rest = std::string_view(text).substr(i);
+    size_t length = 0;
+    for (const std::string_view spelling : {"NaN", "Infinity", "-Infinity"})
+      if (!in_string && rest.starts_with(spelling)) length = spelling.size();
+    if (length > 0) {
+      kept += "null";
+      i += length;
+      continue;
+    }
+    const bool escaped = in_string && text[i] == '\\' && i + 1 < text.size();
+    if (text[i] == '"') in_string = !in_string;
+    kept.append(text, i, escaped ? 2 : 1);
+    i += escaped ? 2 : 1;
+  }
+  return kept;
+}
+
 std::string shown(const Json& value) {
   std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
   if (text.size() > kMaxShownCharacters) text = text.substr(0, kMaxShownCharacters) + "...";
@@ -78,7 +101,10 @@ Json parse_json(std::string_view text, const std::string& origin) {
 }
 
 Json read_json(const std::filesystem::path& path, uint64_t max_bytes) {
-  return parse_json(read_file(path, max_bytes), path.string());
+  std::string text = read_file(path, max_bytes);
+  if (text.find("Infinity") != text.npos || text.find("NaN") != text.npos)
+    text = without_non_finite_numbers(std::move(text));
+  return parse_json(text, path.string());
 }
 
 Config::Config(Json value, std::string origin)

@@ -39,6 +39,15 @@ TEST(ReadJson, RefusesAFileOverTheLimit) {
   expect_error<CheckpointError>([&] { read_json(folder / "c.json", 5); }, "c.json", "at most 5");
 }
 
+TEST(ReadJson, TakesPythonsNonFiniteNumbersAsNull) {
+  const TemporaryFolder folder;
+  write_text(folder / "c.json",
+             R"({"lambda": -Infinity, "up": Infinity, "none": NaN, "text": "-\"Infinity NaN\\"})");
+  const Json json = read_json(folder / "c.json");
+  EXPECT_TRUE(json["lambda"].is_null() && json["up"].is_null() && json["none"].is_null());
+  EXPECT_EQ(json["text"], R"(-"Infinity NaN\)");
+}
+
 TEST(Config, GivesValuesAndFallbacks) {
   const Config config(Json::parse(R"({"n": 3, "x": 0.5, "b": true, "s": "t", "null": null,
                                       "list": [1, 2], "names": ["a", "b"], "o": {"n": 4}})"));

@@ -13,6 +13,17 @@
 namespace sdrbee::stable_diffusion {
 namespace {
 
+// diffusers' Stable Diffusion pipelines put two options right that old folders have wrong.
+// https://github.com/huggingface/diffusers/blob/main/src/diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion.py
+sampling::SchedulerConfig scheduler_config(const io::Config& file) {
+  auto config = sampling::SchedulerConfig::from_json(file);
+  config.steps_offset = 1;
+  const bool clips_by_default =
+      config.class_name == "DDIMScheduler" || config.class_name == "DDPMScheduler";
+  if (config.clip_sample.value_or(clips_by_default)) config.clip_sample = false;
+  return config;
+}
+
 class StableDiffusion final : public ImageModel {
  public:
   StableDiffusion(Sealed sealed, const io::Checkpoint& checkpoint, const LoadOptions& options)
@@ -20,7 +31,7 @@ class StableDiffusion final : public ImageModel {
         checkpoint_(checkpoint),
         device_(options.device),
         info_(describe(checkpoint, options)),
-        scheduler_(sampling::SchedulerConfig::from_json(checkpoint.component("scheduler").config)),
+        scheduler_(scheduler_config(checkpoint.component("scheduler").config)),
         prompt_encoder_(checkpoint, options),
         denoiser_(checkpoint.component("unet", "UNet2DConditionModel"), options),
         autoencoder_(checkpoint.component("vae", "AutoencoderKL"), options) {}
