@@ -26,6 +26,9 @@ void register_tables(py::module_& module);
 /// CancelToken, Generation and Model.
 void register_model(py::module_& module);
 
+/// ClipTokenizer.
+void register_tokenizer(py::module_& module);
+
 /// Threads, CPU level, devices and versions.
 void register_system(py::module_& module);
 

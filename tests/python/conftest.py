@@ -12,6 +12,15 @@ import sdrbee
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--parity-device", default="cpu", help="device of sdrbee in the parity tests, e.g. cuda"
+    )
+    parser.addoption(
+        "--parity-full", action="store_true", help="all 2,022 cases of the sampler grid"
+    )
+
+
 @pytest.fixture(scope="session")
 def model() -> sdrbee.Model:
     """The built-in model in fp32 on the CPU."""
