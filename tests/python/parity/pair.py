@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sdrbee
 from parity.reference import Pixels, Reference
+
+import sdrbee
 
 PROMPT = "a red circle left of a blue square, masterpiece"
 NEGATIVE_PROMPT = "blurry, worst quality"

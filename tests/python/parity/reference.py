@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -230,6 +231,8 @@ class Reference:
         for pipeline in (self.text_to_image, self.image_to_image, self.inpaint):
             pipeline.set_progress_bar_config(disable=True)
         self.config = self.text_to_image.scheduler.config
+        # Not to be made again from `config`: that forgets what the pipeline put right in it.
+        self.scheduler = copy.deepcopy(self.text_to_image.scheduler)
         self.seed = seed
         with torch.no_grad():
             positive, negative = self.text_to_image.encode_prompt(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -20,8 +21,7 @@ LONG_PROMPT = ", ".join(f"a red circle number {index}" for index in range(40))
 def generate_reference(pair: Pair, **arguments: Any) -> tuple[Pixels, Pixels]:
     """diffusers with texts, which it encodes itself, and the folder's scheduler."""
     pipeline = pair.reference.text_to_image
-    config = pair.reference.config
-    pipeline.scheduler = getattr(diffusers, config["_class_name"]).from_config(config)
+    pipeline.scheduler = copy.deepcopy(pair.reference.scheduler)
     latents = pipeline(
         **{"prompt": PROMPT, "negative_prompt": NEGATIVE_PROMPT, **SIZE, **arguments},
         num_inference_steps=4,
@@ -169,7 +169,11 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         "DPMSolverMultistepScheduler",
         {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
     ),
-    "unipc order 3": ("UniPCMultistepScheduler", {"solver_order": 3, "solver_type": "bh1"}),
+    "unipc order 3": ("UniPCMultistepScheduler", {"solver_order": 3}),
+    "unipc bh1": (
+        "UniPCMultistepScheduler",
+        {"solver_type": "bh1", "final_sigmas_type": "sigma_min"},
+    ),
     "unipc on noise": (
         "UniPCMultistepScheduler",
         {"predict_x0": False, "final_sigmas_type": "sigma_min"},
@@ -182,13 +186,28 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+def with_scheduler(pair: Pair, folder: Path, class_name: str, options: dict[str, Any]) -> None:
+    """Copies the model with another scheduler_config.json; model_index.json stays as it is."""
+    shutil.copytree(pair.folder, folder)
+    getattr(diffusers, class_name)(**NOISE | options).save_pretrained(folder / "scheduler")
+
+
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_scheduler_config_of_the_folder_is_obeyed(sd1: Pair, tmp_path: Path, name: str) -> None:
     class_name, options = CONFIGURATIONS[name]
     folder = tmp_path / "model"
-    shutil.copytree(sd1.folder, folder)
-    options = {**NOISE, **options}
-    getattr(diffusers, class_name)(**options).save_pretrained(folder / "scheduler")
-    written = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
-    assert written["_class_name"] == class_name
-    check(Pair(folder, "cpu"), {}, {})
+    with_scheduler(sd1, folder, class_name, options)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", class_name]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    pair = Pair(folder, "cpu")
+    assert type(pair.reference.scheduler).__name__ == class_name
+    check(pair, {}, {})
+
+
+def test_scheduler_class_comes_from_the_index(sd1: Pair, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    with_scheduler(sd1, folder, "EulerDiscreteScheduler", {"timestep_spacing": "trailing"})
+    pair = Pair(folder, "cpu")
+    assert type(pair.reference.scheduler).__name__ == "DDIMScheduler"
+    check(pair, {}, {})

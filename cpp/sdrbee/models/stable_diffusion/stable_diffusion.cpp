@@ -13,10 +13,12 @@
 namespace sdrbee::stable_diffusion {
 namespace {
 
-// diffusers' Stable Diffusion pipelines put two options right that old folders have wrong.
+// diffusers takes the class from model_index.json, and its Stable Diffusion pipelines put two
+// options right that old folders have wrong.
 // https://github.com/huggingface/diffusers/blob/main/src/diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion.py
-sampling::SchedulerConfig scheduler_config(const io::Config& file) {
-  auto config = sampling::SchedulerConfig::from_json(file);
+sampling::SchedulerConfig scheduler_config(const io::Component& component) {
+  auto config = sampling::SchedulerConfig::from_json(component.config);
+  if (!component.class_name.empty()) config.class_name = component.class_name;
   config.steps_offset = 1;
   const bool clips_by_default =
       config.class_name == "DDIMScheduler" || config.class_name == "DDPMScheduler";
@@ -31,7 +33,7 @@ class StableDiffusion final : public ImageModel {
         checkpoint_(checkpoint),
         device_(options.device),
         info_(describe(checkpoint, options)),
-        scheduler_(scheduler_config(checkpoint.component("scheduler").config)),
+        scheduler_(scheduler_config(checkpoint.component("scheduler"))),
         prompt_encoder_(checkpoint, options),
         denoiser_(checkpoint.component("unet", "UNet2DConditionModel"), options),
         autoencoder_(checkpoint.component("vae", "AutoencoderKL"), options) {}
