@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from golden.clip_tokenizer_texts import texts
 from golden.make_clip_tokenizer import END, START, train
-from sdrbee._native import CheckpointError, ClipTokenizer
 from transformers import CLIPTokenizer, logging
+
+from sdrbee._native import CheckpointError, ClipTokenizer
 
 logging.set_verbosity_error()  # texts longer than the window are on purpose
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from parity.pair import Pair
 from parity.reference import write_pipeline
 
+import sdrbee
+from sdrbee._native import set_threads
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
     """Tiny networks lose time when they are shared out."""
+    before = torch.get_num_threads(), sdrbee.system_info().threads
     torch.set_num_threads(1)
+    set_threads(1)
+    yield
+    torch.set_num_threads(before[0])
+    set_threads(before[1])
 
 
 @pytest.fixture(scope="session")
