@@ -55,7 +55,8 @@ std::vector<std::byte> png_of(uint32_t width, uint32_t height,
 }
 
 TEST(DecodeImage, EqualsPillow) {
-  for (const Json& item : golden()["decoded"]) {
+  const Json pictures = golden();
+  for (const Json& item : pictures["decoded"]) {
     const std::string name = item["name"];
     const Image image = decode_image(from_hexadecimal(item["file"]), name);
     EXPECT_EQ(image.size, (PixelSize{item["size"][0], item["size"][1]})) << name;
