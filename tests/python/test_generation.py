@@ -29,9 +29,9 @@ def latents(model: sdrbee.Model, **fields: object) -> np.ndarray:
 
 
 def scene(width: int = 128, height: int = 128) -> np.ndarray:
-    """A source picture: a bright square on a dark ground."""
-    picture = np.full((height, width, 3), (20, 40, 90), np.uint8)
-    picture[32:96, 32:96] = (200, 60, 30)
+    """A red square on a blue ground, in colours that the built-in model knows."""
+    picture = np.full((height, width, 3), (40, 75, 210), np.uint8)
+    picture[32:96, 32:96] = (220, 40, 40)
     return picture
 
 
