@@ -45,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "out.png"
         ours = [sys.executable, "-m", "sdrbee", "generate", _PROMPT, "--steps", str(_STEPS)]
-        ours += ["--seed", "7", "-o", str(out)]
+        ours += ["--seed", "7", "--output-file", str(out)]
         has_fp16 = bool(list(folder.glob("unet/*.fp16.safetensors")))
         scripts = {
             dtype: _DIFFUSERS.format(
@@ -75,7 +75,7 @@ def main() -> None:
             lambda: _run(commands[fastest], options.threads, out),
         )
     row = pairs.row(f"generate, built-in, {_STEPS} steps", 0.35)
-    report("cold_generate", [row], threads=options.threads, diffusers_dtype=fastest)
+    report(options.out, "cold_generate", [row], threads=options.threads, diffusers_dtype=fastest)
 
 
 if __name__ == "__main__":

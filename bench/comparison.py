@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "bench" / "results"
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
 
 
@@ -140,6 +139,7 @@ def arguments(description: str, **options: Any) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=ROOT / "runs", help="folder of the JSON")
     for name, default in options.items():
         parser.add_argument(f"--{name}", default=default, required=default is None)
     return parser.parse_args()
@@ -170,8 +170,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def report(name: str, rows: Sequence[dict[str, Any]], **details: Any) -> None:
-    """Prints the table and writes `bench/results/<name>.json`."""
+def report(out: Path, name: str, rows: Sequence[dict[str, Any]], **details: Any) -> None:
+    """Prints the table and writes `<name>.json` into the folder `out`."""
     print(f"\n{'':34} {'sdrbee':>10} {'diffusers':>10} {'ratio':>7} {'min':>6} {'max':>6}    bar")
     for row in rows:
         unit = row["unit"]
@@ -179,6 +179,6 @@ def report(name: str, rows: Sequence[dict[str, Any]], **details: Any) -> None:
             f"{row['what']:34} {row['sdrbee']:8.3g} {unit} {row['diffusers']:8.3g} {unit} "
             f"{row['ratio']:7.3f} {row['ratio_min']:6.3f} {row['ratio_max']:6.3f} {row['bar']:6.2f}"
         )
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     content = {"machine": machine(), **details, "rows": list(rows)}
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    (out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -30,7 +30,7 @@ def main() -> None:
         lambda: _import("torch", options.threads),
     )
     row = pairs.row("import sdrbee (against torch)", 0.35)
-    report("import_time", [row], threads=options.threads)
+    report(options.out, "import_time", [row], threads=options.threads)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def main() -> None:
         load.row(f"load, {options.dtype}", 0.5),
         first.row("load and a 64x64 picture of 1 step", 0.5),
     ]
-    report("load", rows, threads=options.threads)
+    report(options.out, "load", rows, threads=options.threads)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def main() -> None:
         options.pairs, lambda: _peak("sdrbee", *fixed), lambda: _peak("diffusers", *fixed)
     )
     row = pairs.row(f"peak memory 512x512, {options.dtype}", 0.7, "MiB")
-    report("memory", [row], threads=options.threads)
+    report(options.out, "memory", [row], threads=options.threads)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def main() -> None:
                 worker.call("step")
                 worker.call("finish")
             rows.append(pairs.row(f"CFG step 512x512, {dtype}", _BARS[dtype]))
-            report("unet_step", rows, threads=options.threads, parity=parity)
+            report(options.out, "unet_step", rows, threads=options.threads, parity=parity)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,13 @@ def main() -> None:
             raise SystemExit(f"[parity] expected less than 2 levels but got {difference}")
         pairs = interleave(options.pairs, lambda: _decode(ours), lambda: _decode(theirs))
         row = pairs.row(f"VAE decode 512x512, {options.dtype}", 0.9)
-        report("vae_decode", [row], threads=options.threads, mean_level_difference=difference)
+        report(
+            options.out,
+            "vae_decode",
+            [row],
+            threads=options.threads,
+            mean_level_difference=difference,
+        )
 
 
 if __name__ == "__main__":
