@@ -45,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "out.png"
         ours = [sys.executable, "-m", "sdrbee", "generate", _PROMPT, "--steps", str(_STEPS)]
-        ours += ["--seed", "7", "--output-file", str(out)]
+        ours += ["--seed", "7", "-o", str(out)]
         has_fp16 = bool(list(folder.glob("unet/*.fp16.safetensors")))
         scripts = {
             dtype: _DIFFUSERS.format(
