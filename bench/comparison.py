@@ -156,6 +156,7 @@ def machine() -> dict[str, Any]:
         "cpu": f"{fields.get('model name', platform.processor())}, family "
         f"{fields.get('cpu family', '?')} model {fields.get('model', '?')}",
         "cores": os.cpu_count(),
+        "load_average": list(os.getloadavg()),  # above this process's threads: others took part
         "isa": [flag for flag in _FLAGS if flag in flags],
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in packages},
