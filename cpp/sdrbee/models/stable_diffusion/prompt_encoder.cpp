@@ -22,11 +22,28 @@ text::ClipTokenizer load_tokenizer(const io::Checkpoint& checkpoint, const LoadO
   return text::ClipTokenizer(vocabulary);
 }
 
-text::ClipTextEncoder load_encoder(const io::Checkpoint& checkpoint, const LoadOptions& options) {
-  const io::Component& component = checkpoint.component("text_encoder");
+/// The tokenizer's ids and rows must be ones that the encoder has embeddings for.
+void check_fit(const text::ClipTokenizer& tokenizer, const text::ClipTextConfig& config,
+               const io::Component& encoder) {
+  if (tokenizer.max_id() >= config.vocab_size)
+    throw CheckpointError(message("[", encoder.config.origin(),
+                                  "] 'vocab_size': expected at least ", tokenizer.max_id() + 1,
+                                  ", for the ids of the tokenizer, but got ", config.vocab_size));
+  if (tokenizer.max_length() > config.max_position_embeddings)
+    throw CheckpointError(message("[", encoder.config.origin(),
+                                  "] 'max_position_embeddings': expected at least ",
+                                  tokenizer.max_length(), ", the 'model_max_length' of the ",
+                                  "tokenizer, but got ", config.max_position_embeddings));
+}
+
+text::ClipTextEncoder load_encoder(const io::Checkpoint& checkpoint, const LoadOptions& options,
+                                   const text::ClipTokenizer& tokenizer) {
+  const io::Component& component = checkpoint.component("text_encoder", "CLIPTextModel");
+  const auto config = text::ClipTextConfig::from(component.config);
+  check_fit(tokenizer, config, component);
   io::WeightLedger ledger;
   const io::WeightScope scope(*component.weights, ledger, options.dtype, options.device);
-  text::ClipTextEncoder encoder(scope, text::ClipTextConfig::from(component.config));
+  text::ClipTextEncoder encoder(scope, config);
   // Exports of transformers before 4.31 stored the positions' index buffer.
   ledger.check_all_taken(*component.weights, "", {"position_ids"});
   return encoder;
@@ -41,13 +58,8 @@ text::TokenRows tokenize(const text::ClipTokenizer& tokenizer, const Prompt& pro
 
 PromptEncoder::PromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options)
     : tokenizer_(load_tokenizer(checkpoint, options)),
-      encoder_(load_encoder(checkpoint, options)),
-      device_(options.device) {
-  if (tokenizer_.max_id() >= encoder_.config().vocab_size)
-    throw CheckpointError(message("[", checkpoint.path().string(), "] the tokenizer has ids up to ",
-                                  tokenizer_.max_id(), " but the text encoder knows ",
-                                  encoder_.config().vocab_size, " tokens"));
-}
+      encoder_(load_encoder(checkpoint, options, tokenizer_)),
+      device_(options.device) {}
 
 EncodedPrompts PromptEncoder::encode(std::span<const Prompt> prompts) const {
   std::vector<text::TokenRows> tokens;

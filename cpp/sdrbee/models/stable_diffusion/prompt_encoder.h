@@ -11,7 +11,8 @@ namespace sdrbee::stable_diffusion {
 /// Tokenizer and text encoder of one checkpoint.
 class PromptEncoder {
  public:
-  /// Throws CheckpointError when the vocabulary is missing or larger than the encoder's.
+  /// Throws CheckpointError when the vocabulary is missing or larger than the encoder's, and
+  /// when its rows are longer.
   PromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options);
 
   /// All prompts get as many rows of tokens as the longest needs; the rows of a prompt follow each

@@ -3,6 +3,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include "sdrbee/core/check.h"
+#include "sdrbee/models/common/component_fit.h"
 #include "sdrbee/models/common/kl_autoencoder.h"
 #include "sdrbee/models/common/unet_2d_condition.h"
 #include "sdrbee/models/common/unet_denoiser.h"
@@ -77,6 +78,9 @@ bool recognises(const io::Checkpoint& checkpoint) {
 std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint,
                                  const LoadOptions& options) {
   const c10::InferenceMode inference;
+  const io::Component* encoder = &checkpoint.component("text_encoder", "CLIPTextModel");
+  check_text_width(checkpoint.component("unet"), {&encoder, 1});
+  check_latent_channels(checkpoint.component("unet"), checkpoint.component("vae"));
   return std::make_unique<StableDiffusion>(sealed, checkpoint, options);
 }
 
