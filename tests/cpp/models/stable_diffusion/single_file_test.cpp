@@ -150,6 +150,24 @@ TEST(SingleFile, TakesThePredictionFromMetadataOrMarker) {
                   .config.bool_or("rescale_betas_zero_snr", false));
 }
 
+// Models of Stable Diffusion 2 trained on v have a wider spread in one bias.
+TEST(SingleFile, JudgesVersion2ByTheSpreadOfABias) {
+  const TemporaryFolder folder;
+  std::map<std::string, Tensor> tensors = original_tensors("v2");
+  const std::string first = "model.diffusion_model.input_blocks.0.0.weight";
+  tensors[first] = tensors[first].narrow(1, 0, 4).contiguous();  // not the inpainting model
+  const auto scheduler = [&](double spread) {
+    tensors["model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"] =
+        at::arange(4).remainder(2).mul(2.0).sub(1.0).mul(spread).to(Dtype::Half);
+    return open(folder, tensors).component("scheduler");
+  };
+  EXPECT_EQ(scheduler(0.1).config.string_or("prediction_type", ""), "v_prediction");
+  EXPECT_EQ(scheduler(0.1).class_name, "DDIMScheduler");
+  // The spread is that of the values themselves: of a sample it would be 0.0924.
+  EXPECT_EQ(scheduler(0.08).config.string_or("prediction_type", ""), "epsilon");
+  EXPECT_EQ(scheduler(0.08).class_name, "PNDMScheduler");
+}
+
 TEST(SingleFile, KeepsTensorsThatNoRuleKnowsAndDropsTrainingRests) {
   const TemporaryFolder folder;
   std::map<std::string, Tensor> tensors = original_tensors("v1");
