@@ -47,9 +47,7 @@ asan: $(STAMPS)/python
 	  ctest --preset asan
 
 bench: $(STAMPS)/test-tools
-	@for question in import_time cold_generate unet_step vae_decode load memory; do \
-	  python -m bench.$$question || exit 1; \
-	done
+	@python -m bench --out bench/results
 
 lint: $(STAMPS)/package $(STAMPS)/lint-tools
 	clang-format --dry-run -Werror $(CPP_FILES)
