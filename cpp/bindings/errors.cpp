@@ -2,10 +2,11 @@
 // C++ exceptions become ours.
 #include <c10/util/Exception.h>
 
-#include <new>
+#include <exception>
 
 #include "bindings.h"
 #include "sdrbee/core/error.h"
+#include "sdrbee/core/out_of_memory.h"
 
 namespace sdrbee::bindings {
 namespace {
@@ -37,14 +38,6 @@ PyObject* make_class(py::module_& module, const char* name, const py::tuple& bas
   return made;
 }
 
-// c10's allocator reports a failed allocation as a plain c10::Error on the CPU.
-bool is_allocation_failure(const c10::Error& error) {
-  const std::string_view text = error.what_without_backtrace();
-  return dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
-         text.find("not enough memory") != std::string_view::npos ||
-         text.find("can't allocate memory") != std::string_view::npos;
-}
-
 void set_error(PyObject* type, const char* text) { PyErr_SetString(type, text); }
 
 void translate(std::exception_ptr thrown) {
@@ -69,11 +62,12 @@ void translate(std::exception_ptr thrown) {
   } catch (const Error& error) {
     set_error(to.error, error.what());
   } catch (const c10::Error& error) {
-    if (is_allocation_failure(error))
+    if (is_out_of_memory(error))
       set_error(to.out_of_memory, error.what_without_backtrace());
     else
       set_error(to.internal_error, message("[libtorch] ", error.what_without_backtrace()).c_str());
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error)) throw;
     set_error(to.out_of_memory, "[memory] an allocation failed; try a smaller size or count");
   }
 }

@@ -298,3 +298,36 @@ def test_out_of_memory_is_typed_and_the_next_job_works() -> None:
     assert done.returncode == 0, done.stderr
     assert "refused:" in done.stdout
     assert "works again" in done.stdout
+
+
+SHORT_OF_MEMORY = """
+import resource, warnings, numpy as np, sdrbee
+model = sdrbee.load("shapes", device="cpu", dtype="fp32")
+request = sdrbee.GenerationRequest(
+    prompt="", steps=1, seed=1, width=640, height=640, guidance_scale=1.0, output="float"
+)
+generation = model.begin(request)
+model.advance(generation)
+whole = np.asarray(model.finish(generation))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for headroom in range(320, 0, -20):  # a whole decode needs some 250 MiB
+        limit = used + (headroom << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        tiled = np.asarray(model.finish(generation))
+        if caught:
+            break
+print(*(str(warning.message) for warning in caught))
+print(np.abs(tiled - whole).max())
+"""
+
+
+def test_a_picture_too_large_for_memory_is_decoded_in_tiles() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    warning, difference = done.stdout.splitlines()
+    assert "decoded in tiles" in warning
+    assert float(difference) < 1e-4

@@ -2,6 +2,9 @@
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/generation.h"
 #include "sdrbee/generation/plan_request.h"
@@ -20,11 +23,12 @@ std::vector<int64_t> latent_shape(const ModelInfo& info, PixelSize size) {
 }
 
 /// Encodes the source picture with a drawn posterior sample.
-Tensor encode_source(ImageModel& model, const Generation& generation, NoiseSource& noise) {
+Tensor encode_source(ImageModel& model, Generation& generation) {
   const GenerationRequest& request = generation.request;
   const Tensor picture = picture_to_tensor(*request.image, picture_size(request));
   const LatentPosterior posterior = model.autoencoder().encode(picture.to(model.device()));
-  return posterior.sample(noise.normal(posterior.mean.sizes()));
+  std::ranges::move(model.autoencoder().take_warnings(), std::back_inserter(generation.warnings));
+  return posterior.sample(generation.noise.normal(posterior.mean.sizes()));
 }
 
 /// diffusers resizes the mask to latent cells by nearest neighbour: the first pixel of each cell.
@@ -47,7 +51,7 @@ void draw_latents(ImageModel& model, Generation& generation) {
     generation.latents = generation.noise.normal(shape).to(device) * plan.initial_noise_scale();
     return;
   }
-  const Tensor source = encode_source(model, generation, generation.noise);
+  const Tensor source = encode_source(model, generation);
   const Tensor noise = generation.noise.normal(shape).to(device);
   generation.first_step = plan.first_step(*request.strength);
   const bool from_pure_noise = request.mode() == Mode::Inpaint && *request.strength == 1.0;

@@ -1,6 +1,9 @@
 // The end of a generation: latents to picture.
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "sdrbee/core/check.h"
 #include "sdrbee/generation/generation.h"
 #include "sdrbee/generation/recipe.h"
@@ -21,6 +24,7 @@ GeneratedImage finish(ImageModel& model, Generation&& generation) {
     return result;
   }
   const Tensor values = picture_to_float(model.autoencoder().decode(generation.latents));
+  std::ranges::move(model.autoencoder().take_warnings(), std::back_inserter(result.warnings));
   if (request.output == "float") {
     result.array = values;
     return result;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "sdrbee/core/device.h"
 #include "sdrbee/models/conditioning.h"
@@ -42,6 +43,9 @@ class Autoencoder {
   virtual ~Autoencoder() = default;
   virtual LatentPosterior encode(const Tensor& picture) = 0;
   virtual Tensor decode(const Tensor& latents) = 0;
+
+  /// What users should know about the calls since the last time; each sentence once.
+  virtual std::vector<std::string> take_warnings() { return {}; }
 };
 
 class Registry;

@@ -2,13 +2,23 @@
 
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/layer_norm.h>
+#include <ATen/ops/rsqrt.h>
 #include <ATen/ops/silu.h>
+#include <ATen/ops/var_mean.h>
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/nn/cpu/group_norm.h"
 #include "sdrbee/nn/layout.h"
 
 namespace sdrbee::nn {
+
+GroupMoments group_moments(const Tensor& x, int64_t groups) {
+  const Tensor values = x.to(Dtype::Float).reshape({x.size(0), groups, -1});
+  const auto [variance, mean] =
+      at::var_mean(values, at::IntArrayRef{2}, /*correction=*/0, /*keepdim=*/true);
+  return {.mean = mean.to(at::kCPU, Dtype::Double),
+          .variance = variance.to(at::kCPU, Dtype::Double)};
+}
 
 GroupNorm::GroupNorm(const io::WeightScope& scope, int64_t groups, int64_t channels, double eps)
     : weight_(scope.take("weight", {channels})),
@@ -26,6 +36,20 @@ Tensor GroupNorm::operator()(const Tensor& x) const {
 
 Tensor GroupNorm::silu(const Tensor& x) const {
   return normalise(channels_last(x), {}, /*silu=*/true);
+}
+
+Tensor GroupNorm::silu(const Tensor& x, const GroupMoments& moments) const {
+  // [B, groups, 1] * [groups, C / groups] -> [B, groups, C / groups]
+  const auto grouped = [&](const Tensor& values) {
+    return values.to(at::kCPU, Dtype::Double).reshape({groups_, -1});
+  };
+  const Tensor scale = at::rsqrt(moments.variance + eps_) * grouped(weight_);
+  const Tensor offset = grouped(bias_) - moments.mean * scale;
+  const auto per_channel = [&](const Tensor& values) {  // -> [B, C, 1, 1]
+    return values.reshape({values.size(0), -1, 1, 1}).to(x.device(), Dtype::Float);
+  };
+  Tensor y = channels_last(x).to(Dtype::Float).mul(per_channel(scale)).add_(per_channel(offset));
+  return at::silu_(y).to(x.scalar_type());
 }
 
 Tensor GroupNorm::silu(const Tensor& x, const Tensor& shift) const {

@@ -5,6 +5,15 @@
 
 namespace sdrbee::nn {
 
+/// Mean and variance of each group of channels, [B, groups, 1] fp64 on the CPU.
+struct GroupMoments {
+  Tensor mean;
+  Tensor variance;
+};
+
+/// The moments of `x` [B, C, H, W] over C / groups channels and all pixels.
+GroupMoments group_moments(const Tensor& x, int64_t groups);
+
 /// Normalises [B, C, H, W] over each group of C / groups channels and all pixels, then scales and
 /// shifts each channel. Wu and He 2018, arXiv:1803.08494.
 class GroupNorm {
@@ -18,8 +27,13 @@ class GroupNorm {
   /// silu(norm(x)).
   Tensor silu(const Tensor& x) const;
 
+  /// silu(norm(x)) with moments of a whole that x is a part of.
+  Tensor silu(const Tensor& x, const GroupMoments& moments) const;
+
   /// silu(norm(x + shift)) with one `shift` [B, C] for all pixels.
   Tensor silu(const Tensor& x, const Tensor& shift) const;
+
+  int64_t groups() const { return groups_; }
 
  private:
   Tensor normalise(const Tensor& x, const Tensor& shift, bool silu) const;

@@ -28,7 +28,17 @@ Tensor ResnetBlock::operator()(const Tensor& x, const std::optional<Tensor>& act
   const Tensor hidden = conv1_(norm1_.silu(x));
   const Tensor normed = time_emb_proj_ ? norm2_.silu(hidden, (*time_emb_proj_)(*activated_time))
                                        : norm2_.silu(hidden);
-  return conv2_.add(normed, conv_shortcut_ ? (*conv_shortcut_)(x) : x);
+  return conv2_.add(normed, shortcut(x));
+}
+
+Tensor ResnetBlock::hidden(const Tensor& x, const GroupMoments& first) const {
+  SDRBEE_CHECK(!time_emb_proj_.has_value());
+  return conv1_(norm1_.silu(x, first));
+}
+
+Tensor ResnetBlock::operator()(const Tensor& x, const GroupMoments& first,
+                               const GroupMoments& second) const {
+  return conv2_.add(norm2_.silu(hidden(x, first), second), shortcut(x));
 }
 
 Downsample::Downsample(const io::WeightScope& scope, int64_t channels, DownsamplePadding padding)

@@ -31,7 +31,18 @@ class ResnetBlock {
   Tensor operator()(const Tensor& x,
                     const std::optional<Tensor>& activated_time = std::nullopt) const;
 
+  /// What norm2 sees when norm1 has `first`, moments of a whole that x is a part of. For blocks
+  /// without a time embedding, like the next.
+  Tensor hidden(const Tensor& x, const GroupMoments& first) const;
+
+  /// The block with given moments of the whole: `second` are those of its hidden().
+  Tensor operator()(const Tensor& x, const GroupMoments& first, const GroupMoments& second) const;
+
+  int64_t groups() const { return norm1_.groups(); }
+
  private:
+  Tensor shortcut(const Tensor& x) const { return conv_shortcut_ ? (*conv_shortcut_)(x) : x; }
+
   GroupNorm norm1_;
   Conv2d conv1_;
   std::optional<Linear> time_emb_proj_;

@@ -26,30 +26,20 @@ AutoencoderKl::AutoencoderKl(const io::WeightScope& scope, const AutoencoderKlCo
     post_quant_conv_.emplace(scope / "post_quant_conv", latents, latents, 1);
 }
 
-Posterior AutoencoderKl::encode(const Tensor& picture, const std::optional<Tiling>& tiling) const {
+Posterior AutoencoderKl::encode(const Tensor& picture, const std::optional<int64_t>& tile) const {
   SDRBEE_CHECK_SHAPE(picture, {-1, config_.in_channels, -1, -1});
   SDRBEE_CHECK(picture.size(2) % config_.downscale() == 0);
   SDRBEE_CHECK(picture.size(3) % config_.downscale() == 0);
-  const auto moments_of = [this](const Tensor& part) {
-    const Tensor encoded = encoder_(part);
-    return quant_conv_ ? (*quant_conv_)(encoded) : encoded;
-  };
-  const Tensor input = picture.to(options_);
-  const Tensor moments =
-      tiling ? compute_in_tiles(input, *tiling, {.input = config_.downscale()}, moments_of)
-             : moments_of(input);
+  const Tensor encoded = encoder_(picture.to(options_), tile);
+  const Tensor moments = quant_conv_ ? (*quant_conv_)(encoded) : encoded;
   const auto halves = moments.chunk(2, 1);
   return {.mean = halves[0], .logvar = halves[1].clamp(kMinLogvar, kMaxLogvar)};
 }
 
-Tensor AutoencoderKl::decode(const Tensor& latents, const std::optional<Tiling>& tiling) const {
+Tensor AutoencoderKl::decode(const Tensor& latents, const std::optional<int64_t>& tile) const {
   SDRBEE_CHECK_SHAPE(latents, {-1, config_.latent_channels, -1, -1});
-  const auto picture_of = [this](const Tensor& part) {
-    return decoder_(post_quant_conv_ ? (*post_quant_conv_)(part) : part);
-  };
   const Tensor input = latents.to(options_);
-  return tiling ? compute_in_tiles(input, *tiling, {.output = config_.downscale()}, picture_of)
-                : picture_of(input);
+  return decoder_(post_quant_conv_ ? (*post_quant_conv_)(input) : input, tile);
 }
 
 }  // namespace sdrbee::vae

@@ -74,13 +74,23 @@ Encoder::Encoder(const io::WeightScope& scope, const AutoencoderKlConfig& config
   }
 }
 
-Tensor Encoder::operator()(const Tensor& picture) const {
-  Tensor x = conv_in_(picture);
+Tensor Encoder::operator()(const Tensor& picture, const std::optional<int64_t>& tile) const {
+  return run_stages(stages(), picture, tile);
+}
+
+std::vector<Stage> Encoder::stages() const {
+  std::vector<Stage> result;
   for (const Block& block : down_blocks_) {
-    for (const nn::ResnetBlock& resnet : block.resnets) x = resnet(x);
-    if (block.downsampler) x = (*block.downsampler)(x);
+    Stage& stage = result.emplace_back(Stage{.resnets = block.resnets});
+    if (!block.downsampler) continue;
+    stage.after = [&block](const Tensor& x) { return (*block.downsampler)(x); };
+    stage.input = 2;
   }
-  return conv_out_(conv_norm_out_.silu(mid_block_(x)));
+  result.front().before = [this](const Tensor& x) { return conv_in_(x); };
+  result.back().after = [this](const Tensor& x) {
+    return conv_out_(conv_norm_out_.silu(mid_block_(x)));
+  };
+  return result;
 }
 
 Decoder::Decoder(const io::WeightScope& scope, const AutoencoderKlConfig& config)
@@ -105,13 +115,25 @@ Decoder::Decoder(const io::WeightScope& scope, const AutoencoderKlConfig& config
   }
 }
 
-Tensor Decoder::operator()(const Tensor& latents) const {
-  Tensor x = mid_block_(conv_in_(latents));
+Tensor Decoder::operator()(const Tensor& latents, const std::optional<int64_t>& tile) const {
+  return run_stages(stages(), latents, tile);
+}
+
+std::vector<Stage> Decoder::stages() const {
+  std::vector<Stage> result;
+  const Block* previous = nullptr;
   for (const Block& block : up_blocks_) {
-    for (const nn::ResnetBlock& resnet : block.resnets) x = resnet(x);
-    if (block.upsampler) x = (*block.upsampler)(x);
+    Stage& stage = result.emplace_back(Stage{.resnets = block.resnets});
+    if (previous != nullptr) {
+      stage.before = [previous](const Tensor& x) { return (*previous->upsampler)(x); };
+      stage.output = 2;
+    }
+    previous = &block;
   }
-  return conv_out_(conv_norm_out_.silu(x));
+  result.front().before = [this](const Tensor& x) { return mid_block_(conv_in_(x)); };
+  result.back().norm = &conv_norm_out_;
+  result.back().after = [this](const Tensor& x) { return conv_out_(x); };
+  return result;
 }
 
 }  // namespace sdrbee::vae

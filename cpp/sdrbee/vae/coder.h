@@ -10,6 +10,7 @@
 #include "sdrbee/nn/norm.h"
 #include "sdrbee/nn/resnet_block.h"
 #include "sdrbee/vae/autoencoder_kl_config.h"
+#include "sdrbee/vae/stage.h"
 
 namespace sdrbee::vae {
 
@@ -45,13 +46,17 @@ class MidBlock {
 class Encoder {
  public:
   Encoder(const io::WeightScope& scope, const AutoencoderKlConfig& config);
-  Tensor operator()(const Tensor& picture) const;
+
+  /// In tiles where `tile` is given, see Stage::run_in_tiles.
+  Tensor operator()(const Tensor& picture, const std::optional<int64_t>& tile = std::nullopt) const;
 
  private:
   struct Block {
     std::vector<nn::ResnetBlock> resnets;
     std::optional<nn::Downsample> downsampler;
   };
+
+  std::vector<Stage> stages() const;
 
   nn::Conv2d conv_in_;
   std::vector<Block> down_blocks_;
@@ -64,13 +69,17 @@ class Encoder {
 class Decoder {
  public:
   Decoder(const io::WeightScope& scope, const AutoencoderKlConfig& config);
-  Tensor operator()(const Tensor& latents) const;
+
+  /// In tiles where `tile` is given, see Stage::run_in_tiles.
+  Tensor operator()(const Tensor& latents, const std::optional<int64_t>& tile = std::nullopt) const;
 
  private:
   struct Block {
     std::vector<nn::ResnetBlock> resnets;
     std::optional<nn::Upsample> upsampler;
   };
+
+  std::vector<Stage> stages() const;
 
   nn::Conv2d conv_in_;
   MidBlock mid_block_;

@@ -4,9 +4,11 @@
 
 namespace sdrbee::test {
 
-std::string golden_path(const std::string& file) {
-  return std::string(SDRBEE_SOURCE_DIR) + "/tests/cpp/golden/" + file;
+std::string source_path(const std::string& file) {
+  return std::string(SDRBEE_SOURCE_DIR) + "/" + file;
 }
+
+std::string golden_path(const std::string& file) { return source_path("tests/cpp/golden/" + file); }
 
 Golden::Golden(const std::string& name)
     : file_(golden_path(name + ".safetensors")),

@@ -9,6 +9,9 @@
 
 namespace sdrbee::test {
 
+/// The path of <file> in the source tree.
+std::string source_path(const std::string& file);
+
 /// The path of tests/cpp/golden/<file>.
 std::string golden_path(const std::string& file);
 

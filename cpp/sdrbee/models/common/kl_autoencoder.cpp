@@ -3,6 +3,12 @@
 #include <ATen/ops/exp.h>
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
+#include <utility>
+
+#include "sdrbee/core/error.h"
+#include "sdrbee/core/out_of_memory.h"
+
 namespace sdrbee {
 namespace {
 
@@ -21,6 +27,10 @@ Tensor channels(const std::vector<double>& values, Device device) {
       .to(device);
 }
 
+// Pixels a side when memory is short, of a stage's lower resolution; the last stage of a decoder
+// and the first of an encoder have half that of the picture.
+constexpr int64_t kTile = 96;
+
 }  // namespace
 
 KlAutoencoder::KlAutoencoder(const io::Component& component, const LoadOptions& options)
@@ -34,15 +44,38 @@ KlAutoencoder::KlAutoencoder(const io::Component& component, const LoadOptions& 
   }
 }
 
+template <typename Work>
+auto KlAutoencoder::whole_or_in_tiles(int64_t picture_side, const char* verb, const Work& work) {
+  try {
+    return work(std::optional<int64_t>());
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error) || picture_side <= 2 * kTile) throw;
+  }
+  auto result = work(std::optional(kTile));
+  std::string warning = message("memory was too small for the whole picture: it was ", verb,
+                                " in tiles, which takes longer and differs by rounding only");
+  if (std::ranges::find(warnings_, warning) == warnings_.end())
+    warnings_.push_back(std::move(warning));
+  return result;
+}
+
 LatentPosterior KlAutoencoder::encode(const Tensor& picture) {
-  const vae::Posterior posterior = network_.encode(picture);
+  const vae::Posterior posterior = whole_or_in_tiles(
+      std::max(picture.size(2), picture.size(3)), "encoded",
+      [&](const std::optional<int64_t>& tile) { return network_.encode(picture, tile); });
   const Tensor factor = scale_ / deviation_;
   return {(posterior.mean.to(at::kFloat) - shift_) * factor,
           at::exp(posterior.logvar.to(at::kFloat) * 0.5) * factor};
 }
 
 Tensor KlAutoencoder::decode(const Tensor& latents) {
-  return network_.decode(latents * deviation_ / scale_ + shift_).to(at::kFloat);
+  const Tensor stored = latents * deviation_ / scale_ + shift_;
+  return whole_or_in_tiles(
+             std::max(stored.size(2), stored.size(3)) * network_.config().downscale(), "decoded",
+             [&](const std::optional<int64_t>& tile) { return network_.decode(stored, tile); })
+      .to(at::kFloat);
 }
+
+std::vector<std::string> KlAutoencoder::take_warnings() { return std::exchange(warnings_, {}); }
 
 }  // namespace sdrbee

@@ -1,6 +1,9 @@
 // AutoencoderKL behind the Autoencoder interface: scaling factors and dtypes.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "sdrbee/models/registry.h"
 #include "sdrbee/vae/autoencoder_kl.h"
 
@@ -8,19 +11,27 @@ namespace sdrbee {
 
 /// The autoencoder of one checkpoint. Its latents are in the denoiser's scale:
 /// (latents - shift_factor) * scaling_factor, or with statistics of the latents' channels
-/// (latents - latents_mean) * scaling_factor / latents_std.
+/// (latents - latents_mean) * scaling_factor / latents_std. A picture that doesn't fit into memory
+/// as a whole is encoded or decoded in tiles, with a warning.
 class KlAutoencoder final : public Autoencoder {
  public:
   KlAutoencoder(const io::Component& component, const LoadOptions& options);
 
   LatentPosterior encode(const Tensor& picture) override;
   Tensor decode(const Tensor& latents) override;
+  std::vector<std::string> take_warnings() override;
 
  private:
+  /// work() on the whole, or, when that runs out of memory and the picture's longest side allows
+  /// for tiles, work(tile) with a warning that the picture was <verb> in tiles.
+  template <typename Work>
+  auto whole_or_in_tiles(int64_t picture_side, const char* verb, const Work& work);
+
   vae::AutoencoderKl network_;
   double scale_;
   Tensor shift_;      // [1, C or 1, 1, 1]
   Tensor deviation_;  // [1, C or 1, 1, 1]
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace sdrbee
