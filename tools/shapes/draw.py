@@ -6,13 +6,14 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tools.shapes.scenes import COLOURS, PICTURE_SIZE, Scene, caption, sample_scene
 
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating[Any]]
 Distance = Callable[[Plane, Plane], Plane]
 
 
@@ -37,7 +38,8 @@ def _square(x: Plane, y: Plane) -> Plane:
 def _triangle(x: Plane, y: Plane) -> Plane:
     # An equilateral triangle of height 1.8, its middle height at the origin.
     side = np.abs(x) * math.cos(math.pi / 6) - (y + 0.9) * 0.5
-    return np.maximum(side, y - 0.9)
+    distance: Plane = np.maximum(side, y - 0.9)
+    return distance
 
 
 def _star(x: Plane, y: Plane) -> Plane:
@@ -58,7 +60,7 @@ def _heart(x: Plane, y: Plane) -> Plane:
     y = y - 0.19
     square = _rhombus(x, y, half * math.sqrt(2), half * math.sqrt(2))
     offset = half / math.sqrt(2)
-    disc = np.hypot(np.abs(x) - offset, y + offset) - half
+    disc: Plane = np.hypot(np.abs(x) - offset, y + offset) - half
     return np.minimum(square, disc)
 
 
@@ -92,7 +94,8 @@ def coverage(shape: str, x: float, y: float, radius: float, size: int = PICTURE_
     across = np.broadcast_to((axis - x) / radius, (size, size))
     down = np.broadcast_to(((axis - y) / radius)[:, None], (size, size))
     distance = DISTANCES[shape](across.astype(np.float32), down.astype(np.float32))
-    return np.clip(0.5 - distance * radius, 0, 1).astype(np.float32)
+    covered: Plane = np.clip(0.5 - distance * radius, 0, 1)
+    return covered.astype(np.float32)
 
 
 def draw(scene: Scene) -> NDArray[np.uint8]:

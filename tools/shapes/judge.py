@@ -60,6 +60,10 @@ class Verdict:
         return self.shapes and self.colours and self.relation and self.background
 
 
+def _colour(name: str) -> NDArray[np.float32]:
+    return np.array(COLOURS[name], np.float32)
+
+
 def _nearest(colour: NDArray[np.float32]) -> str:
     distances = np.linalg.norm(_PALETTE - colour, axis=1)
     best = int(distances.argmin())
@@ -75,7 +79,7 @@ def read_background(picture: NDArray[np.uint8]) -> tuple[str, ...]:
         pixels = picture[rows][frame[rows]].astype(np.float32)
         name = _nearest(np.median(pixels, axis=0))
         if name != "unclear":
-            off = np.linalg.norm(pixels - np.float32(COLOURS[name]), axis=1) > COLOUR_REACH
+            off = np.linalg.norm(pixels - _colour(name), axis=1) > COLOUR_REACH
             name = "unclear" if off.mean() > 0.08 else name
         names.append(name)
     return (names[0],) if names[0] == names[1] else tuple(names)
@@ -85,7 +89,7 @@ def _foreground(
     picture: NDArray[np.uint8], background: tuple[str, ...]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Where a picture leaves its background, and the colour behind each row."""
-    upper, lower = (np.float32(COLOURS[name]) for name in (background[0], background[-1]))
+    upper, lower = _colour(background[0]), _colour(background[-1])
     pixels, middle = picture.astype(np.float32), PICTURE_SIZE // 2
     behind = np.where(np.arange(PICTURE_SIZE)[:, None] < middle, upper, lower)
     distance = np.linalg.norm(pixels - behind[:, None], axis=2)

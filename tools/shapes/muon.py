@@ -47,11 +47,12 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         directions = []
         for weight in weights:
-            state = self.state[weight]
+            state, gradient = self.state[weight], weight.grad
+            assert gradient is not None
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(weight)
-            state["momentum"].lerp_(weight.grad, 1 - momentum)
-            direction = torch.lerp(weight.grad, state["momentum"], momentum)
+            state["momentum"].lerp_(gradient, 1 - momentum)
+            direction = torch.lerp(gradient, state["momentum"], momentum)
             directions.append(direction.reshape(rows, columns))
         stack = torch.stack(directions)
         stack = stack.mT if rows > columns else stack

@@ -129,7 +129,8 @@ class Diffusion:
         with torch.autocast("cpu", torch.bfloat16):
             v = unet(noisy, timesteps, features).sample
         weight = (5 * (1 - alpha) / alpha.clamp(min=1e-9)).clamp(max=1)
-        return (weight * (v.float() - target).square()).mean()
+        loss: Tensor = (weight * (v.float() - target).square()).mean()
+        return loss
 
 
 def is_inner_matrix(name: str, weight: Tensor) -> bool:
