@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_folder import folder_with
 
 import sdrbee
 
@@ -64,6 +65,14 @@ def test_another_dtype_is_refused(model: sdrbee.Model, tmp_path: Path) -> None:
     model.generate("a ring", steps=1).save(tmp_path / "out.png")
     other = sdrbee.load("shapes", device="cpu", dtype="bf16")
     with pytest.raises(sdrbee.InvalidRequest, match=r"dtype.*fp32.*bf16"):
+        sdrbee.replay(tmp_path / "out.png", model=other)
+
+
+def test_another_model_is_refused(model: sdrbee.Model, tmp_path: Path) -> None:
+    model.generate("a ring", steps=1).save(tmp_path / "out.png")
+    folder = folder_with(tmp_path / "model", "unet/config.json", _changed=True)
+    other = sdrbee.load(folder, device="cpu", dtype="fp32")
+    with pytest.raises(sdrbee.InvalidRequest, match=r"\[recipe model/sha256\] expected"):
         sdrbee.replay(tmp_path / "out.png", model=other)
 
 
