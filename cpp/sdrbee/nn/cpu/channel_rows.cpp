@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 
-#include "sdrbee/nn/cpu/cpu_level.h"
+#include "sdrbee/core/cpu_level.h"
 
 namespace sdrbee::nn::cpu {
 namespace {

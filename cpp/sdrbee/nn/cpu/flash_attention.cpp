@@ -7,8 +7,8 @@
 #include <cstring>
 
 #include "sdrbee/core/check.h"
+#include "sdrbee/core/cpu_level.h"
 #include "sdrbee/nn/cpu/block_gemm.h"
-#include "sdrbee/nn/cpu/cpu_level.h"
 #include "sdrbee/nn/cpu/pack_rows.h"
 #include "sdrbee/nn/cpu/softmax_rows.h"
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "sdrbee/core/check.h"
-#include "sdrbee/nn/cpu/cpu_level.h"
+#include "sdrbee/core/cpu_level.h"
 
 namespace sdrbee::nn::cpu {
 namespace {

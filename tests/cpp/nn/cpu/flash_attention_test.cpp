@@ -5,8 +5,8 @@
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <gtest/gtest.h>
 
+#include "sdrbee/core/cpu_level.h"
 #include "sdrbee/nn/cpu/block_gemm.h"
-#include "sdrbee/nn/cpu/cpu_level.h"
 #include "sdrbee/nn/cpu/pack_rows.h"
 #include "support/memory_weights.h"
 

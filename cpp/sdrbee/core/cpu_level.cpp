@@ -1,11 +1,11 @@
-#include "sdrbee/nn/cpu/cpu_level.h"
+#include "sdrbee/core/cpu_level.h"
 
 #if defined(__linux__) && defined(__x86_64__)
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
 
-namespace sdrbee::nn::cpu {
+namespace sdrbee {
 namespace {
 
 #if defined(__x86_64__)
@@ -58,4 +58,4 @@ std::string_view cpu_level_name(CpuLevel level) {
   return "baseline";
 }
 
-}  // namespace sdrbee::nn::cpu
+}  // namespace sdrbee

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-namespace sdrbee::nn::cpu {
+namespace sdrbee {
 
 /// What the own kernels can use; each level includes the ones before it.
 enum class CpuLevel {
@@ -19,4 +19,4 @@ CpuLevel cpu_level();
 /// "baseline", "avx512", "avx512_bf16" or "amx_bf16".
 std::string_view cpu_level_name(CpuLevel level);
 
-}  // namespace sdrbee::nn::cpu
+}  // namespace sdrbee
