@@ -1,7 +1,9 @@
 #include "sdrbee/io/weight_scope.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "sdrbee/core/cast.h"
 #include "sdrbee/core/error.h"
 
 namespace sdrbee::io {
@@ -51,24 +53,40 @@ std::optional<WeightInfo> WeightScope::find(std::string_view name) const {
   return source_->find(full_name(name));
 }
 
-Tensor WeightScope::take(std::string_view name, at::IntArrayRef shape) const {
-  if (auto tensor = take_if_present(name, shape)) return *std::move(tensor);
-  const std::string key = full_name(name);
-  throw CheckpointError(message("[", source_->origin(key), "] missing tensor '", key, "' of shape ",
-                                shape_text(shape)));
-}
-
-std::optional<Tensor> WeightScope::take_if_present(std::string_view name,
-                                                   at::IntArrayRef shape) const {
-  const std::string key = full_name(name);
+/// Checks name and shape and notes that the tensor is taken; false when there is no such name.
+bool WeightScope::claim(const std::string& key, at::IntArrayRef shape) const {
   const auto info = source_->find(key);
-  if (!info) return std::nullopt;
+  if (!info) return false;
   if (at::IntArrayRef(info->shape) != shape)
     throw CheckpointError(message("[", source_->origin(key), "] tensor '", key,
                                   "': expected shape ", shape_text(shape), " but got ",
                                   shape_text(info->shape)));
   ledger_->mark(key);
-  return source_->read(key).to(at::TensorOptions().dtype(dtype_).device(device_));
+  return true;
+}
+
+std::function<Tensor()> WeightScope::promise(std::string_view name, at::IntArrayRef shape) const {
+  const std::string key = full_name(name);
+  if (!claim(key, shape))
+    throw CheckpointError(message("[", source_->origin(key), "] missing tensor '", key,
+                                  "' of shape ", shape_text(shape)));
+  return [source = source_, key, dtype = dtype_, device = device_] {
+    return cast(source->read(key), dtype).to(device);
+  };
+}
+
+void WeightScope::put_off(LoadQueue::Task task) const {
+  queue_ ? queue_->add(std::move(task)) : task();
+}
+
+Tensor WeightScope::take(std::string_view name, at::IntArrayRef shape) const {
+  return promise(name, shape)();
+}
+
+std::optional<Tensor> WeightScope::take_if_present(std::string_view name,
+                                                   at::IntArrayRef shape) const {
+  if (!contains(name)) return std::nullopt;
+  return take(name, shape);
 }
 
 }  // namespace sdrbee::io

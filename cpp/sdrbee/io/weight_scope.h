@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -9,6 +10,7 @@
 #include <string_view>
 
 #include "sdrbee/core/device.h"
+#include "sdrbee/io/load_queue.h"
 #include "sdrbee/io/weight_source.h"
 
 namespace sdrbee::io {
@@ -28,12 +30,13 @@ class WeightLedger {
 };
 
 /// A path inside a WeightSource: `scope / "down_blocks" / 0 / "resnets"`. Layers are built from
-/// it and take their tensors by name. The source and the ledger must outlive it; use it while
-/// loading only, never store it.
+/// it and take their tensors by name. Source, ledger and queue must outlive it; use it while
+/// loading only, never store it. Without a queue nothing is put off.
 class WeightScope {
  public:
-  WeightScope(const WeightSource& source, WeightLedger& ledger, Dtype dtype, Device device)
-      : source_(&source), ledger_(&ledger), dtype_(dtype), device_(device) {}
+  WeightScope(const WeightSource& source, WeightLedger& ledger, Dtype dtype, Device device,
+              LoadQueue* queue = nullptr)
+      : source_(&source), ledger_(&ledger), queue_(queue), dtype_(dtype), device_(device) {}
 
   WeightScope operator/(std::string_view name) const;
   WeightScope operator/(int64_t index) const;
@@ -41,6 +44,14 @@ class WeightScope {
   /// The tensor `path.name` in the scope's dtype and on its device.
   /// Throws CheckpointError naming file, key and both shapes when it is missing or of other shape.
   Tensor take(std::string_view name, at::IntArrayRef shape) const;
+
+  /// Like take, but the tensor is read and converted when the returned function is called, from
+  /// any thread.
+  std::function<Tensor()> promise(std::string_view name, at::IntArrayRef shape) const;
+
+  /// Runs `task` when the network is built, beside other tasks on any thread; at once without a
+  /// queue.
+  void put_off(LoadQueue::Task task) const;
 
   /// Like take, but nothing when there is no such name.
   std::optional<Tensor> take_if_present(std::string_view name, at::IntArrayRef shape) const;
@@ -57,9 +68,11 @@ class WeightScope {
 
  private:
   std::string full_name(std::string_view name) const;
+  bool claim(const std::string& key, at::IntArrayRef shape) const;
 
   const WeightSource* source_;
   WeightLedger* ledger_;
+  LoadQueue* queue_;
   Dtype dtype_;
   Device device_;
   std::string path_;

@@ -12,14 +12,18 @@ Conv2d::Conv2d(const io::WeightScope& scope, int64_t in, int64_t out, int64_t ke
                const Conv2dOptions& options)
     : stride_(options.stride), padding_(options.padding) {
   if (options.bias) bias_ = scope.take("bias", {out});
-  replace_weight(scope.take("weight", {out, in, kernel, kernel}));
+  scope.put_off(
+      [layer = *this, weight = scope.promise("weight", {out, in, kernel, kernel})]() mutable {
+        layer.replace_weight(weight());
+      });
 }
 
 void Conv2d::replace_weight(const Tensor& weight) {
-  SDRBEE_CHECK(!weight_.defined() || weight.sizes() == weight_.sizes());
-  packed_ = cpu::can_pack(weight);
-  weight_ = packed_ ? cpu::pack_convolution(weight, {.stride = stride_, .padding = padding_})
-                    : channels_last(weight);
+  SDRBEE_CHECK(!weight_->values.defined() || weight.sizes() == weight_->values.sizes());
+  weight_->packed = cpu::can_pack(weight);
+  weight_->values = weight_->packed
+                        ? cpu::pack_convolution(weight, {.stride = stride_, .padding = padding_})
+                        : channels_last(weight);
 }
 
 Tensor Conv2d::operator()(const Tensor& x) const { return convolve(x, {}); }
@@ -29,12 +33,12 @@ Tensor Conv2d::add(const Tensor& x, const Tensor& residual) const {
 }
 
 Tensor Conv2d::convolve(const Tensor& x, const Tensor& residual) const {
-  if (packed_) {
-    return cpu::run_convolution(channels_last(x), weight_, bias_,
+  if (weight_->packed) {
+    return cpu::run_convolution(channels_last(x), weight_->values, bias_,
                                 {.stride = stride_, .padding = padding_}, residual);
   }
-  Tensor y = channels_last(
-      at::conv2d(channels_last(x), weight_, bias_, {stride_, stride_}, {padding_, padding_}));
+  Tensor y = channels_last(at::conv2d(channels_last(x), weight_->values, bias_, {stride_, stride_},
+                                      {padding_, padding_}));
   return residual.defined() ? y.add_(residual) : y;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "sdrbee/io/weight_scope.h"
+#include "sdrbee/nn/layer_weight.h"
 
 namespace sdrbee::nn {
 
@@ -31,9 +32,8 @@ class Conv2d {
  private:
   Tensor convolve(const Tensor& x, const Tensor& residual) const;
 
-  Tensor weight_;  // [out, in, kernel, kernel], packed or channels last in memory
-  Tensor bias_;    // [out], or undefined
-  bool packed_ = false;
+  SharedWeight weight_ = make_shared_weight();  // [out, in, kernel, kernel], or channels last
+  Tensor bias_;                                 // [out], or undefined
   int64_t stride_;
   int64_t padding_;
 };

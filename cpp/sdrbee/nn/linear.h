@@ -3,6 +3,7 @@
 
 #include "sdrbee/io/weight_scope.h"
 #include "sdrbee/nn/activation.h"
+#include "sdrbee/nn/layer_weight.h"
 
 namespace sdrbee::nn {
 
@@ -31,11 +32,10 @@ class Linear {
 
  private:
   friend class Geglu;
-  Linear(const Tensor& weight, const Tensor& bias) : bias_(bias) { replace_weight(weight); }
+  explicit Linear(const Tensor& bias) : bias_(bias) {}
 
-  Tensor weight_;  // [out, in], packed or row-major
-  Tensor bias_;    // [out], or undefined
-  bool packed_ = false;
+  SharedWeight weight_ = make_shared_weight();  // [out, in], or row-major
+  Tensor bias_;                                 // [out], or undefined
 };
 
 /// The gated linear unit with GELU: x W1^T + b1 times gelu(x W2^T + b2), [..., in] -> [..., out].
@@ -51,11 +51,7 @@ class Geglu {
   void replace_weight(const Tensor& weight);
 
  private:
-  struct Parts {
-    Tensor weight;
-    Tensor bias;
-  };
-  explicit Geglu(const Parts& proj);
+  explicit Geglu(const Tensor& bias);
 
   Linear value_;  // W1: two layers, so that gelu and product are done as the results are written
   Linear gate_;   // W2

@@ -8,16 +8,15 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/core/out_of_memory.h"
+#include "sdrbee/models/common/load_network.h"
 
 namespace sdrbee {
 namespace {
 
-vae::AutoencoderKl load_network(const io::Component& component, const LoadOptions& options) {
-  io::WeightLedger ledger;
-  const io::WeightScope scope(*component.weights, ledger, options.dtype, options.device);
-  vae::AutoencoderKl network(scope, vae::AutoencoderKlConfig::from(component.config));
-  ledger.check_all_taken(*component.weights);
-  return network;
+vae::AutoencoderKl load(const io::Component& component, const LoadOptions& options) {
+  return load_network(component, options, [&](const io::WeightScope& scope) {
+    return vae::AutoencoderKl(scope, vae::AutoencoderKlConfig::from(component.config));
+  });
 }
 
 /// One value for each latent channel, to be broadcast over [B, C, h, w].
@@ -34,7 +33,7 @@ constexpr int64_t kTile = 96;
 }  // namespace
 
 KlAutoencoder::KlAutoencoder(const io::Component& component, const LoadOptions& options)
-    : network_(load_network(component, options)), scale_(network_.config().scaling_factor) {
+    : network_(load(component, options)), scale_(network_.config().scaling_factor) {
   const vae::AutoencoderKlConfig& config = network_.config();
   shift_ = channels({config.shift_factor.value_or(0.0)}, options.device);
   deviation_ = channels({1.0}, options.device);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/models/common/load_network.h"
 
 namespace sdrbee::stable_diffusion {
 namespace {
@@ -41,12 +42,11 @@ text::ClipTextEncoder load_encoder(const io::Checkpoint& checkpoint, const LoadO
   const io::Component& component = checkpoint.component("text_encoder", "CLIPTextModel");
   const auto config = text::ClipTextConfig::from(component.config);
   check_fit(tokenizer, config, component);
-  io::WeightLedger ledger;
-  const io::WeightScope scope(*component.weights, ledger, options.dtype, options.device);
-  text::ClipTextEncoder encoder(scope, config);
+  const auto build = [&](const io::WeightScope& scope) {
+    return text::ClipTextEncoder(scope, config);
+  };
   // Exports of transformers before 4.31 stored the positions' index buffer.
-  ledger.check_all_taken(*component.weights, "", {"position_ids"});
-  return encoder;
+  return load_network(component, options, build, {"position_ids"});
 }
 
 text::TokenRows tokenize(const text::ClipTokenizer& tokenizer, const Prompt& prompt) {

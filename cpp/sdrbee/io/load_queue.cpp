@@ -1,0 +1,30 @@
+#include "sdrbee/io/load_queue.h"
+
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+
+#include <atomic>
+#include <utility>
+
+namespace sdrbee::io {
+
+void LoadQueue::run() {
+  const std::vector<Task> tasks = std::exchange(tasks_, {});
+  std::atomic<size_t> next = 0;
+  // Tasks differ in size by thousands: every thread takes the next one when it is free.
+  at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t begin, int64_t end) {
+    const c10::InferenceMode guard;
+    for (int64_t turn = begin; turn < end; ++turn) {
+      for (size_t i = next++; i < tasks.size(); i = next++) {
+        try {
+          tasks[i]();
+        } catch (...) {
+          next = tasks.size();
+          throw;
+        }
+      }
+    }
+  });
+}
+
+}  // namespace sdrbee::io

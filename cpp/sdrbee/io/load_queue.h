@@ -1,0 +1,26 @@
+// Work that loading puts off until a network is built and checked.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+namespace sdrbee::io {
+
+/// Reading, converting and packing of weights. Layers add a task each while a network is built from
+/// headers alone, so that a wrong checkpoint is refused before gigabytes are read; then all tasks
+/// run side by side, each on one thread.
+class LoadQueue {
+ public:
+  using Task = std::function<void()>;
+
+  void add(Task task) { tasks_.push_back(std::move(task)); }
+
+  /// Runs all tasks on ATen's threads and forgets them. When one throws, no further ones start and
+  /// its exception is thrown on.
+  void run();
+
+ private:
+  std::vector<Task> tasks_;
+};
+
+}  // namespace sdrbee::io

@@ -1,0 +1,22 @@
+// Where a layer keeps its weight.
+#pragma once
+
+#include <memory>
+
+#include "sdrbee/core/tensor.h"
+
+namespace sdrbee::nn {
+
+/// A weight as the layer's kernel wants it.
+struct LayerWeight {
+  Tensor values;
+  bool packed = false;  ///< in oneDNN's order (nn/cpu/packed_weights.h), else in ATen's
+};
+
+/// Copies of a layer share their weight: a task that was put off while loading fills the layer that
+/// has since moved into its network.
+using SharedWeight = std::shared_ptr<LayerWeight>;
+
+inline SharedWeight make_shared_weight() { return std::make_shared<LayerWeight>(); }
+
+}  // namespace sdrbee::nn
