@@ -21,4 +21,7 @@ foreach(library c10 torch_cpu)
     INTERFACE_INCLUDE_DIRECTORIES ${SDRBEE_TORCH_DIR}/include
     INTERFACE_COMPILE_DEFINITIONS AT_PER_OPERATOR_HEADERS)
 endforeach()
-target_link_libraries(torch::cpu INTERFACE torch::c10)
+# at::parallel_for is inline code: where the compiler has no OpenMP it runs on one thread. At run
+# time the OpenMP library is the one that libtorch brings, which has the same name.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+target_link_libraries(torch::cpu INTERFACE torch::c10 OpenMP::OpenMP_CXX)

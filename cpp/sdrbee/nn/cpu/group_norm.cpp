@@ -34,6 +34,12 @@ Parts cut(const Tensor& x) {
           .count = (pixels + rows - 1) / rows};
 }
 
+/// Parts that are worth a thread: small pictures are done before a second one has woken up.
+int64_t grain(const Parts& parts) {
+  constexpr int64_t kFewestValues = 1 << 15;
+  return std::max<int64_t>(1, kFewestValues / (parts.rows * parts.channels));
+}
+
 std::vector<float> as_floats(const Tensor& values) {
   const Tensor floats = values.to(Dtype::Float).contiguous();
   const float* start = floats.const_data_ptr<float>();
@@ -55,7 +61,7 @@ struct Sums {
   Sums(const Element* x, const Parts& parts)
       : sums(static_cast<size_t>(parts.batch * parts.count * parts.channels)),
         squares(sums.size()) {
-    at::parallel_for(0, parts.batch * parts.count, 1, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, parts.batch * parts.count, grain(parts), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t first = i / parts.count * parts.pixels + i % parts.count * parts.rows;
         sum_channels(ChannelSums<Element>{.rows_start = x + first * parts.channels,
@@ -152,7 +158,7 @@ Tensor normalise(const Tensor& x, const Tensor& shift, const GroupNormWeights& w
   auto* target = static_cast<Element*>(y.data_ptr());
   const Coefficients coefficients = find_coefficients(
       source, parts, shift.defined() ? as_floats(shift) : std::vector<float>(), weights);
-  at::parallel_for(0, parts.batch * parts.count, 1, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, parts.batch * parts.count, grain(parts), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t image = i / parts.count;
       const int64_t place = (image * parts.pixels + i % parts.count * parts.rows) * parts.channels;
