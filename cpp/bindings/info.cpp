@@ -79,8 +79,12 @@ void register_info(py::module_& module) {
       module, "Capabilities", "What a model accepts.",
       std::pair{"text_to_image", &Capabilities::text_to_image},
       std::pair{"image_to_image", &Capabilities::image_to_image},
-      std::pair{"inpaint", &Capabilities::inpaint}, std::pair{"guidance", &Capabilities::guidance},
+      std::pair{"inpaint", &Capabilities::inpaint},
+      std::pair{"native_inpaint", &Capabilities::native_inpaint},
+      std::pair{"guidance", &Capabilities::guidance},
+      std::pair{"distilled_guidance", &Capabilities::distilled_guidance},
       std::pair{"negative_prompt", &Capabilities::negative_prompt},
+      std::pair{"prompt_2", &Capabilities::prompt_2}, std::pair{"framing", &Capabilities::framing},
       std::pair{"lora", &Capabilities::lora}, std::pair{"controlnet", &Capabilities::controlnet})
       .def("__repr__", &represent<Capabilities>);
   bind_value<SizeLimits>(

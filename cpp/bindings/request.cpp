@@ -19,7 +19,7 @@ struct IsOptional<std::optional<T>> : std::true_type {};
 /// A row of sdrbee.request_fields(): what the command line is made from.
 struct RequestField {
   std::string name;
-  std::string type;  // str, int, float, bool or "list of float"
+  std::string type;  // str, int, float, bool, "list of int" or "list of float"
   bool optional = false;
   py::object default_value;
   std::string doc;
@@ -32,6 +32,7 @@ std::string type_name() {
   if constexpr (std::is_same_v<T, bool>) return "bool";
   if constexpr (std::is_integral_v<T>) return "int";
   if constexpr (std::is_same_v<T, double>) return "float";
+  if constexpr (std::is_same_v<T, std::vector<int64_t>>) return "list of int";
   return "list of float";
 }
 
@@ -65,12 +66,19 @@ T integer(std::string_view field, py::handle value) {
   return py::detail::cast_op<T>(caster);
 }
 
-std::vector<double> numbers(std::string_view field, py::handle value) {
-  std::vector<double> result;
+template <typename T>
+std::vector<T> sequence(std::string_view field, py::handle value) {
+  constexpr bool kWhole = std::is_integral_v<T>;
+  std::vector<T> result;
   if (value.is_none()) return result;
   if (py::isinstance<py::str>(value) || !PySequence_Check(value.ptr()))
-    wrong_type(field, "a sequence of floats", value);
-  for (const py::handle item : value) result.push_back(number(field, item));
+    wrong_type(field, kWhole ? "a sequence of ints" : "a sequence of floats", value);
+  for (const py::handle item : value) {
+    if constexpr (kWhole)
+      result.push_back(integer<T>(field, item));
+    else
+      result.push_back(number(field, item));
+  }
   return result;
 }
 
@@ -90,7 +98,7 @@ T field_from_python(std::string_view field, py::handle value) {
   } else if constexpr (std::is_same_v<T, double>) {
     return number(field, value);
   } else {
-    return numbers(field, value);
+    return sequence<typename T::value_type>(field, value);
   }
 }
 
@@ -98,9 +106,10 @@ template <typename T>
 py::object field_to_python(const T& value) {
   if constexpr (IsOptional<T>::value) {
     return value ? field_to_python(*value) : py::none();
-  } else if constexpr (std::is_same_v<T, std::vector<double>>) {
+  } else if constexpr (std::is_same_v<T, std::vector<double>> ||
+                       std::is_same_v<T, std::vector<int64_t>>) {
     py::list list;
-    for (const double item : value) list.append(item);
+    for (const auto item : value) list.append(item);
     return list;
   } else {
     return py::cast(value);

@@ -52,11 +52,16 @@ class GenerationRequest:
         self,
         *,
         prompt: str = ...,
+        prompt_2: str | None = ...,
         negative_prompt: str | None = ...,
+        negative_prompt_2: str | None = ...,
         long_prompt: str = ...,
         clip_skip: int = ...,
         width: int | None = ...,
         height: int | None = ...,
+        original_size: Sequence[int] | None = ...,
+        target_size: Sequence[int] | None = ...,
+        crop: Sequence[int] | None = ...,
         count: int = ...,
         seed: int | None = ...,
         steps: int | None = ...,
@@ -81,11 +86,16 @@ class GenerationRequest:
         mask: _ImageSource | None = ...,
     ) -> None: ...
     prompt: str
+    prompt_2: str | None
     negative_prompt: str | None
+    negative_prompt_2: str | None
     long_prompt: str
     clip_skip: int
     width: int | None
     height: int | None
+    original_size: list[int]
+    target_size: list[int]
+    crop: list[int]
     count: int
     seed: int | None
     steps: int | None
@@ -124,7 +134,7 @@ class RequestField:
     @property
     def name(self) -> str: ...
     @property
-    def type(self) -> Literal["str", "int", "float", "bool", "list of float"]: ...
+    def type(self) -> Literal["str", "int", "float", "bool", "list of int", "list of float"]: ...
     @property
     def optional(self) -> bool: ...
     @property
@@ -152,9 +162,17 @@ class Capabilities:
     @property
     def inpaint(self) -> bool: ...
     @property
+    def native_inpaint(self) -> bool: ...
+    @property
     def guidance(self) -> bool: ...
     @property
+    def distilled_guidance(self) -> bool: ...
+    @property
     def negative_prompt(self) -> bool: ...
+    @property
+    def prompt_2(self) -> bool: ...
+    @property
+    def framing(self) -> bool: ...
     @property
     def lora(self) -> bool: ...
     @property

@@ -29,11 +29,16 @@ if TYPE_CHECKING:
 class RequestFields(TypedDict, total=False):
     """Every field of GenerationRequest but ``prompt``, ``count`` and ``output``."""
 
+    prompt_2: str | None
     negative_prompt: str | None
+    negative_prompt_2: str | None
     long_prompt: str
     clip_skip: int
     width: int | None
     height: int | None
+    original_size: Sequence[int] | None
+    target_size: Sequence[int] | None
+    crop: Sequence[int] | None
     seed: int | None
     steps: int | None
     guidance_scale: float | None

@@ -1,5 +1,5 @@
 // The start of a generation: prompts, schedule, first latents.
-#include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -22,60 +22,115 @@ std::vector<int64_t> latent_shape(const ModelInfo& info, PixelSize size) {
           size.width / info.latent_downscale};
 }
 
-/// Encodes the source picture with a drawn posterior sample.
-Tensor encode_source(ImageModel& model, Generation& generation) {
-  const GenerationRequest& request = generation.request;
-  const Tensor picture = picture_to_tensor(*request.image, picture_size(request));
+/// Encodes a picture of the request with a drawn posterior sample.
+Tensor encode_picture(ImageModel& model, Generation& generation, const Tensor& picture) {
   const LatentPosterior posterior = model.autoencoder().encode(picture.to(model.device()));
   std::ranges::move(model.autoencoder().take_warnings(), std::back_inserter(generation.warnings));
   return posterior.sample(generation.noise.normal(posterior.mean.sizes()));
 }
 
-/// diffusers resizes the mask to latent cells by nearest neighbour: the first pixel of each cell.
-Tensor latent_mask(const GenerationRequest& request, const ModelInfo& info, Device device) {
-  const Tensor mask = mask_to_tensor(*request.mask, picture_size(request));
-  const int64_t cell = info.latent_downscale;
-  return mask.slice(2, 0, std::nullopt, cell)
-      .slice(3, 0, std::nullopt, cell)
-      .contiguous()
-      .to(device);
+/// The first latents of image-to-image and inpainting; `source` is undefined where the network
+/// never sees it.
+Tensor first_latents(const Generation& generation, const Tensor& source, const Tensor& noise) {
+  const sampling::Plan& plan = generation.plan;
+  return source.defined() ? plan.add_start_noise(source, noise, generation.first_step)
+                          : noise * plan.initial_noise_scale();
 }
 
-/// The first latents; the order of the draws is that of diffusers' pipelines (docs/numerics.md).
-void draw_latents(ImageModel& model, Generation& generation) {
+void draw_image_to_image(ImageModel& model, Generation& generation) {
   const GenerationRequest& request = generation.request;
-  const sampling::Plan& plan = generation.plan;
-  const auto shape = latent_shape(model.info(), picture_size(request));
-  const Device device = model.device();
-  if (request.mode() == Mode::TextToImage) {
-    generation.latents = generation.noise.normal(shape).to(device) * plan.initial_noise_scale();
+  const Tensor picture = picture_to_tensor(*request.image, picture_size(request));
+  const Tensor source = encode_picture(model, generation, picture);
+  const Tensor noise = generation.noise.normal(source.sizes()).to(model.device());
+  generation.first_step = generation.plan.first_step(*request.strength);
+  generation.latents = first_latents(generation, source, noise);
+}
+
+void draw_inpaint(ImageModel& model, Generation& generation) {
+  const GenerationRequest& request = generation.request;
+  const PixelSize size = picture_size(request);
+  const auto shape = latent_shape(model.info(), size);
+  const bool native = model.info().capabilities.native_inpaint;
+  const bool from_pure_noise = *request.strength == 1.0;
+  const Tensor picture = picture_to_tensor(*request.image, size);
+  const Tensor mask = mask_to_tensor(*request.mask, size);
+  Tensor source;
+  if (!native || !from_pure_noise) source = encode_picture(model, generation, picture);
+  const Tensor noise = generation.noise.normal(shape).to(model.device());
+  generation.first_step = generation.plan.first_step(*request.strength);
+  generation.latents = first_latents(generation, from_pure_noise ? Tensor() : source, noise);
+  if (native) {
+    const Tensor masked = encode_picture(model, generation, picture * (1 - mask));
+    generation.input_channels = model.inpaint_channels(mask, masked);
     return;
   }
-  const Tensor source = encode_source(model, generation);
-  const Tensor noise = generation.noise.normal(shape).to(device);
-  generation.first_step = plan.first_step(*request.strength);
-  const bool from_pure_noise = request.mode() == Mode::Inpaint && *request.strength == 1.0;
-  generation.latents = from_pure_noise ? noise * plan.initial_noise_scale()
-                                       : plan.add_start_noise(source, noise, generation.first_step);
-  if (request.mode() == Mode::Inpaint) {
-    // diffusers encodes the masked picture here; a network without mask channels never sees it,
-    // but its draw moves the generator.
-    generation.noise.normal(shape);
-    generation.masked = MaskedSource{source, noise, latent_mask(request, model.info(), device)};
+  // diffusers encodes the masked picture here; a network without mask channels never sees it, but
+  // its draw moves the generator.
+  generation.noise.normal(shape);
+  const Tensor cells = mask_by_cells(mask, model.info().latent_downscale).to(model.device());
+  generation.masked = MaskedSource{source, noise, cells};
+}
+
+/// The first latents; the order of the draws is that of diffusers' pipelines (docs/generation.md).
+void draw_latents(ImageModel& model, Generation& generation) {
+  switch (generation.request.mode()) {
+    case Mode::TextToImage: {
+      const auto shape = latent_shape(model.info(), picture_size(generation.request));
+      generation.latents =
+          first_latents(generation, {}, generation.noise.normal(shape).to(model.device()));
+      return;
+    }
+    case Mode::ImageToImage:
+      return draw_image_to_image(model, generation);
+    case Mode::Inpaint:
+      return draw_inpaint(model, generation);
   }
+}
+
+Framing framing_of(const GenerationRequest& request) {
+  if (request.original_size.empty()) return {};
+  return {.original_size = {request.original_size[0], request.original_size[1]},
+          .target_size = {request.target_size[0], request.target_size[1]},
+          .crop_left = request.crop[0],
+          .crop_top = request.crop[1]};
+}
+
+/// The positive prompt and, where classifier-free guidance acts, the negative one.
+std::vector<Prompt> prompts_of(const GenerationRequest& request, const ModelInfo& info) {
+  const LongPrompt rule = request.long_prompt == "chunk" ? LongPrompt::Chunk : LongPrompt::Truncate;
+  const Framing framing = framing_of(request);
+  std::vector<Prompt> prompts = {{.text = request.prompt,
+                                  .text_2 = request.prompt_2,
+                                  .clip_skip = request.clip_skip,
+                                  .long_prompt = rule,
+                                  .framing = framing}};
+  // clip_skip acts on the positive prompt only, as in diffusers.
+  if (*request.guidance_scale > 1.0 && info.capabilities.guidance)
+    prompts.push_back({.text = request.negative_prompt,
+                       .text_2 = request.negative_prompt_2,
+                       .long_prompt = rule,
+                       .negative = true,
+                       .framing = framing});
+  return prompts;
 }
 
 void encode_prompts(ImageModel& model, Generation& generation) {
   const GenerationRequest& request = generation.request;
-  const LongPrompt rule = request.long_prompt == "chunk" ? LongPrompt::Chunk : LongPrompt::Truncate;
-  std::vector<Prompt> prompts = {{request.prompt, request.clip_skip, rule}};
-  const bool guided = *request.guidance_scale > 1.0 && model.info().capabilities.guidance;
-  // clip_skip acts on the positive prompt only, as in diffusers.
-  if (guided) prompts.push_back({request.negative_prompt.value_or(""), 0, rule});
-  EncodedPrompts encoded = model.encode(prompts);
+  EncodedPrompts encoded = model.encode(prompts_of(request, model.info()));
+  if (model.info().capabilities.distilled_guidance)
+    for (Conditioning& conditioning : encoded.conditionings)
+      conditioning.guidance = at::full({1}, *request.guidance_scale, at::kDouble);
   generation.conditions.conditions = {{encoded.conditionings[0], *request.guidance_scale}};
-  if (guided) generation.conditions.base = encoded.conditionings[1];
+  if (encoded.conditionings.size() > 1) generation.conditions.base = encoded.conditionings[1];
   generation.warnings = std::move(encoded.warnings);
+}
+
+/// Hands what was drawn for the network's input to all rows.
+void attach_channels(Generation& generation) {
+  GuidedConditions& all = generation.conditions;
+  if (all.base) all.base->channels = generation.input_channels;
+  for (WeightedCondition& condition : all.conditions)
+    condition.conditioning.channels = generation.input_channels;
 }
 
 }  // namespace
@@ -107,6 +162,7 @@ Generation begin(ImageModel& model, const GenerationRequest& request) {
       .request = std::move(resolved), .plan = std::move(plan), .noise = NoiseSource(seed)};
   encode_prompts(model, generation);
   draw_latents(model, generation);
+  attach_channels(generation);
   generation.next_step = generation.first_step;
   return generation;
 }
@@ -114,6 +170,7 @@ Generation begin(ImageModel& model, const GenerationRequest& request) {
 void restore_conditions(ImageModel& model, Generation& generation) {
   const c10::InferenceMode inference;
   encode_prompts(model, generation);
+  attach_channels(generation);
 }
 
 }  // namespace sdrbee

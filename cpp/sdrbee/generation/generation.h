@@ -33,7 +33,8 @@ struct Generation {
   sampling::History history = {};
   NoiseSource noise;
   GuidedConditions conditions = {};
-  std::optional<MaskedSource> masked = {};  // inpainting
+  std::optional<MaskedSource> masked = {};  // inpainting with a network that isn't given the mask
+  Tensor input_channels = {};               // Conditioning::channels of both prompts
   bool batched = false;                     // shared a network call with another picture
   std::vector<std::string> warnings = {};
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <initializer_list>
 #include <random>
+#include <tuple>
+#include <utility>
 
 #include "sdrbee/core/error.h"
 
@@ -12,6 +14,7 @@ namespace {
 
 constexpr int64_t kMaxSteps = 10000;
 constexpr int64_t kMaxCount = 64;
+constexpr int64_t kMaxFramingSide = 65536;
 
 void check_integer(const char* field, int64_t value, int64_t low, int64_t high) {
   if (value < low || value > high)
@@ -76,8 +79,29 @@ void check_picture(const char* field, const Image& image) {
                                  image.size.width, "x", image.size.height));
 }
 
-void check_inputs(const GenerationRequest& request, const ModelInfo& info) {
+void check_mode(const GenerationRequest& request, const ModelInfo& info) {
   const Capabilities& can = info.capabilities;
+  switch (request.mode()) {
+    case Mode::Inpaint:
+      if (!can.inpaint) throw InvalidRequest("[mask] this model can't inpaint; leave the mask out");
+      return;
+    case Mode::ImageToImage:
+      if (!can.image_to_image && can.inpaint)
+        throw InvalidRequest(message("[mask] the model '", info.variant,
+                                     "' inpaints only: give a `mask` too (all white repaints "
+                                     "the whole picture)"));
+      if (!can.image_to_image) throw InvalidRequest("[image] this model starts from text only");
+      return;
+    case Mode::TextToImage:
+      if (!can.text_to_image)
+        throw InvalidRequest(message("[image] the model '", info.variant,
+                                     "' works on a picture: give ",
+                                     can.image_to_image ? "`image`" : "`image` and `mask`"));
+      return;
+  }
+}
+
+void check_inputs(const GenerationRequest& request) {
   if (request.mask && !request.image)
     throw InvalidRequest("[mask] a mask needs the picture that it belongs to: give `image` too");
   if (request.strength && !request.image)
@@ -90,7 +114,32 @@ void check_inputs(const GenerationRequest& request, const ModelInfo& info) {
     throw InvalidRequest(message("[mask] expected the size of `image`, ", request.image->size.width,
                                  "x", request.image->size.height, ", but got ",
                                  request.mask->size.width, "x", request.mask->size.height));
-  if (!can.inpaint) throw InvalidRequest("[mask] this model cannot inpaint");
+}
+
+void check_texts(const GenerationRequest& request, const Capabilities& can) {
+  for (const auto& [field, text] : {std::pair{"prompt_2", &request.prompt_2},
+                                    {"negative_prompt_2", &request.negative_prompt_2}})
+    if (*text && !can.prompt_2)
+      throw InvalidRequest(message("[", field, "] this model has one text encoder; leave it out"));
+}
+
+/// Fills in how the picture is framed: uncropped, at its own size.
+void resolve_framing(GenerationRequest& request, const Capabilities& can) {
+  const std::vector<int64_t> own = {*request.width, *request.height};
+  for (auto& [field, values, usual, least] :
+       {std::tuple{"original_size", &request.original_size, own, int64_t{1}},
+        {"target_size", &request.target_size, own, 1},
+        {"crop", &request.crop, std::vector<int64_t>{0, 0}, 0}}) {
+    if (values->empty()) {
+      if (can.framing) *values = usual;
+      continue;
+    }
+    if (!can.framing)
+      throw InvalidRequest(message("[", field, "] this model isn't told sizes; leave it out"));
+    if (values->size() != 2)
+      throw InvalidRequest(message("[", field, "] expected 2 numbers but got ", values->size()));
+    for (const int64_t value : *values) check_integer(field, value, least, kMaxFramingSide);
+  }
 }
 
 void check_sigmas(const GenerationRequest& request) {
@@ -131,7 +180,9 @@ Mode GenerationRequest::mode() const {
 }
 
 GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
-  check_inputs(request, info);
+  check_inputs(request);
+  check_mode(request, info);
+  check_texts(request, info.capabilities);
   check_sigmas(request);
   const ModeDefaults& defaults = info.defaults(request.mode());
   if (!request.sigmas.empty()) request.steps = static_cast<int64_t>(request.sigmas.size());
@@ -141,6 +192,7 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   // 32 bits, as other programs choose: such a seed survives JSON and spreadsheets.
   if (!request.seed) request.seed = std::random_device{}();
   resolve_size(request, info);
+  resolve_framing(request, info.capabilities);
   check_ranges(request);
   return request;
 }

@@ -16,11 +16,16 @@ namespace sdrbee {
 /// mode. The mode follows from `image` and `mask`. docs of each field: request_fields.h.
 struct GenerationRequest {
   std::string prompt;
+  std::optional<std::string> prompt_2;
   std::optional<std::string> negative_prompt;
+  std::optional<std::string> negative_prompt_2;
   std::string long_prompt = "chunk";
   int64_t clip_skip = 0;
   std::optional<int64_t> width;
   std::optional<int64_t> height;
+  std::vector<int64_t> original_size;
+  std::vector<int64_t> target_size;
+  std::vector<int64_t> crop;
   int64_t count = 1;
   std::optional<uint64_t> seed;
   std::optional<int64_t> steps;

@@ -12,13 +12,21 @@ template <typename Visitor>
 void visit_request_fields(Visitor&& visit) {
   using R = GenerationRequest;
   visit("prompt", &R::prompt, "what the picture shows; may be empty");
+  visit("prompt_2", &R::prompt_2,
+        "text for the second text encoder of models that have one; `prompt` when not given");
   visit("negative_prompt", &R::negative_prompt,
-        "what to keep away from (needs guidance_scale > 1)");
+        "what to keep away from (needs guidance_scale > 1); none and an empty one differ for xl");
+  visit("negative_prompt_2", &R::negative_prompt_2,
+        "negative text for the second text encoder; `negative_prompt` when not given");
   visit("long_prompt", &R::long_prompt,
         "'chunk' encodes a prompt over 75 tokens in pieces, 'truncate' cuts it with a warning");
   visit("clip_skip", &R::clip_skip, "text encoder layers left out at the end, 0..11");
   visit("width", &R::width, "width in pixels");
   visit("height", &R::height, "height in pixels");
+  visit("original_size", &R::original_size,
+        "xl: width and height before cropping that the picture should look like it had");
+  visit("target_size", &R::target_size, "xl: width and height that it should look cropped to");
+  visit("crop", &R::crop, "xl: left and top of the crop in pixels of the original");
   visit("count", &R::count, "number of pictures, 1..64; picture i has seed + i");
   visit("seed", &R::seed, "seed of the noise, 0..2^64-1; random when not given");
   visit("steps", &R::steps, "denoising steps, 1..10000");

@@ -13,7 +13,7 @@ namespace sdrbee {
 namespace {
 
 using Json = nlohmann::json;
-constexpr int64_t kFormat = 1;
+constexpr int64_t kFormat = 2;
 constexpr int64_t kMaxTensorElements = int64_t{1} << 30;
 
 Json pack(const Tensor& tensor) {
@@ -113,6 +113,7 @@ Generation unpack_generation(ImageModel& model, const Json& saved) {
       .noise =
           NoiseSource::restore(saved.at("seed").get<uint64_t>(), saved.at("noise").get_binary()),
       .masked = unpack_masked(saved.at("masked"), device),
+      .input_channels = unpack(saved.at("input_channels"), device),
       .batched = saved.at("batched").get<bool>(),
   };
   if (generation.first_step < 0 || generation.next_step < generation.first_step ||
@@ -137,6 +138,7 @@ std::vector<uint8_t> save(const Generation& generation, const ModelInfo& info) {
                       {"seed", generation.noise.seed()},
                       {"noise", Json::binary(generation.noise.state())},
                       {"masked", pack(generation.masked)},
+                      {"input_channels", pack(generation.input_channels)},
                       {"batched", generation.batched}};
   return Json::to_cbor(saved);
 }

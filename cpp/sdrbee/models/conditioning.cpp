@@ -18,7 +18,12 @@ Tensor stack_field(std::span<const Conditioning* const> rows, Tensor Conditionin
 
 Conditioning stack(std::span<const Conditioning* const> rows) {
   SDRBEE_CHECK(!rows.empty());
-  return {stack_field(rows, &Conditioning::context), stack_field(rows, &Conditioning::pooled)};
+  Conditioning stacked;
+  for (Tensor Conditioning::*field :
+       {&Conditioning::context, &Conditioning::pooled, &Conditioning::time_ids,
+        &Conditioning::guidance, &Conditioning::channels})
+    stacked.*field = stack_field(rows, field);
+  return stacked;
 }
 
 }  // namespace sdrbee

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sdrbee/core/size.h"
 #include "sdrbee/core/tensor.h"
 
 namespace sdrbee {
@@ -13,17 +14,37 @@ namespace sdrbee {
 /// What to do with a prompt that is longer than the text encoder's window.
 enum class LongPrompt { Chunk, Truncate };
 
-/// A text and how to encode it.
-struct Prompt {
-  std::string text;
-  int64_t clip_skip = 0;  // layers left out at the end of the text encoder, as diffusers counts
-  LongPrompt long_prompt = LongPrompt::Chunk;
+/// How the picture that a result should look like was cut to size. Networks that learnt from
+/// pictures of many sizes are told (Podell et al. 2023, arXiv:2307.01952, 2.2).
+struct Framing {
+  PixelSize original_size;
+  PixelSize target_size;
+  int64_t crop_left = 0;
+  int64_t crop_top = 0;
 };
 
-/// An encoded prompt; the tensors live on the model's device in its dtype.
+/// Texts and how to encode them: one row of a picture, the positive or the negative one.
+struct Prompt {
+  /// Nothing where the request gives none, which is not the same as an empty text: some families
+  /// condition on zeros then.
+  std::optional<std::string> text;
+  /// For the second text encoder; it gets `text` when this is nothing or empty.
+  std::optional<std::string> text_2 = std::nullopt;
+  int64_t clip_skip = 0;  // layers left out at the end of the text encoder, as diffusers counts
+  LongPrompt long_prompt = LongPrompt::Chunk;
+  bool negative = false;
+  Framing framing = {};
+};
+
+/// An encoded prompt and all else that a network is given beside latents and timestep. Tensors
+/// live on the model's device in its dtype unless said otherwise; a family leaves undefined what
+/// its network does not take.
 struct Conditioning {
-  Tensor context;  // [B, tokens, channels]
-  Tensor pooled;   // [B, channels]; undefined when the family has none
+  Tensor context;        // [B, tokens, channels]
+  Tensor pooled = {};    // [B, channels]
+  Tensor time_ids = {};  // [B, n] fp32: sizes, crop and score of XL
+  Tensor guidance = {};  // [B] fp64 on the CPU: guidance scales, for guidance-distilled networks
+  Tensor channels = {};  // [B, C, h, w] fp32: further input channels, as of native inpainting
 };
 
 /// Prompts that are used together, encoded to the same number of tokens.

@@ -1,5 +1,7 @@
 #include "sdrbee/models/image_model.h"
 
+#include <ATen/ops/cat.h>
+
 #include "sdrbee/core/check.h"
 
 namespace sdrbee {
@@ -7,6 +9,16 @@ namespace sdrbee {
 Tensor LatentPosterior::sample(const Tensor& noise) const {
   SDRBEE_CHECK(noise.sizes() == mean.sizes(), shape_text(noise.sizes()));
   return mean + deviation * noise.to(mean.device());
+}
+
+Tensor mask_by_cells(const Tensor& mask, int64_t cell) {
+  SDRBEE_CHECK_SHAPE(mask, {1, 1, -1, -1});
+  return mask.slice(2, 0, std::nullopt, cell).slice(3, 0, std::nullopt, cell).contiguous();
+}
+
+Tensor ImageModel::inpaint_channels(const Tensor& mask, const Tensor& masked_latents) const {
+  const Tensor cells = mask_by_cells(mask, info().latent_downscale).to(masked_latents.options());
+  return at::cat({cells, masked_latents}, 1);
 }
 
 }  // namespace sdrbee

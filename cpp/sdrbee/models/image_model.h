@@ -48,6 +48,10 @@ class Autoencoder {
   virtual std::vector<std::string> take_warnings() { return {}; }
 };
 
+/// A mask [1, 1, H, W] at the size of latents [1, 1, H / cell, W / cell]: each cell takes the value
+/// of its first pixel, as in diffusers, which resizes masks by nearest neighbour.
+Tensor mask_by_cells(const Tensor& mask, int64_t cell);
+
 class Registry;
 
 /// The token that seals ImageModel: only the registry can make one, so a class outside of this
@@ -78,6 +82,12 @@ class ImageModel {
   virtual Denoiser& denoiser() = 0;
   virtual Autoencoder& autoencoder() = 0;
   virtual Device device() const = 0;
+
+  /// What a network with `native_inpaint` takes as Conditioning::channels: by default the mask by
+  /// cells, then the masked picture's latents, as in Stable Diffusion's inpainting networks.
+  /// `mask` [1, 1, H, W] is 1 where to repaint; `masked_latents` [1, C, h, w] are of the picture
+  /// with grey there.
+  virtual Tensor inpaint_channels(const Tensor& mask, const Tensor& masked_latents) const;
 
  protected:
   explicit ImageModel(Sealed) {}

@@ -28,8 +28,12 @@ struct Capabilities {
   bool text_to_image = true;
   bool image_to_image = true;
   bool inpaint = true;
-  bool guidance = true;         // classifier-free guidance has an effect
-  bool negative_prompt = true;  // used while guidance is active
+  bool native_inpaint = false;      // the network itself is given mask and masked picture
+  bool guidance = true;             // classifier-free guidance has an effect
+  bool distilled_guidance = false;  // guidance_scale is an input of the network
+  bool negative_prompt = true;      // used while guidance is active
+  bool prompt_2 = false;            // a second text encoder may be given a text of its own
+  bool framing = false;             // original_size, target_size and crop have an effect
   bool lora = false;
   bool controlnet = false;
   bool operator==(const Capabilities&) const = default;

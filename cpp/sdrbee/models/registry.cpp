@@ -3,7 +3,8 @@
 #include <array>
 
 #include "sdrbee/core/error.h"
-#include "sdrbee/models/stable_diffusion/single_file.h"
+#include "sdrbee/models/common/ldm_single_file.h"
+#include "sdrbee/models/sdxl/sdxl.h"
 #include "sdrbee/models/stable_diffusion/stable_diffusion.h"
 
 namespace sdrbee {
@@ -13,15 +14,27 @@ namespace {
 const std::array kFamilies = {
     FamilyRow{"stable_diffusion", "Stable Diffusion 1.x and 2.x: UNet, one CLIP text encoder",
               stable_diffusion::variants(), stable_diffusion::recognises, stable_diffusion::load},
+    FamilyRow{"sdxl", "Stable Diffusion XL: UNet, two CLIP text encoders, size conditioning",
+              sdxl::variants(), sdxl::recognises, sdxl::load},
 };
 
-const std::array kSingleFiles = {stable_diffusion::kSingleFileFormat};
+const std::array kSingleFiles = {ldm::kSingleFileFormat};
 
 std::string known_pipelines() {
   std::string listed;
   for (const FamilyRow& family : kFamilies)
     listed += message("\n  ", family.id, ": ", family.description);
   return listed;
+}
+
+void check_variant(const FamilyRow& family, const std::string& variant) {
+  std::string listed;
+  for (const VariantRow& row : family.variants) {
+    if (variant.empty() || row.id == variant) return;
+    listed += message(listed.empty() ? "'" : ", '", row.id, "'");
+  }
+  throw InvalidRequest(message("[variant] expected one of ", listed, " for a model of the family ",
+                               family.id, " but got '", variant, "'"));
 }
 
 }  // namespace
@@ -31,8 +44,11 @@ std::span<const FamilyRow> Registry::families() { return kFamilies; }
 std::unique_ptr<ImageModel> Registry::load(const std::filesystem::path& path,
                                            const LoadOptions& options) {
   const io::Checkpoint checkpoint = io::Checkpoint::open(path, kSingleFiles);
-  for (const FamilyRow& family : kFamilies)
-    if (family.recognises(checkpoint)) return family.load(Sealed(), checkpoint, options);
+  for (const FamilyRow& family : kFamilies) {
+    if (!family.recognises(checkpoint)) continue;
+    check_variant(family, options.variant);
+    return family.load(Sealed(), checkpoint, options);
+  }
   throw UnsupportedModel(message("[", path.string(), "] no family runs a '",
                                  checkpoint.pipeline_class(),
                                  "'; this build has:", known_pipelines()));

@@ -18,6 +18,8 @@ namespace sdrbee {
 struct LoadOptions {
   Device device{c10::DeviceType::CPU};
   Dtype dtype = Dtype::Float;
+  /// A row of the family's variants, where the files can't tell; empty: what they tell.
+  std::string variant;
   /// Where to look for a tokenizer vocabulary when the checkpoint carries none, in order.
   std::vector<std::filesystem::path> vocabulary_candidates;
 };

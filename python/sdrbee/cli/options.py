@@ -10,6 +10,7 @@ import click
 import sdrbee
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Number = TypeVar("Number", int, float)
 
 # Fields that a command takes as an argument or that make sense in one mode only.
 _OWN_PARAMETER = {"prompt"}
@@ -19,11 +20,20 @@ NEEDS_MASK = {"keep_unmasked"}
 
 def numbers(text: str) -> list[float]:
     """Numbers with commas between them: ``14.6,3.2,0``."""
+    return _listed(text, float, "numbers")
+
+
+def integers(text: str) -> list[int]:
+    """Whole numbers with commas between them: ``1024,768``."""
+    return _listed(text, int, "whole numbers")
+
+
+def _listed(text: str, kind: Callable[[str], Number], what: str) -> list[Number]:
     try:
-        return [float(part) for part in text.split(",")]
+        return [kind(part) for part in text.split(",")]
     except ValueError:
         raise click.BadParameter(
-            f"{text!r} is not a list of numbers with commas between them"
+            f"{text!r} is not a list of {what} with commas between them"
         ) from None
 
 
@@ -31,6 +41,7 @@ _TYPES: dict[str, Any] = {
     "str": str,
     "int": int,
     "float": float,
+    "list of int": integers,
     "list of float": numbers,
 }
 

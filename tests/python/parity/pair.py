@@ -32,6 +32,16 @@ class Difference:
         return self.pixels <= FLOAT_TOLERANCE and self.latents <= LATENT_TOLERANCE
 
 
+def compare(ours: tuple[Pixels, Pixels], theirs: tuple[Pixels, Pixels]) -> Difference:
+    """Compares pictures and latents of both sides."""
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.shape == other.shape
+        assert mine.dtype == other.dtype == np.float32
+        assert np.isfinite(other).all()
+    error = float(np.linalg.norm(ours[1] - theirs[1]) / np.linalg.norm(theirs[1]))
+    return Difference(pixels=float(np.abs(ours[0] - theirs[0]).max()), latents=error)
+
+
 class Pair:
     """One model, opened by diffusers and by sdrbee."""
 
@@ -48,9 +58,4 @@ class Pair:
         return np.asarray(picture), np.asarray(latents)
 
     def compare(self, ours: tuple[Pixels, Pixels], theirs: tuple[Pixels, Pixels]) -> Difference:
-        for mine, other in zip(ours, theirs, strict=True):
-            assert mine.shape == other.shape
-            assert mine.dtype == other.dtype == np.float32
-            assert np.isfinite(other).all()
-        error = float(np.linalg.norm(ours[1] - theirs[1]) / np.linalg.norm(theirs[1]))
-        return Difference(pixels=float(np.abs(ours[0] - theirs[0]).max()), latents=error)
+        return compare(ours, theirs)

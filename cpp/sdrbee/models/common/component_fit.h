@@ -11,8 +11,9 @@ namespace sdrbee {
 /// `hidden_size`. Throws CheckpointError naming the files, the fields and both numbers.
 void check_text_width(const io::Component& unet, std::span<const io::Component* const> encoders);
 
-/// The UNet's `in_channels` and `out_channels` must be the autoencoder's `latent_channels`, and
-/// pictures must have three channels. Throws CheckpointError as above.
+/// The UNet's `in_channels` and `out_channels` must be the autoencoder's `latent_channels`; an
+/// inpainting network also takes a mask and the latents of the masked picture. Pictures must have
+/// three channels. Throws CheckpointError as above.
 void check_latent_channels(const io::Component& unet, const io::Component& vae);
 
 }  // namespace sdrbee

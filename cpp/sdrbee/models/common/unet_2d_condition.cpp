@@ -115,7 +115,7 @@ Tensor Unet2DCondition::operator()(const Tensor& latents, const Tensor& timestep
 }
 
 Tensor guidance_embedding(const Tensor& scales, int64_t width) {
-  return nn::sinusoidal_embedding(scales.to(at::kFloat).sub(1.0).mul(1000.0), width,
+  return nn::sinusoidal_embedding(scales.sub(1.0).to(at::kFloat).mul(1000.0), width,
                                   {.flip_sin_to_cos = false, .freq_shift = 1.0});
 }
 

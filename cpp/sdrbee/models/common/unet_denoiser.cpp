@@ -1,19 +1,16 @@
 #include "sdrbee/models/common/unet_denoiser.h"
 
-#include "sdrbee/core/error.h"
+#include <ATen/ops/cat.h>
+
 #include "sdrbee/models/common/load_network.h"
 
 namespace sdrbee {
 namespace {
 
 Unet2DCondition load(const io::Component& component, const LoadOptions& options) {
-  const auto config = Unet2DConditionConfig::from(component.config);
-  if (config.time_cond_proj_dim)
-    throw UnsupportedModel(message("[", component.config.origin(),
-                                   "] time_cond_proj_dim: this build does not run networks that "
-                                   "take the guidance scale as an input (LCM-distilled)"));
-  return load_network(component, options,
-                      [&](const io::WeightScope& scope) { return Unet2DCondition(scope, config); });
+  return load_network(component, options, [&](const io::WeightScope& scope) {
+    return Unet2DCondition(scope, Unet2DConditionConfig::from(component.config));
+  });
 }
 
 }  // namespace
@@ -23,7 +20,14 @@ UnetDenoiser::UnetDenoiser(const io::Component& component, const LoadOptions& op
 
 Tensor UnetDenoiser::predict(const Tensor& latents, const Tensor& timesteps,
                              const Conditioning& conditioning) {
-  return network_(latents, timesteps, {.context = conditioning.context}).to(at::kFloat);
+  Unet2DInputs inputs{.context = conditioning.context};
+  if (conditioning.pooled.defined()) inputs.text_embeds = conditioning.pooled;
+  if (conditioning.time_ids.defined()) inputs.time_ids = conditioning.time_ids;
+  if (const auto width = network_.config().time_cond_proj_dim)
+    inputs.guidance = guidance_embedding(conditioning.guidance, *width);
+  const Tensor input =
+      conditioning.channels.defined() ? at::cat({latents, conditioning.channels}, 1) : latents;
+  return network_(input, timesteps, inputs).to(at::kFloat);
 }
 
 }  // namespace sdrbee

@@ -6,10 +6,10 @@
 
 namespace sdrbee {
 
-/// The UNet of one checkpoint, for text conditions only.
+/// The UNet of one checkpoint; it takes from a Conditioning what it was built for.
 class UnetDenoiser final : public Denoiser {
  public:
-  /// Throws UnsupportedModel for a UNet that needs inputs which text-to-image does not have.
+  /// Throws CheckpointError for missing or wrong weights, UnsupportedModel for other networks.
   UnetDenoiser(const io::Component& component, const LoadOptions& options);
 
   Tensor predict(const Tensor& latents, const Tensor& timesteps,

@@ -1,56 +1,84 @@
 #include "sdrbee/models/stable_diffusion/config.h"
 
-#include "sdrbee/vae/autoencoder_kl_config.h"
-
 namespace sdrbee::stable_diffusion {
 namespace {
 
 constexpr int64_t kClipLWidth = 768;
 constexpr int64_t kOpenClipHWidth = 1024;
 
-std::string variant_of(const io::Checkpoint& checkpoint) {
-  const int64_t width = checkpoint.component("unet").config.int64_or("cross_attention_dim", 1280);
-  if (width == kClipLWidth) return "v1-5";
-  if (width != kOpenClipHWidth) return "custom";
-  const std::string prediction =
-      checkpoint.component("scheduler").config.string_or("prediction_type", "epsilon");
-  return prediction == "v_prediction" ? "v2-1" : "v2-1-base";
-}
+// Steps, guidance and strength of diffusers' StableDiffusion*Pipeline, ...
+constexpr ModeDefaults kTextToImage{50, 7.5, 1.0};
+constexpr ModeDefaults kImageToImage{50, 7.5, 0.8};
+constexpr ModeDefaults kInpaint{50, 7.5, 1.0};
+// ... of its LatentConsistencyModelPipeline, ...
+constexpr ModeDefaults kLcm{4, 8.5, 1.0};
+constexpr ModeDefaults kLcmImageToImage{4, 8.5, 0.8};
+// ... and of https://huggingface.co/stabilityai/sd-turbo
+constexpr ModeDefaults kTurbo{1, 0.0, 1.0};
+constexpr ModeDefaults kTurboImageToImage{2, 0.0, 0.5};
 
-void apply_folder_defaults(const io::Checkpoint& checkpoint, ModelInfo& info) {
-  const auto file = checkpoint.path() / "sdrbee.json";
-  if (!std::filesystem::is_regular_file(file)) return;
-  const io::Config defaults = io::Config::read(file).object_or_empty("defaults");
-  for (ModeDefaults* mode : {&info.text_to_image, &info.image_to_image, &info.inpaint}) {
-    mode->steps = defaults.int64_or("steps", mode->steps);
-    mode->guidance_scale = defaults.double_or("guidance_scale", mode->guidance_scale);
-  }
-  info.default_size.width = defaults.int64_or("width", info.default_size.width);
-  info.default_size.height = defaults.int64_or("height", info.default_size.height);
-}
+bool is_v1(const UnetFacts& facts) { return facts.context_width == kClipLWidth; }
+bool is_v2(const UnetFacts& facts) { return facts.context_width == kOpenClipHWidth; }
+
+constexpr std::array kVariants = {
+    UnetVariant{{"v1-5-inpaint", "1.x with mask and masked picture as inputs of the network"},
+                [](const UnetFacts& facts) { return is_v1(facts) && facts.native_inpaint; },
+                kTextToImage,
+                kImageToImage,
+                kInpaint},
+    UnetVariant{{"v1-5-lcm", "1.x distilled to few steps (LCM), guidance as an input"},
+                [](const UnetFacts& facts) { return is_v1(facts) && facts.distilled_guidance; },
+                kLcm,
+                kLcmImageToImage,
+                kLcm,
+                "LCMScheduler"},
+    UnetVariant{{"v1-5", "1.x: CLIP-L text encoder, epsilon prediction"},
+                is_v1,
+                kTextToImage,
+                kImageToImage,
+                kInpaint},
+    UnetVariant{{"v2-inpaint", "2.x with mask and masked picture as inputs of the network"},
+                [](const UnetFacts& facts) { return is_v2(facts) && facts.native_inpaint; },
+                kTextToImage,
+                kImageToImage,
+                kInpaint,
+                "PNDMScheduler",
+                {},
+                64},
+    UnetVariant{
+        {"v2-1", "2.x at 768 pixels: OpenCLIP-H text encoder, v-prediction"},
+        [](const UnetFacts& facts) { return is_v2(facts) && facts.prediction == "v_prediction"; },
+        kTextToImage,
+        kImageToImage,
+        kInpaint},
+    UnetVariant{{"sd-turbo", "2.1 distilled to 1 to 4 steps without guidance"},
+                [](const UnetFacts& facts) { return is_v2(facts) && facts.trailing; },
+                kTurbo,
+                kTurboImageToImage,
+                kTurboImageToImage,
+                "EulerDiscreteScheduler",
+                "trailing",
+                64},
+    UnetVariant{{"v2-1-base", "2.x at 512 pixels: OpenCLIP-H text encoder, epsilon prediction"},
+                is_v2,
+                kTextToImage,
+                kImageToImage,
+                kInpaint,
+                "PNDMScheduler",
+                {},
+                64},
+    UnetVariant{{"custom", "the same architecture in other widths"},
+                [](const UnetFacts&) { return true; },
+                kTextToImage,
+                kImageToImage,
+                kInpaint},
+};
+
+constexpr auto kRows = variant_rows(kVariants);
 
 }  // namespace
 
-ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options) {
-  const io::Config& unet = checkpoint.component("unet").config;
-  const auto vae = vae::AutoencoderKlConfig::from(checkpoint.component("vae").config);
-  ModelInfo info;
-  info.family = "stable_diffusion";
-  info.variant = variant_of(checkpoint);
-  info.source = checkpoint.path().string();
-  info.text_to_image = kTextToImage;
-  info.image_to_image = kImageToImage;
-  info.inpaint = kInpaint;
-  info.latent_channels = vae.latent_channels;
-  info.latent_downscale = vae.downscale();
-  info.sizes.multiple = info.latent_downscale;
-  info.sizes.minimum = info.latent_downscale;
-  const int64_t side = unet.int64s_or("sample_size", {64}).front() * info.latent_downscale;
-  info.default_size = {side, side};
-  info.device = options.device.str();
-  info.dtype = dtype_name(options.dtype);
-  apply_folder_defaults(checkpoint, info);
-  return info;
-}
+std::span<const UnetVariant> unet_variants() { return kVariants; }
+std::span<const VariantRow> variants() { return kRows; }
 
 }  // namespace sdrbee::stable_diffusion

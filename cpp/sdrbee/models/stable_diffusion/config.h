@@ -1,28 +1,16 @@
-// What tells the variants of Stable Diffusion apart, and their defaults.
+// The variants of Stable Diffusion 1.x and 2.x, and their defaults.
 #pragma once
 
-#include <array>
+#include <span>
 
-#include "sdrbee/io/checkpoint.h"
-#include "sdrbee/models/registry.h"
+#include "sdrbee/models/common/unet_variant.h"
 
 namespace sdrbee::stable_diffusion {
 
-inline constexpr std::array kVariants = {
-    VariantRow{"v1-5", "1.x: CLIP-L text encoder, epsilon prediction"},
-    VariantRow{"v2-1-base", "2.x at 512 pixels: OpenCLIP-H text encoder, epsilon prediction"},
-    VariantRow{"v2-1", "2.x at 768 pixels: OpenCLIP-H text encoder, v-prediction"},
-    VariantRow{"custom", "the same architecture in other widths"},
-};
+/// The table of variants; a checkpoint is of the first one that matches.
+std::span<const UnetVariant> unet_variants();
 
-/// Steps, guidance and strength of diffusers' StableDiffusion*Pipeline.
-inline constexpr ModeDefaults kTextToImage{50, 7.5, 1.0};
-inline constexpr ModeDefaults kImageToImage{50, 7.5, 0.8};
-inline constexpr ModeDefaults kInpaint{50, 7.5, 1.0};
-
-/// Architecture, variant, sizes and defaults as the checkpoint's configurations tell them. A file
-/// `sdrbee.json` in the model's folder may replace defaults:
-/// {"defaults": {"steps": 20, "guidance_scale": 3, "width": 128, "height": 128}}.
-ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options);
+/// The same table as FamilyRow wants it.
+std::span<const VariantRow> variants();
 
 }  // namespace sdrbee::stable_diffusion

@@ -1,4 +1,4 @@
-#include "sdrbee/models/stable_diffusion/single_file.h"
+#include "sdrbee/models/common/ldm_single_file.h"
 
 #include <ATen/ops/std.h>
 
@@ -12,7 +12,7 @@
 #include "sdrbee/models/common/ldm_config.h"
 #include "sdrbee/models/common/ldm_rename_table.h"
 
-namespace sdrbee::stable_diffusion {
+namespace sdrbee::ldm {
 namespace {
 
 using io::Component;
@@ -226,4 +226,4 @@ std::optional<SingleFileParts> recognise(const Source& file, const Metadata& met
 
 const io::SingleFileFormat kSingleFileFormat = {"Stable Diffusion 1.x, 2.x and XL", &recognise};
 
-}  // namespace sdrbee::stable_diffusion
+}  // namespace sdrbee::ldm

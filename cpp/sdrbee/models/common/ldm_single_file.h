@@ -3,7 +3,7 @@
 
 #include "sdrbee/io/checkpoint.h"
 
-namespace sdrbee::stable_diffusion {
+namespace sdrbee::ldm {
 
 /// Recognises "model.diffusion_model.input_blocks..." files and gives unet, vae, text_encoder
 /// (text_encoder_2), tokenizer and scheduler as a diffusers folder of the model would have them.
@@ -14,4 +14,4 @@ namespace sdrbee::stable_diffusion {
 /// are epsilon. Throws UnsupportedModel for the XL refiner and the 2.x upscaler.
 extern const io::SingleFileFormat kSingleFileFormat;
 
-}  // namespace sdrbee::stable_diffusion
+}  // namespace sdrbee::ldm

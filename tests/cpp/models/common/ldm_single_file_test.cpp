@@ -1,4 +1,4 @@
-#include "sdrbee/models/stable_diffusion/single_file.h"
+#include "sdrbee/models/common/ldm_single_file.h"
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/zeros.h>
@@ -10,7 +10,7 @@
 #include "sdrbee/io/safetensors.h"
 #include "support/golden.h"
 
-namespace sdrbee::stable_diffusion {
+namespace sdrbee::ldm {
 namespace {
 
 using io::Checkpoint;
@@ -217,4 +217,4 @@ TEST(SingleFile, NamesATensorThatAWholeUnetWouldHave) {
 }
 
 }  // namespace
-}  // namespace sdrbee::stable_diffusion
+}  // namespace sdrbee::ldm

@@ -1,0 +1,86 @@
+#include "sdrbee/models/common/clip_text.h"
+
+#include <ATen/ops/tensor.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "sdrbee/core/error.h"
+#include "sdrbee/models/common/load_network.h"
+
+namespace sdrbee {
+namespace {
+
+text::ClipTokenizer load_tokenizer(const io::Checkpoint& checkpoint, const char* name,
+                                   const LoadOptions& options) {
+  const io::Component* component = checkpoint.find(name);
+  const bool in_folder = component != nullptr && !component->folder.empty();
+  const auto path =
+      in_folder ? component->folder
+                : text::find_clip_vocabulary(checkpoint.path(), options.vocabulary_candidates);
+  text::ClipVocabulary vocabulary = text::read_clip_vocabulary(path);
+  // How a single file's model pads doesn't depend on where the vocabulary was found.
+  if (component != nullptr && !in_folder)
+    text::set_pad_token(vocabulary, component->config.string_or("pad_token", "<|endoftext|>"));
+  return text::ClipTokenizer(vocabulary);
+}
+
+/// The tokenizer's ids and rows must be ones that the encoder has embeddings for.
+void check_fit(const text::ClipTokenizer& tokenizer, const text::ClipTextConfig& config,
+               const io::Component& encoder) {
+  if (tokenizer.max_id() >= config.vocab_size)
+    throw CheckpointError(message("[", encoder.config.origin(),
+                                  "] 'vocab_size': expected at least ", tokenizer.max_id() + 1,
+                                  ", for the ids of the tokenizer, but got ", config.vocab_size));
+  if (tokenizer.max_length() > config.max_position_embeddings)
+    throw CheckpointError(message("[", encoder.config.origin(),
+                                  "] 'max_position_embeddings': expected at least ",
+                                  tokenizer.max_length(), ", the 'model_max_length' of the ",
+                                  "tokenizer, but got ", config.max_position_embeddings));
+}
+
+text::ClipTextEncoder load_encoder(const io::Component& component, const LoadOptions& options,
+                                   const text::ClipTokenizer& tokenizer) {
+  const auto config = text::ClipTextConfig::from(component.config);
+  check_fit(tokenizer, config, component);
+  const auto build = [&](const io::WeightScope& scope) {
+    return text::ClipTextEncoder(scope, config);
+  };
+  // Exports of transformers before 4.31 stored the positions' index buffer.
+  return load_network(component, options, build, {"position_ids"});
+}
+
+}  // namespace
+
+ClipText::ClipText(const io::Checkpoint& checkpoint, const ClipTextNames& names,
+                   const LoadOptions& options)
+    : tokenizer_(load_tokenizer(checkpoint, names.tokenizer, options)),
+      encoder_(load_encoder(checkpoint.component(names.encoder, names.encoder_class), options,
+                            tokenizer_)),
+      device_(options.device) {}
+
+text::TokenRows ClipText::tokenize(const std::string& prompt, LongPrompt rule,
+                                   std::vector<std::string>& warnings) const {
+  if (rule == LongPrompt::Chunk) return text::chunk_prompt(tokenizer_, prompt);
+  text::TokenRows rows = text::truncate_prompt(tokenizer_, prompt);
+  if (!rows.truncated) return rows;
+  std::string warning = message("the prompt was cut at ", tokenizer_.max_length(),
+                                " tokens; this part has no effect: '", rows.truncated_text,
+                                "' (long_prompt='chunk' keeps it)");
+  if (std::find(warnings.begin(), warnings.end(), warning) == warnings.end())
+    warnings.push_back(std::move(warning));
+  return rows;
+}
+
+void ClipText::pad(text::TokenRows& rows, size_t count) const {
+  text::pad_rows(rows, count, tokenizer_);
+}
+
+text::ClipTextOutput ClipText::encode(const text::TokenRows& rows) const {
+  std::vector<int64_t> flat;
+  for (const auto& row : rows.rows) flat.insert(flat.end(), row.begin(), row.end());
+  const auto count = static_cast<int64_t>(rows.rows.size());
+  return encoder_(at::tensor(flat, at::kLong).reshape({count, -1}).to(device_));
+}
+
+}  // namespace sdrbee

@@ -1,0 +1,67 @@
+// The variants of a family of UNet models, as data, and what a checkpoint is by them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "sdrbee/models/registry.h"
+#include "sdrbee/sampling/scheduler_config.h"
+
+namespace sdrbee {
+
+/// What tells the variants of one architecture apart, read off a checkpoint's configurations.
+struct UnetFacts {
+  int64_t context_width = 0;        // channels of the text that the UNet attends to
+  int64_t sample_size = 0;          // latent cells on a side of the training pictures
+  bool native_inpaint = false;      // the UNet takes mask and masked picture
+  bool distilled_guidance = false;  // the UNet takes the guidance scale
+  bool aesthetic_score = false;     // the UNet takes a score instead of the target size
+  bool trailing = false;            // the scheduler's timesteps end at the last one
+  std::string scheduler_class;
+  std::string prediction;
+
+  static UnetFacts of(const io::Checkpoint& checkpoint);
+};
+
+/// One row of a family's table.
+struct UnetVariant {
+  VariantRow row;
+  bool (*matches)(const UnetFacts&);
+  ModeDefaults text_to_image;
+  ModeDefaults image_to_image;
+  ModeDefaults inpaint;
+  /// What a single file can't tell and the published folder says. Empty and 0: as for the family.
+  std::string_view scheduler_class = {};
+  std::string_view spacing = {};
+  int64_t sample_size = 0;
+};
+
+/// The rows of a table of variants, for FamilyRow.
+template <size_t kCount>
+constexpr std::array<VariantRow, kCount> variant_rows(
+    const std::array<UnetVariant, kCount>& variants) {
+  std::array<VariantRow, kCount> rows;
+  for (size_t i = 0; i < kCount; ++i) rows[i] = variants[i].row;
+  return rows;
+}
+
+/// The variant that the options name, or else the first one that matches the checkpoint; the last
+/// row must match every one.
+const UnetVariant& find_variant(const UnetFacts& facts, std::span<const UnetVariant> variants,
+                                const LoadOptions& options);
+
+/// Capabilities, sizes and defaults as the variant and the checkpoint's configurations tell them.
+/// A file `sdrbee.json` in the model's folder may replace defaults:
+/// {"defaults": {"steps": 20, "guidance_scale": 3, "width": 128, "height": 128}}.
+ModelInfo describe_unet_model(const io::Checkpoint& checkpoint, const LoadOptions& options,
+                              const UnetFacts& facts, const UnetVariant& variant);
+
+/// The checkpoint's scheduler: the class comes from model_index.json, as in diffusers; a single
+/// file has the variant's.
+sampling::SchedulerConfig scheduler_of(const io::Checkpoint& checkpoint,
+                                       const UnetVariant& variant);
+
+}  // namespace sdrbee

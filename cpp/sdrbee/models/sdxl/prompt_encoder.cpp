@@ -1,0 +1,130 @@
+#include "sdrbee/models/sdxl/prompt_encoder.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+
+#include "sdrbee/core/error.h"
+#include "sdrbee/models/common/unet_2d_condition_config.h"
+
+namespace sdrbee::sdxl {
+namespace {
+
+// https://github.com/huggingface/diffusers/blob/main/src/diffusers/pipelines/stable_diffusion_xl/pipeline_stable_diffusion_xl_img2img.py
+constexpr double kAestheticScore = 6.0;
+constexpr double kNegativeAestheticScore = 2.5;
+
+constexpr ClipTextNames kSecond{"tokenizer_2", "text_encoder_2", "CLIPTextModelWithProjection"};
+
+std::vector<ClipText> load_encoders(const io::Checkpoint& checkpoint, const LoadOptions& options) {
+  std::vector<ClipText> encoders;
+  if (checkpoint.find("text_encoder") != nullptr)
+    encoders.emplace_back(checkpoint, ClipTextNames{}, options);
+  encoders.emplace_back(checkpoint, kSecond, options);
+  return encoders;
+}
+
+/// hidden_states[-(clip_skip + 2)], as diffusers counts for XL: the last layer is never used.
+const Tensor& states_before_last(const text::ClipTextOutput& output, int64_t clip_skip) {
+  const auto count = static_cast<int64_t>(output.hidden_states.size());
+  if (clip_skip < 0 || clip_skip > count - 2)
+    throw InvalidRequest(message("[clip_skip] expected 0 to ", count - 2,
+                                 " for this model's text encoders but got ", clip_skip));
+  return output.hidden_states[static_cast<size_t>(count - 2 - clip_skip)];
+}
+
+}  // namespace
+
+XlPromptEncoder::XlPromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options)
+    : encoders_(load_encoders(checkpoint, options)),
+      zeros_for_no_prompt_(checkpoint.index().bool_or("force_zeros_for_empty_prompt", true)),
+      aesthetic_score_(checkpoint.index().bool_or("requires_aesthetics_score", false)),
+      options_(at::TensorOptions().dtype(options.dtype).device(options.device)) {
+  check_addition(checkpoint);
+}
+
+void XlPromptEncoder::check_addition(const io::Checkpoint& checkpoint) const {
+  const auto unet = Unet2DConditionConfig::from(checkpoint.component("unet").config);
+  const std::string where = message("[", checkpoint.path().string(), "] ");
+  if (!unet.addition)
+    throw CheckpointError(where + "the UNet has no add_embedding, which XL needs");
+  const int64_t ids = aesthetic_score_ ? 5 : 6;
+  const int64_t pooled = encoders_.back().encoder().config().projection_dim;
+  const int64_t expected = unet.addition->time_width * ids + pooled;
+  if (unet.addition->input_width != expected)
+    throw CheckpointError(message(
+        where, "projection_class_embeddings_input_dim: expected ", expected, " (", ids,
+        " time ids and the pooled text of ", pooled, " channels) but got ",
+        unet.addition->input_width,
+        "; requires_aesthetics_score in model_index.json says whether there are 5 or 6 ids"));
+}
+
+EncodedPrompts XlPromptEncoder::encode(std::span<const Prompt> prompts) const {
+  EncodedPrompts encoded;
+  std::vector<Rows> all;
+  size_t longest = 1;
+  for (const Prompt& prompt : prompts) {
+    all.push_back(tokenize(prompt, encoded.warnings));
+    for (const text::TokenRows& rows : all.back().tokens)
+      longest = std::max(longest, rows.rows.size());
+  }
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    for (size_t e = 0; e < encoders_.size(); ++e) encoders_[e].pad(all[i].tokens[e], longest);
+    const bool none = zeros_for_no_prompt_ && !prompts[i].text && !prompts[i].text_2;
+    encoded.conditionings.push_back(none ? zeros(longest) : encode_rows(all[i], prompts[i]));
+    encoded.conditionings.back().time_ids = time_ids(prompts[i]);
+  }
+  return encoded;
+}
+
+XlPromptEncoder::Rows XlPromptEncoder::tokenize(const Prompt& prompt,
+                                                std::vector<std::string>& warnings) const {
+  const std::string first = prompt.text.value_or("");
+  const std::string second = prompt.text_2.value_or("");
+  Rows rows;
+  for (size_t e = 0; e < encoders_.size(); ++e)
+    rows.tokens.push_back(encoders_[e].tokenize(e == 0 || second.empty() ? first : second,
+                                                prompt.long_prompt, warnings));
+  return rows;
+}
+
+Conditioning XlPromptEncoder::encode_rows(const Rows& rows, const Prompt& prompt) const {
+  std::vector<Tensor> states;
+  Conditioning conditioning;
+  for (size_t e = 0; e < encoders_.size(); ++e) {
+    const text::ClipTextOutput output = encoders_[e].encode(rows.tokens[e]);
+    const Tensor& own = states_before_last(output, prompt.clip_skip);
+    states.push_back(own.reshape({1, -1, own.size(-1)}));  // [rows, 77, D] -> [1, rows * 77, D]
+    if (output.text_embeds) conditioning.pooled = output.text_embeds->narrow(0, 0, 1);
+  }
+  conditioning.context = at::cat(states, -1);
+  return conditioning;
+}
+
+Conditioning XlPromptEncoder::zeros(size_t row_count) const {
+  int64_t width = 0;
+  for (const ClipText& one : encoders_) width += one.encoder().config().hidden_size;
+  const ClipText& last = encoders_.back();
+  const int64_t tokens = static_cast<int64_t>(row_count) * last.window();
+  return {.context = at::zeros({1, tokens, width}, options_),
+          .pooled = at::zeros({1, last.encoder().config().projection_dim}, options_)};
+}
+
+Tensor XlPromptEncoder::time_ids(const Prompt& prompt) const {
+  const Framing& framing = prompt.framing;
+  std::vector<double> ids = {static_cast<double>(framing.original_size.height),
+                             static_cast<double>(framing.original_size.width),
+                             static_cast<double>(framing.crop_top),
+                             static_cast<double>(framing.crop_left)};
+  if (aesthetic_score_) {
+    ids.push_back(prompt.negative ? kNegativeAestheticScore : kAestheticScore);
+  } else {
+    ids.push_back(static_cast<double>(framing.target_size.height));
+    ids.push_back(static_cast<double>(framing.target_size.width));
+  }
+  return at::tensor(ids, at::kFloat).unsqueeze(0).to(options_.device());
+}
+
+}  // namespace sdrbee::sdxl
