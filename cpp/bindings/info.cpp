@@ -1,4 +1,6 @@
 // sdrbee.ModelInfo: what a loaded model is and can do.
+#include <pybind11/stl.h>
+
 #include <array>
 #include <utility>
 
@@ -48,6 +50,8 @@ void register_model_info(py::module_& module) {
       .def_readonly("source", &ModelInfo::source, "the path that it was loaded from")
       .def_readonly("device", &ModelInfo::device)
       .def_readonly("dtype", &ModelInfo::dtype)
+      .def_readonly("warnings", &ModelInfo::warnings,
+                    "what the files could not tell, and the option that does")
       .def_readonly("capabilities", &ModelInfo::capabilities)
       .def_readonly("sizes", &ModelInfo::sizes)
       .def_property_readonly(
@@ -63,8 +67,8 @@ void register_model_info(py::module_& module) {
                     "pixels per latent cell and side")
       .def("__repr__", &represent<ModelInfo>);
   type.attr("_fields") =
-      py::make_tuple("family", "variant", "source", "device", "dtype", "capabilities", "sizes",
-                     "default_size", "defaults", "latent_channels", "latent_downscale");
+      py::make_tuple("family", "variant", "source", "device", "dtype", "warnings", "capabilities",
+                     "sizes", "default_size", "defaults", "latent_channels", "latent_downscale");
 }
 
 }  // namespace

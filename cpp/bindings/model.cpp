@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings.h"
+#include "latents.h"
 #include "picture.h"
 #include "sdrbee/core/cancel.h"
 #include "sdrbee/core/error.h"
@@ -92,25 +93,28 @@ py::object finish_in_python(Session& session, const Generation& generation) {
 }
 
 GenerationRequest replay_in_python(Session& session, const std::string& recipe,
-                                   const py::object& image, const py::object& mask) {
+                                   const py::object& image, const py::object& mask,
+                                   const py::object& latents) {
   const auto given = [](const py::object& value, const char* field) {
     return value.is_none() ? std::nullopt : std::optional(image_from_python(value, field));
   };
   auto json = nlohmann::json::parse(recipe, nullptr, false);
   if (json.is_discarded()) throw InvalidRequest("[recipe] expected JSON text but got other text");
-  std::optional<Image> source = given(image, "image");
-  std::optional<Image> where = given(mask, "mask");
+  RecipeInputs inputs{given(image, "image"), given(mask, "mask"), latents_from_python(latents)};
   const py::gil_scoped_release unlocked;
   const Session::Lock lock(session);
-  return replay_request(json, session.model(), std::move(source), std::move(where));
+  return replay_request(json, session.model(), std::move(inputs));
 }
 
 std::unique_ptr<Session> load(const std::string& path, const std::string& device,
-                              const std::string& dtype,
+                              const std::string& dtype, const std::string& variant,
+                              const std::string& prediction,
                               const std::vector<std::string>& vocabulary_candidates) {
   LoadOptions options;
   options.device = parse_device(device);
   options.dtype = dtype == "auto" ? default_dtype(options.device) : parse_dtype(dtype);
+  options.variant = variant;
+  options.prediction = prediction;
   options.vocabulary_candidates.assign(vocabulary_candidates.begin(), vocabulary_candidates.end());
   return std::make_unique<Session>(Registry::load(path, options));
 }
@@ -164,9 +168,10 @@ void register_model(py::module_& module) {
           },
           py::arg("saved"))
       .def("replay_request", &replay_in_python, py::arg("recipe"), py::arg("image"),
-           py::arg("mask"));
+           py::arg("mask"), py::arg("latents"));
   module.def("load", &load, py::arg("path"), py::arg("device"), py::arg("dtype"),
-             py::arg("vocabulary_candidates"), py::call_guard<py::gil_scoped_release>());
+             py::arg("variant"), py::arg("prediction"), py::arg("vocabulary_candidates"),
+             py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace sdrbee::bindings

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "bindings.h"
+#include "latents.h"
 #include "picture.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/request_fields.h"
@@ -141,6 +142,7 @@ std::vector<RequestField> request_fields() {
   for (const RequestField& row : request_fields()) known.append(row.name);
   known.append("image");
   known.append("mask");
+  known.append("latents");
   const py::list nearest = py::module_::import("difflib").attr("get_close_matches")(name, known);
   const py::list listed = nearest.empty() ? known : nearest;
   throw py::type_error(message("[GenerationRequest] has no field '", name, "'; ",
@@ -154,6 +156,8 @@ void set_field(GenerationRequest& request, const std::string& name, py::handle v
     request.image = picture_from_python(name, value);
   else if (name == "mask")
     request.mask = picture_from_python(name, value);
+  else if (name == "latents")
+    request.latents = latents_from_python(value);
   else
     found = false;
   visit_request_fields(
@@ -187,6 +191,9 @@ std::string represent(const GenerationRequest& request) {
     text += message(separator, name, "=<", (*image)->size.width, "x", (*image)->size.height, ">");
     separator = ", ";
   }
+  if (request.latents)
+    text += message(separator, "latents=<", request.latents->channels, "x",
+                    request.latents->size.height, "x", request.latents->size.width, ">");
   return text + ")";
 }
 
@@ -213,6 +220,13 @@ void register_fields(py::class_<GenerationRequest>& type) {
         self.mask = picture_from_python("mask", value);
       },
       "where to repaint: white is repainted, black is kept; of the size of `image`");
+  type.def_property(
+      "latents", [](const GenerationRequest& self) { return latents_to_python(self.latents); },
+      [](GenerationRequest& self, const py::object& value) {
+        self.latents = latents_from_python(value);
+      },
+      "what to start from instead of `image`: a float array [channels, height, width], as "
+      "output='latent' gives it");
 }
 
 }  // namespace
@@ -232,7 +246,7 @@ void register_request(py::module_& module) {
         for (RequestField& row : request_fields()) rows.append(std::move(row));
         return rows;
       },
-      "The fields of GenerationRequest, except `image` and `mask`.");
+      "The fields of GenerationRequest, except `image`, `mask` and `latents`.");
 
   py::class_<GenerationRequest> type(
       module, "GenerationRequest",

@@ -78,12 +78,15 @@ class GenerationRequest:
         s_churn: float = ...,
         s_noise: float = ...,
         strength: float | None = ...,
+        denoising_start: float | None = ...,
+        denoising_end: float | None = ...,
         keep_unmasked: bool = ...,
         output: str = ...,
         preview: str = ...,
         exact: bool = ...,
         image: _ImageSource | None = ...,
         mask: _ImageSource | None = ...,
+        latents: npt.NDArray[np.floating[Any]] | None = ...,
     ) -> None: ...
     prompt: str
     prompt_2: str | None
@@ -112,6 +115,8 @@ class GenerationRequest:
     s_churn: float
     s_noise: float
     strength: float | None
+    denoising_start: float | None
+    denoising_end: float | None
     keep_unmasked: bool
     output: str
     preview: str
@@ -124,6 +129,10 @@ class GenerationRequest:
     def mask(self) -> Image | None: ...
     @mask.setter
     def mask(self, value: _ImageSource | None) -> None: ...
+    @property
+    def latents(self) -> npt.NDArray[np.float32] | None: ...
+    @latents.setter
+    def latents(self, value: npt.NDArray[np.floating[Any]] | None) -> None: ...
     @property
     def mode(self) -> _ModeName: ...
     def replace(self, **fields: Any) -> GenerationRequest: ...
@@ -203,6 +212,8 @@ class ModelInfo:
     def device(self) -> str: ...
     @property
     def dtype(self) -> str: ...
+    @property
+    def warnings(self) -> list[str]: ...
     @property
     def capabilities(self) -> Capabilities: ...
     @property
@@ -287,7 +298,11 @@ class Session:
     def save(self, generation: Generation) -> bytes: ...
     def restore(self, saved: bytes) -> Generation: ...
     def replay_request(
-        self, recipe: str, image: _ImageSource | None, mask: _ImageSource | None
+        self,
+        recipe: str,
+        image: _ImageSource | None,
+        mask: _ImageSource | None,
+        latents: npt.NDArray[np.floating[Any]] | None,
     ) -> GenerationRequest: ...
 
 class SystemInfo:
@@ -305,7 +320,14 @@ class SystemInfo:
     @property
     def dtype(self) -> str: ...
 
-def load(path: str, device: str, dtype: str, vocabulary_candidates: Sequence[str]) -> Session: ...
+def load(
+    path: str,
+    device: str,
+    dtype: str,
+    variant: str,
+    prediction: str,
+    vocabulary_candidates: Sequence[str],
+) -> Session: ...
 def request_fields() -> list[RequestField]: ...
 
 class ClipTokenizer:

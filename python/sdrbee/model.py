@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -199,7 +200,14 @@ class Model:
         return self._session.restore(saved)
 
 
-def load(name: str | os.PathLike[str], *, device: str = "auto", dtype: str = "auto") -> Model:
+def load(
+    name: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    variant: str | None = None,
+    prediction: str | None = None,
+) -> Model:
     """Loads a model.
 
     Args:
@@ -209,11 +217,16 @@ def load(name: str | os.PathLike[str], *, device: str = "auto", dtype: str = "au
         device: "cpu", "cuda", "cuda:1", "mps", or "auto": the first GPU, else the CPU.
         dtype: "fp32", "bf16", "fp16", or "auto": bf16 on CPUs with AVX512-BF16 or AMX and on CUDA
             from compute capability 8.0, fp16 on other GPUs, else fp32.
+        variant: Which variant of its family the model is (see `sdrbee.families()`), where the
+            files do not tell: a warning names the option when they leave it open.
+        prediction: What the network predicts, where the files are silent or wrong: "epsilon",
+            "v_prediction", "sample" or "flow_prediction".
 
     Raises:
         CheckpointError: There is no such model, or its files are damaged or incomplete.
         UnsupportedModel: The model is of a kind that this build does not run.
-        InvalidRequest: The device or dtype is unknown or not available.
+        InvalidRequest: The device or dtype is unknown or not available, or the family has no such
+            variant or prediction.
 
     Example:
         >>> import sdrbee
@@ -222,7 +235,10 @@ def load(name: str | os.PathLike[str], *, device: str = "auto", dtype: str = "au
     """
     path = _model_path(os.fspath(name))
     vocabularies = [str(place) for place in clip_vocabulary_candidates(path)]
-    return Model(_native.load(str(path), device, dtype, vocabularies))
+    session = _native.load(str(path), device, dtype, variant or "", prediction or "", vocabularies)
+    for warning in session.info.warnings:
+        warnings.warn(f"{path}: {warning}", stacklevel=2)
+    return Model(session)
 
 
 def builtin_models() -> list[str]:
@@ -241,6 +257,7 @@ def replay(
     *,
     image: ImageSource | None = None,
     mask: ImageSource | None = None,
+    latents: npt.NDArray[np.floating[Any]] | None = None,
     model: Model | None = None,
 ) -> Image:
     """Makes a picture again from the recipe inside its PNG file: bit-identical on this machine.
@@ -249,6 +266,7 @@ def replay(
         file: A PNG file that sdrbee wrote.
         image: The picture that it was made from, when there was one.
         mask: Its mask, when there was one.
+        latents: The latents that it was made from, when there were any.
         model: The loaded model, to save loading it again; by default the recipe's.
 
     Raises:
@@ -269,7 +287,7 @@ def replay(
     if model is None:
         model = _load_for(recipe)
     session = model._session
-    request = session.replay_request(json.dumps(recipe), image, mask)
+    request = session.replay_request(json.dumps(recipe), image, mask, latents)
     made: Image = session.generate([request], None, None)[0]
     return made
 
@@ -280,7 +298,12 @@ def _load_for(recipe: dict[str, Any]) -> Model:
     environment = recipe["environment"]
     moved = not source.exists() and source.parent.name == _DATA.name
     name = source.name if moved else os.fspath(source)
-    return load(name, device=environment["device"], dtype=environment["dtype"])
+    return load(
+        name,
+        device=environment["device"],
+        dtype=environment["dtype"],
+        variant=recipe["model"]["variant"],
+    )
 
 
 def _model_path(name: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from sdrbee._native import Image
 
@@ -54,8 +54,11 @@ class RequestFields(TypedDict, total=False):
     s_churn: float
     s_noise: float
     strength: float | None
+    denoising_start: float | None
+    denoising_end: float | None
     keep_unmasked: bool
     preview: str
     exact: bool
     image: ImageSource | None
     mask: ImageSource | None
+    latents: npt.NDArray[np.floating[Any]] | None

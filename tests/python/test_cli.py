@@ -167,6 +167,16 @@ def test_samplers_lists_the_tables(run: Run) -> None:
     assert "karras" in text
 
 
+def test_list_prints_models_and_variants(run: Run) -> None:
+    assert run("list").stdout.split() == sdrbee.builtin_models()
+    report = json.loads(run("list", "--families", "--json").stdout)
+    assert [row["id"] for row in report["families"]] == [row.id for row in sdrbee.families()]
+    text = run("list", "--families").stdout
+    for family in sdrbee.families():
+        for variant in family.variants:
+            assert variant.description in text
+
+
 def test_show_tells_about_models_and_pictures(run: Run) -> None:
     run("generate", *PICTURE)
     assert json.loads(run("show", "shapes", "--json").stdout)["family"] == "stable_diffusion"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import warnings
+from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ transformers = pytest.importorskip("transformers")
 TOKENIZER = Path(sdrbee.__file__).parent / "data" / "shapes" / "tokenizer"
 
 
+@cache
 def naming() -> ModuleType:
     """The script that knows the original names: tests/python/golden/make_single_file.py."""
     path = Path(__file__).parent / "golden" / "make_single_file.py"
@@ -34,7 +37,33 @@ def naming() -> ModuleType:
     return module
 
 
-def tiny_pipeline() -> diffusers.StableDiffusionPipeline:
+def tiny_vae(scaling_factor: float) -> Any:
+    return diffusers.AutoencoderKL(
+        down_block_types=["DownEncoderBlock2D"] * 2,
+        up_block_types=["UpDecoderBlock2D"] * 2,
+        block_out_channels=[32, 64],
+        layers_per_block=1,
+        latent_channels=4,
+        scaling_factor=scaling_factor,
+    )
+
+
+def text_config(tokenizer: Any, hidden: int, hidden_act: str) -> Any:
+    return transformers.CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        projection_dim=32,
+        num_hidden_layers=2,
+        num_attention_heads=hidden // 64,
+        hidden_act=hidden_act,
+        bos_token_id=0,
+        eos_token_id=2,
+        pad_token_id=1,
+    )
+
+
+def tiny_pipeline() -> Any:
     """A random Stable Diffusion 1 with the built-in model's tokenizer."""
     torch.manual_seed(0)
     unet = diffusers.UNet2DConditionModel(
@@ -45,27 +74,10 @@ def tiny_pipeline() -> diffusers.StableDiffusionPipeline:
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
     )
-    vae = diffusers.AutoencoderKL(
-        down_block_types=["DownEncoderBlock2D"] * 2,
-        up_block_types=["UpDecoderBlock2D"] * 2,
-        block_out_channels=[32, 64],
-        layers_per_block=1,
-        latent_channels=4,
-        scaling_factor=0.18215,
-    )
     tokenizer = transformers.CLIPTokenizer.from_pretrained(TOKENIZER)
-    config = transformers.CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=1,
-        bos_token_id=0,
-        eos_token_id=2,
-        pad_token_id=1,
-    )
+    config = text_config(tokenizer, 64, "quick_gelu")
     return diffusers.StableDiffusionPipeline(
-        vae=vae,
+        vae=tiny_vae(0.18215),
         text_encoder=transformers.CLIPTextModel(config),
         tokenizer=tokenizer,
         unet=unet,
@@ -82,35 +94,165 @@ def tiny_pipeline() -> diffusers.StableDiffusionPipeline:
     )
 
 
-def original_weights(pipeline: diffusers.StableDiffusionPipeline) -> dict[str, torch.Tensor]:
+def tiny_xl_pipeline(kind: str) -> Any:
+    """A random Stable Diffusion XL: "xl", "xl-inpaint" or "xl-refiner"."""
+    torch.manual_seed(0)
+    refiner = kind == "xl-refiner"
+    unet = diffusers.UNet2DConditionModel(
+        in_channels=9 if kind == "xl-inpaint" else 4,
+        block_out_channels=(64, 128),
+        layers_per_block=1,
+        cross_attention_dim=128 if refiner else 192,
+        attention_head_dim=[1, 2],
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=(5 if refiner else 6) * 256 + 32,
+        transformer_layers_per_block=[1, 2],
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    )
+    tokenizer = transformers.CLIPTokenizer.from_pretrained(TOKENIZER)
+    padded = transformers.CLIPTokenizer.from_pretrained(TOKENIZER, pad_token="!")
+    first = transformers.CLIPTextModel(text_config(tokenizer, 64, "quick_gelu"))
+    second = transformers.CLIPTextModelWithProjection(text_config(padded, 128, "gelu"))
+    classes = {"xl": "", "xl-inpaint": "Inpaint", "xl-refiner": "Img2Img"}
+    flags = {"requires_aesthetics_score": True, "force_zeros_for_empty_prompt": False}
+    return getattr(diffusers, f"StableDiffusionXL{classes[kind]}Pipeline")(
+        vae=tiny_vae(0.13025),
+        text_encoder=None if refiner else first,
+        tokenizer=None if refiner else tokenizer,
+        text_encoder_2=second,
+        tokenizer_2=padded,
+        unet=unet,
+        scheduler=diffusers.EulerDiscreteScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            steps_offset=1,
+            timestep_spacing="leading",
+        ),
+        **flags if refiner else {},
+    )
+
+
+def original_unet_and_vae(pipeline: Any, attention: list[bool]) -> dict[str, torch.Tensor]:
     names = naming()
     weights = {}
     for name, tensor in pipeline.unet.state_dict().items():
-        original = names.original_unet_name(name, 1, [True, False])
+        original = names.original_unet_name(name, 1, attention)
         weights["model.diffusion_model." + original] = tensor
     for name, tensor in pipeline.vae.state_dict().items():
         original = names.original_vae_name(name, 2)
         # The only matrices are those of the attention, 1x1 convolutions in the original.
         stored = tensor[:, :, None, None] if tensor.dim() == 2 else tensor
         weights["first_stage_model." + original] = stored
-    for name, tensor in names.flat_clip_state(pipeline.text_encoder).items():
-        weights["cond_stage_model.transformer.text_model." + name] = tensor
+    return weights
+
+
+def original_clip(model: Any, prefix: str) -> dict[str, torch.Tensor]:
+    state = naming().flat_clip_state(model)
+    return {f"{prefix}transformer.text_model.{name}": tensor for name, tensor in state.items()}
+
+
+def original_open_clip(model: Any, prefix: str) -> dict[str, torch.Tensor]:
+    names = naming()
+    state = names.flat_clip_state(model)
+    weights = {}
+    for name, tensor in state.items():
+        if "k_proj." in name or "v_proj." in name:
+            continue
+        original = names.replace_all(name, names.OPEN_CLIP)
+        if "q_proj." in name:
+            original = original.replace("q_proj.", "in_proj_")
+            parts = [state[name.replace("q_proj.", f"{part}_proj.")] for part in "qkv"]
+            tensor = torch.cat(parts)
+        if name == "text_projection.weight":
+            original, tensor = "text_projection", tensor.T
+        weights[f"{prefix}model.{original}"] = tensor
+    return weights
+
+
+def original_weights(pipeline: Any) -> dict[str, torch.Tensor]:
+    if getattr(pipeline, "text_encoder_2", None) is None:
+        weights = original_unet_and_vae(pipeline, [True, False])
+        weights |= original_clip(pipeline.text_encoder, "cond_stage_model.")
+    elif pipeline.text_encoder is None:
+        weights = original_unet_and_vae(pipeline, [False, True])
+        weights |= original_open_clip(pipeline.text_encoder_2, "conditioner.embedders.0.")
+    else:
+        weights = original_unet_and_vae(pipeline, [False, True])
+        weights |= original_clip(pipeline.text_encoder, "conditioner.embedders.0.")
+        weights |= original_open_clip(pipeline.text_encoder_2, "conditioner.embedders.1.")
     return {name: tensor.contiguous() for name, tensor in weights.items()}
 
 
-def test_a_single_file_gives_the_picture_of_the_folder(tmp_path: Path) -> None:
+def folder_and_file(pipeline: Any, root: Path) -> tuple[Path, Path]:
+    """The pipeline saved as diffusers does and under its original names."""
     safetensors_torch = pytest.importorskip("safetensors.torch")
-    pipeline = tiny_pipeline()
-    pipeline.save_pretrained(tmp_path / "folder")
-    file = tmp_path / "alone" / "model.safetensors"
+    pipeline.save_pretrained(root / "folder")
+    file = root / "alone" / "model.safetensors"
     file.parent.mkdir()
     safetensors_torch.save_file(original_weights(pipeline), file)
     shutil.copytree(TOKENIZER, file.parent / "tokenizer")
+    return root / "folder", file
 
+
+def inputs_of(kind: str) -> dict[str, Any]:
+    """What a model of this kind works on."""
+    picture = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    mask = np.zeros((32, 32), np.uint8)
+    mask[:, 16:] = 255
+    if kind == "xl-inpaint":
+        return {"image": picture, "mask": mask}
+    return {"image": picture} if kind == "xl-refiner" else {"width": 32, "height": 32}
+
+
+@pytest.mark.parametrize("kind", ["v1-5", "xl", "xl-inpaint", "xl-refiner"])
+@pytest.mark.filterwarnings("ignore:.*the file can't tell xl from turbo")
+def test_a_single_file_gives_the_picture_of_the_folder(tmp_path: Path, kind: str) -> None:
+    pipeline = tiny_pipeline() if kind == "v1-5" else tiny_xl_pipeline(kind)
     pictures = []
-    for path in (tmp_path / "folder", file):
+    for path in folder_and_file(pipeline, tmp_path):
         model = sdrbee.load(str(path), device="cpu", dtype="fp32")
-        fields = {"steps": 3, "seed": 1, "width": 32, "height": 32, "output": "float"}
-        pictures.append(model.generate("a red circle", **fields))
+        assert kind == "v1-5" or model.info.variant == kind
+        fields = {"steps": 4, "seed": 1, "output": "float", **inputs_of(kind)}
+        pictures.append(model.generate("a red circle!", negative_prompt="a ring", **fields))
     assert np.array_equal(pictures[0], pictures[1])
     assert pictures[0].std() > 0
+
+
+def test_what_a_single_file_leaves_open_is_an_option(tmp_path: Path) -> None:
+    _, file = folder_and_file(tiny_xl_pipeline("xl"), tmp_path)
+    with pytest.warns(UserWarning, match="can't tell xl from turbo and xl-lightning.*variant='xl'"):
+        base = sdrbee.load(file, device="cpu", dtype="fp32")
+    assert base.info.defaults["text_to_image"].steps == 50
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        turbo = sdrbee.load(file, device="cpu", dtype="fp32", variant="turbo")
+        velocity = sdrbee.load(
+            file, device="cpu", dtype="fp32", variant="xl", prediction="v_prediction"
+        )
+    assert turbo.info.variant == "turbo"
+    assert turbo.info.default_size == (128, 128)  # 64 cells
+    assert turbo.info.defaults["text_to_image"].steps == 1
+    fields: dict[str, Any] = {"steps": 2, "seed": 1, "width": 32, "height": 32}
+    recipe = turbo.generate("a ring", **fields).recipe
+    assert recipe is not None
+    assert recipe["request"]["sampler"] == "euler_ancestral"
+    assert recipe["request"]["spacing"] == "trailing"
+    recipe = velocity.generate("a ring", **fields).recipe
+    assert recipe is not None
+    assert recipe["request"]["prediction"] == "v_prediction"
+
+
+@pytest.mark.parametrize(
+    ("options", "pattern"),
+    [
+        ({"variant": "flux-dev"}, r"\[variant\] expected one of .*'v2-1'.* but got 'flux-dev'"),
+        ({"prediction": "noise"}, r"\[prediction\]"),
+    ],
+)
+def test_an_unknown_option_names_what_there_is(options: dict[str, Any], pattern: str) -> None:
+    with pytest.raises(sdrbee.InvalidRequest, match=pattern):
+        sdrbee.load("shapes", **options)

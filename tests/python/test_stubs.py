@@ -60,7 +60,7 @@ def test_bound_bases_match_the_stub() -> None:
 
 def test_typed_fields_are_the_fields_of_the_request() -> None:
     typed = set(requests.RequestFields.__annotations__)
-    fields = {field.name for field in sdrbee.request_fields()} | {"image", "mask"}
+    fields = {field.name for field in sdrbee.request_fields()} | {"image", "mask", "latents"}
     assert typed == fields - {"prompt", "count", "output"}
 
 
@@ -86,4 +86,5 @@ def test_stub_and_typed_fields_agree_on_types() -> None:
 def test_stubbed_constructor_takes_the_fields_of_the_request() -> None:
     init = stubbed_constructor()
     keywords = [argument.arg for argument in init.args.kwonlyargs]
-    assert keywords == [*(field.name for field in sdrbee.request_fields()), "image", "mask"]
+    pixels = ["image", "mask", "latents"]
+    assert keywords == [*(field.name for field in sdrbee.request_fields()), *pixels]

@@ -17,4 +17,12 @@ struct Image {
   bool operator==(const Image&) const = default;
 };
 
+/// Latents of one picture as plain values, in the scale that the denoiser works in.
+struct LatentImage {
+  int64_t channels = 0;
+  LatentSize size;
+  std::vector<float> values;  // [channels, height, width]
+  bool operator==(const LatentImage&) const = default;
+};
+
 }  // namespace sdrbee

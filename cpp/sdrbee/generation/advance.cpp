@@ -59,9 +59,12 @@ struct Running {
 
   void commit() {
     generation->latents = step->latents();
+    const int64_t next = generation->next_step + 1;
+    // The clean source after the last step, also where denoising_end cuts, as in diffusers.
+    const int64_t level = next == generation->end_step ? generation->plan.step_count() : next;
     if (generation->masked)
-      generation->latents = generation->masked->blend_before(generation->latents, generation->plan,
-                                                             generation->next_step + 1);
+      generation->latents =
+          generation->masked->blend_before(generation->latents, generation->plan, level);
     if (denoised.defined()) generation->denoised = denoised;
     generation->history = std::move(history);
     generation->noise = std::move(noise);

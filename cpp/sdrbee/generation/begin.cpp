@@ -29,20 +29,39 @@ Tensor encode_picture(ImageModel& model, Generation& generation, const Tensor& p
   return posterior.sample(generation.noise.normal(posterior.mean.sizes()));
 }
 
-/// The first latents of image-to-image and inpainting; `source` is undefined where the network
-/// never sees it.
+/// Pure noise without a source; else the source raised to where the first step begins, or as it is
+/// when another model has brought it there.
 Tensor first_latents(const Generation& generation, const Tensor& source, const Tensor& noise) {
   const sampling::Plan& plan = generation.plan;
-  return source.defined() ? plan.add_start_noise(source, noise, generation.first_step)
-                          : noise * plan.initial_noise_scale();
+  if (!source.defined()) return noise * plan.initial_noise_scale();
+  if (generation.request.denoising_start) return source;
+  return plan.add_start_noise(source, noise, generation.first_step);
+}
+
+/// The part of the plan that is run.
+void choose_steps(Generation& generation) {
+  const GenerationRequest& request = generation.request;
+  const sampling::Plan& plan = generation.plan;
+  generation.end_step = plan.step_count();
+  if (request.strength) generation.first_step = plan.first_step(*request.strength);
+  if (request.denoising_start) generation.first_step = plan.takeover_step(*request.denoising_start);
+  if (request.denoising_end) generation.end_step = plan.handover_step(*request.denoising_end);
+  if (generation.first_step >= generation.end_step)
+    throw InvalidRequest(message("[", request.denoising_end ? "denoising_end" : "denoising_start",
+                                 "] leaves none of the ", plan.step_count(),
+                                 " steps; take more steps or a larger part"));
 }
 
 void draw_image_to_image(ImageModel& model, Generation& generation) {
   const GenerationRequest& request = generation.request;
-  const Tensor picture = picture_to_tensor(*request.image, picture_size(request));
-  const Tensor source = encode_picture(model, generation, picture);
-  const Tensor noise = generation.noise.normal(source.sizes()).to(model.device());
-  generation.first_step = generation.plan.first_step(*request.strength);
+  Tensor source;
+  if (request.latents)
+    source = latents_to_tensor(*request.latents).to(model.device());
+  else
+    source =
+        encode_picture(model, generation, picture_to_tensor(*request.image, picture_size(request)));
+  Tensor noise;
+  if (!request.denoising_start) noise = generation.noise.normal(source.sizes()).to(model.device());
   generation.latents = first_latents(generation, source, noise);
 }
 
@@ -51,13 +70,12 @@ void draw_inpaint(ImageModel& model, Generation& generation) {
   const PixelSize size = picture_size(request);
   const auto shape = latent_shape(model.info(), size);
   const bool native = model.info().capabilities.native_inpaint;
-  const bool from_pure_noise = *request.strength == 1.0;
+  const bool from_pure_noise = request.strength == 1.0;
   const Tensor picture = picture_to_tensor(*request.image, size);
   const Tensor mask = mask_to_tensor(*request.mask, size);
   Tensor source;
   if (!native || !from_pure_noise) source = encode_picture(model, generation, picture);
   const Tensor noise = generation.noise.normal(shape).to(model.device());
-  generation.first_step = generation.plan.first_step(*request.strength);
   generation.latents = first_latents(generation, from_pure_noise ? Tensor() : source, noise);
   if (native) {
     const Tensor masked = encode_picture(model, generation, picture * (1 - mask));
@@ -145,6 +163,8 @@ sampling::Plan plan_request(const ImageModel& model, GenerationRequest& request)
   options.eta = request.eta;
   options.s_churn = request.s_churn;
   options.s_noise = request.s_noise;
+  if (model.info().strength_over_distilled_steps && request.mode() == Mode::ImageToImage)
+    options.distilled_strength = request.strength.value_or(1.0);
   sampling::Plan plan = sampling::make_plan(model.scheduler(), options, *request.steps);
   request.sampler = plan.sampler();
   request.schedule = plan.schedule();
@@ -160,6 +180,7 @@ Generation begin(ImageModel& model, const GenerationRequest& request) {
   const uint64_t seed = *resolved.seed;
   Generation generation{
       .request = std::move(resolved), .plan = std::move(plan), .noise = NoiseSource(seed)};
+  choose_steps(generation);
   encode_prompts(model, generation);
   draw_latents(model, generation);
   attach_channels(generation);

@@ -27,7 +27,8 @@ struct Generation {
   GenerationRequest request;  // resolved: no default is open
   sampling::Plan plan;
   int64_t first_step = 0;  // image-to-image starts later than 0
-  int64_t next_step = 0;   // plan.step_count() when all is done
+  int64_t end_step = 0;    // plan.step_count(), or less with denoising_end
+  int64_t next_step = 0;   // end_step when all is done
   Tensor latents = {};     // [1, C, h, w] fp32, in the sampler's scale
   Tensor denoised = {};    // the latest estimate of the clean latents, for previews
   sampling::History history = {};
@@ -38,9 +39,9 @@ struct Generation {
   bool batched = false;                     // shared a network call with another picture
   std::vector<std::string> warnings = {};
 
-  bool done() const { return next_step >= plan.step_count(); }
+  bool done() const { return next_step >= end_step; }
   int64_t steps_taken() const { return next_step - first_step; }
-  int64_t steps_total() const { return plan.step_count() - first_step; }
+  int64_t steps_total() const { return end_step - first_step; }
 };
 
 /// A finished picture. Which of `image` and `array` is filled follows `request.output`.

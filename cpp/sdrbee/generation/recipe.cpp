@@ -21,6 +21,13 @@ std::string picture_sha256(const Image& image) {
   return hash.hexadecimal();
 }
 
+std::string latents_sha256(const LatentImage& latents) {
+  Sha256 hash;
+  hash.update(message(latents.channels, "x", latents.size.height, "x", latents.size.width, ":"));
+  hash.update(std::as_bytes(std::span(latents.values)));
+  return hash.hexadecimal();
+}
+
 Json environment(ImageModel& model) {
   return {{"device", model.info().device}, {"dtype", model.info().dtype},
           {"threads", thread_count()},     {"cpu", cpu_level()},
@@ -40,8 +47,9 @@ void check_same(const Json& recipe, const std::string& pointer, const Json& now)
                                  "; the picture would not be the same"));
 }
 
-void put_back(const Json& recipe, const char* name, std::optional<Image> given,
-              std::optional<Image>& field) {
+template <typename T>
+void put_back(const Json& recipe, const char* name, std::optional<T> given,
+              std::string (*sha256)(const T&), std::optional<T>& field) {
   const Json recorded = value_at(recipe, std::string("/inputs/") + name);
   if (recorded.is_null() && given)
     throw InvalidRequest(message("[", name, "] the recipe used none; leave it out"));
@@ -49,7 +57,7 @@ void put_back(const Json& recipe, const char* name, std::optional<Image> given,
   if (!given)
     throw InvalidRequest(message("[", name, "] the recipe used a picture with SHA-256 ",
                                  recorded.get<std::string>(), ": give it as `", name, "`"));
-  const std::string now = picture_sha256(*given);
+  const std::string now = sha256(*given);
   if (recorded != now)
     throw InvalidRequest(message("[", name, "] expected the picture with SHA-256 ",
                                  recorded.get<std::string>(), " but got one with ", now));
@@ -63,6 +71,7 @@ Json make_recipe(ImageModel& model, const Generation& generation) {
   Json inputs = Json::object();
   if (request.image) inputs["image"] = picture_sha256(*request.image);
   if (request.mask) inputs["mask"] = picture_sha256(*request.mask);
+  if (request.latents) inputs["latents"] = latents_sha256(*request.latents);
   const ModelInfo& info = model.info();
   return {{"request", request_to_json(request)},
           {"model",
@@ -87,16 +96,14 @@ std::string a1111_parameters(const Json& recipe) {
        << ", Size: " << request.width.value() << 'x' << request.height.value()
        << ", Model hash: " << recipe.at("model").at("sha256").get<std::string>().substr(0, 10)
        << ", Model: " << recipe.at("model").at("source").get<std::string>();
-  if (recipe.at("inputs").contains("image"))
-    text << ", Denoising strength: " << request.strength.value();
+  if (request.strength) text << ", Denoising strength: " << request.strength.value();
   // A1111 counts the last layer as 1.
   if (request.clip_skip > 0) text << ", Clip skip: " << request.clip_skip + 1;
   text << ", Version: sdrbee " << recipe.at("environment").at("sdrbee").get<std::string>();
   return text.str();
 }
 
-GenerationRequest replay_request(const Json& recipe, ImageModel& model, std::optional<Image> image,
-                                 std::optional<Image> mask) {
+GenerationRequest replay_request(const Json& recipe, ImageModel& model, RecipeInputs inputs) {
   if (!value_at(recipe, "/request").is_object())
     throw InvalidRequest("[recipe] expected a JSON object with a `request`");
   if (value_at(recipe, "/batched") == true)
@@ -107,8 +114,9 @@ GenerationRequest replay_request(const Json& recipe, ImageModel& model, std::opt
   const Json now = environment(model);
   for (const auto& [key, value] : now.items()) check_same(recipe, "/environment/" + key, value);
   GenerationRequest request = request_from_json(recipe.at("request"));
-  put_back(recipe, "image", std::move(image), request.image);
-  put_back(recipe, "mask", std::move(mask), request.mask);
+  put_back(recipe, "image", std::move(inputs.image), picture_sha256, request.image);
+  put_back(recipe, "mask", std::move(inputs.mask), picture_sha256, request.mask);
+  put_back(recipe, "latents", std::move(inputs.latents), latents_sha256, request.latents);
   return request;
 }
 

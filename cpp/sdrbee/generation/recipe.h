@@ -15,12 +15,19 @@ nlohmann::json make_recipe(ImageModel& model, const Generation& generation);
 /// The recipe as A1111 writes it into the PNG text `parameters`.
 std::string a1111_parameters(const nlohmann::json& recipe);
 
-/// The request inside a recipe, with its input pictures put back.
+/// What a picture was made from beside its request: a recipe keeps hashes of them only.
+struct RecipeInputs {
+  std::optional<Image> image;
+  std::optional<Image> mask;
+  std::optional<LatentImage> latents;
+};
+
+/// The request inside a recipe, with its inputs put back.
 /// Throws InvalidRequest when an input is missing, or differs from the one recorded (naming it),
 /// or when model, dtype, threads, CPU level or torch differ so that the picture would not be the
 /// same.
 GenerationRequest replay_request(const nlohmann::json& recipe, ImageModel& model,
-                                 std::optional<Image> image, std::optional<Image> mask);
+                                 RecipeInputs inputs);
 
 /// A request as JSON and back (without the pictures): `restore` and recipes use it.
 nlohmann::json request_to_json(const GenerationRequest& request);

@@ -60,7 +60,26 @@ int64_t floored_side(int64_t pixels, const SizeLimits& limits) {
   return std::max(limits.multiple, pixels / limits.multiple * limits.multiple);
 }
 
+void resolve_latents(GenerationRequest& request, const ModelInfo& info) {
+  const LatentImage& latents = *request.latents;
+  const int64_t elements = latents.channels * latents.size.width * latents.size.height;
+  if (latents.channels != info.latent_channels || elements < 1 ||
+      std::ssize(latents.values) != elements)
+    throw InvalidRequest(message("[latents] expected an array [", info.latent_channels,
+                                 ", height, width] but got [", latents.channels, ", ",
+                                 latents.size.height, ", ", latents.size.width, "]"));
+  const PixelSize own = {latents.size.width * info.latent_downscale,
+                         latents.size.height * info.latent_downscale};
+  if (request.width.value_or(own.width) != own.width ||
+      request.height.value_or(own.height) != own.height)
+    throw InvalidRequest(message("[latents] they are of a picture of ", own.width, "x", own.height,
+                                 ": leave width and height out"));
+  request.width = own.width;
+  request.height = own.height;
+}
+
 void resolve_size(GenerationRequest& request, const ModelInfo& info) {
+  if (request.latents) resolve_latents(request, info);
   const SizeLimits& limits = info.sizes;
   const bool has_image = request.image.has_value();
   const PixelSize own = has_image ? request.image->size : info.default_size;
@@ -104,9 +123,17 @@ void check_mode(const GenerationRequest& request, const ModelInfo& info) {
 void check_inputs(const GenerationRequest& request) {
   if (request.mask && !request.image)
     throw InvalidRequest("[mask] a mask needs the picture that it belongs to: give `image` too");
-  if (request.strength && !request.image)
+  const bool starts_from_picture = request.image || request.latents;
+  if (request.image && request.latents)
+    throw InvalidRequest("[latents] `image` and `latents` are two sources: give one of them");
+  if (request.strength && !starts_from_picture)
     throw InvalidRequest(
         "[strength] has a meaning only with `image`: give `image` or leave it out");
+  if (request.denoising_start && !starts_from_picture)
+    throw InvalidRequest(
+        "[denoising_start] needs what the other model made: give `latents` or `image`");
+  if (request.denoising_start && request.strength)
+    throw InvalidRequest("[strength] has no effect with denoising_start; leave it out");
   if (request.image) check_picture("image", *request.image);
   if (!request.mask) return;
   check_picture("mask", *request.mask);
@@ -167,6 +194,10 @@ void check_ranges(const GenerationRequest& request) {
   check_number("guidance_start", request.guidance_start, 0.0, 1.0);
   check_number("guidance_end", request.guidance_end, request.guidance_start, 1.0);
   if (request.strength) check_number("strength", *request.strength, 0.0, 1.0);
+  if (request.denoising_start) check_number("denoising_start", *request.denoising_start, 0.0, 1.0);
+  if (request.denoising_end)
+    check_number("denoising_end", *request.denoising_end, request.denoising_start.value_or(0.0),
+                 1.0);
   if (request.eta) check_number("eta", *request.eta, 0.0, 1.0);
   check_number("s_churn", request.s_churn, 0.0, 1e3);
   check_number("s_noise", request.s_noise, 0.0, 1e3);
@@ -176,7 +207,7 @@ void check_ranges(const GenerationRequest& request) {
 
 Mode GenerationRequest::mode() const {
   if (mask) return Mode::Inpaint;
-  return image ? Mode::ImageToImage : Mode::TextToImage;
+  return image || latents ? Mode::ImageToImage : Mode::TextToImage;
 }
 
 GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
@@ -188,7 +219,8 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   if (!request.sigmas.empty()) request.steps = static_cast<int64_t>(request.sigmas.size());
   if (!request.steps) request.steps = defaults.steps;
   if (!request.guidance_scale) request.guidance_scale = defaults.guidance_scale;
-  if (request.image && !request.strength) request.strength = defaults.strength;
+  const bool noised = request.mode() != Mode::TextToImage && !request.denoising_start;
+  if (noised && !request.strength) request.strength = defaults.strength;
   // 32 bits, as other programs choose: such a seed survives JSON and spreadsheets.
   if (!request.seed) request.seed = std::random_device{}();
   resolve_size(request, info);

@@ -13,7 +13,8 @@
 namespace sdrbee {
 
 /// A request for one or several pictures. An empty optional means the default of that model and
-/// mode. The mode follows from `image` and `mask`. docs of each field: request_fields.h.
+/// mode. The mode follows from `image`, `latents` and
+/// `mask`. docs of each field: request_fields.h.
 struct GenerationRequest {
   std::string prompt;
   std::optional<std::string> prompt_2;
@@ -42,12 +43,15 @@ struct GenerationRequest {
   double s_churn = 0.0;
   double s_noise = 1.0;
   std::optional<double> strength;
+  std::optional<double> denoising_start;
+  std::optional<double> denoising_end;
   bool keep_unmasked = true;
   std::string output = "image";
   std::string preview = "none";
   bool exact = false;
   std::optional<Image> image;
   std::optional<Image> mask;
+  std::optional<LatentImage> latents;
 
   Mode mode() const;
   bool operator==(const GenerationRequest&) const = default;

@@ -7,7 +7,7 @@ namespace sdrbee {
 
 /// Name, default-bearing member and documentation of a field, handed to a visitor:
 /// `visit(std::string_view name, Type GenerationRequest::*member, std::string_view doc)`.
-/// `image` and `mask` are not in the list: they are pixels, not values.
+/// `image`, `mask` and `latents` are not in the list: they are pixels, not values.
 template <typename Visitor>
 void visit_request_fields(Visitor&& visit) {
   using R = GenerationRequest;
@@ -46,6 +46,11 @@ void visit_request_fields(Visitor&& visit) {
   visit("s_churn", &R::s_churn, "extra noise in each step of euler and heun (Karras et al. 2022)");
   visit("s_noise", &R::s_noise, "scale of the noise that a sampler adds");
   visit("strength", &R::strength, "0..1, how much of `image` is replaced");
+  visit(
+      "denoising_start", &R::denoising_start,
+      "0..1, the part that another model has run already; takes `image` or `latents` as they are");
+  visit("denoising_end", &R::denoising_end,
+        "0..1, where to stop, for another model to go on (with output='latent')");
   visit("keep_unmasked", &R::keep_unmasked, "paste the source back where the mask is black");
   visit("output", &R::output, "'image' (8 bit), 'float' (0..1 before rounding) or 'latent'");
   visit("preview", &R::preview, "pictures on the way: 'none', 'fast' or 'full'");

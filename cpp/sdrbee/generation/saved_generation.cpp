@@ -57,6 +57,21 @@ std::optional<Image> unpack_image(const Json& json) {
                json.at("pixels").get_binary()};
 }
 
+Json pack(const std::optional<LatentImage>& latents) {
+  if (!latents) return nullptr;
+  return {{"width", latents->size.width},
+          {"height", latents->size.height},
+          {"channels", latents->channels},
+          {"values", latents->values}};
+}
+
+std::optional<LatentImage> unpack_latents(const Json& json) {
+  if (json.is_null()) return std::nullopt;
+  return LatentImage{json.at("channels").get<int64_t>(),
+                     {json.at("width").get<int64_t>(), json.at("height").get<int64_t>()},
+                     json.at("values").get<std::vector<float>>()};
+}
+
 Json pack(const sampling::History& history) {
   Json tensors = Json::array();
   for (const Tensor& tensor : history.tensors) tensors.push_back(pack(tensor));
@@ -100,12 +115,14 @@ Generation unpack_generation(ImageModel& model, const Json& saved) {
   GenerationRequest request = request_from_json(saved.at("request"));
   request.image = unpack_image(saved.at("image"));
   request.mask = unpack_image(saved.at("mask"));
+  request.latents = unpack_latents(saved.at("source_latents"));
   sampling::Plan plan = plan_request(model, request);
   const Device device = model.device();
   Generation generation{
       .request = std::move(request),
       .plan = std::move(plan),
       .first_step = saved.at("first_step").get<int64_t>(),
+      .end_step = saved.at("end_step").get<int64_t>(),
       .next_step = saved.at("next_step").get<int64_t>(),
       .latents = unpack(saved.at("latents"), device),
       .denoised = unpack(saved.at("denoised"), device),
@@ -117,7 +134,8 @@ Generation unpack_generation(ImageModel& model, const Json& saved) {
       .batched = saved.at("batched").get<bool>(),
   };
   if (generation.first_step < 0 || generation.next_step < generation.first_step ||
-      generation.next_step > generation.plan.step_count() || generation.latents.dim() != 4)
+      generation.next_step > generation.end_step ||
+      generation.end_step > generation.plan.step_count() || generation.latents.dim() != 4)
     throw CheckpointError("[saved generation] the step or the latents do not fit the request");
   return generation;
 }
@@ -130,7 +148,9 @@ std::vector<uint8_t> save(const Generation& generation, const ModelInfo& info) {
                       {"request", request_to_json(generation.request)},
                       {"image", pack(generation.request.image)},
                       {"mask", pack(generation.request.mask)},
+                      {"source_latents", pack(generation.request.latents)},
                       {"first_step", generation.first_step},
+                      {"end_step", generation.end_step},
                       {"next_step", generation.next_step},
                       {"latents", pack(generation.latents)},
                       {"denoised", pack(generation.denoised)},

@@ -52,6 +52,13 @@ Tensor mask_to_tensor(const Image& mask, PixelSize size) {
   return values;
 }
 
+Tensor latents_to_tensor(const LatentImage& latents) {
+  Tensor tensor =
+      at::empty({1, latents.channels, latents.size.height, latents.size.width}, at::kFloat);
+  std::memcpy(tensor.mutable_data_ptr(), latents.values.data(), tensor.nbytes());
+  return tensor;
+}
+
 Tensor picture_to_float(const Tensor& picture) {
   SDRBEE_CHECK_SHAPE(picture, {1, 3, -1, -1});
   return (picture.to(at::kCPU, at::kFloat) * 0.5 + 0.5)

@@ -13,6 +13,9 @@ Tensor picture_to_tensor(const Image& image, PixelSize size);
 /// A mask of `size` as [1, 1, H, W] fp32 with 0 and 1: 1 (light, from grey level 128 on) repaints.
 Tensor mask_to_tensor(const Image& mask, PixelSize size);
 
+/// Latents as [1, C, h, w] fp32.
+Tensor latents_to_tensor(const LatentImage& latents);
+
 /// A decoded picture [1, 3, H, W] in -1..1 as [H, W, 3] fp32 on the CPU in 0..1.
 Tensor picture_to_float(const Tensor& picture);
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sdrbee/core/size.h"
 
@@ -58,10 +59,14 @@ struct ModelInfo {
   ModeDefaults text_to_image;
   ModeDefaults image_to_image;
   ModeDefaults inpaint;
+  /// Image-to-image with the samplers lcm and tcd takes all its steps within the part of the
+  /// distilled timesteps that strength leaves, instead of leaving steps out.
+  bool strength_over_distilled_steps = false;
   int64_t latent_channels = 4;
   int64_t latent_downscale = 8;  // pixels per latent cell and side
   std::string device;
   std::string dtype;
+  std::vector<std::string> warnings;  // what the files could not tell, and the option that does
 
   /// The defaults of one mode.
   const ModeDefaults& defaults(Mode mode) const;

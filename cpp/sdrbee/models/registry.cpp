@@ -6,6 +6,7 @@
 #include "sdrbee/models/common/ldm_single_file.h"
 #include "sdrbee/models/sdxl/sdxl.h"
 #include "sdrbee/models/stable_diffusion/stable_diffusion.h"
+#include "sdrbee/sampling/prediction.h"
 
 namespace sdrbee {
 namespace {
@@ -43,11 +44,14 @@ std::span<const FamilyRow> Registry::families() { return kFamilies; }
 
 std::unique_ptr<ImageModel> Registry::load(const std::filesystem::path& path,
                                            const LoadOptions& options) {
+  LoadOptions checked = options;
+  if (!options.prediction.empty())
+    checked.prediction = sampling::prediction_name(sampling::parse_prediction(options.prediction));
   const io::Checkpoint checkpoint = io::Checkpoint::open(path, kSingleFiles);
   for (const FamilyRow& family : kFamilies) {
     if (!family.recognises(checkpoint)) continue;
     check_variant(family, options.variant);
-    return family.load(Sealed(), checkpoint, options);
+    return family.load(Sealed(), checkpoint, checked);
   }
   throw UnsupportedModel(message("[", path.string(), "] no family runs a '",
                                  checkpoint.pipeline_class(),

@@ -20,6 +20,8 @@ struct LoadOptions {
   Dtype dtype = Dtype::Float;
   /// A row of the family's variants, where the files can't tell; empty: what they tell.
   std::string variant;
+  /// What the network predicts, a name of sampling/prediction.h; empty: what the files tell.
+  std::string prediction;
   /// Where to look for a tokenizer vocabulary when the checkpoint carries none, in order.
   std::vector<std::filesystem::path> vocabulary_candidates;
 };
@@ -46,7 +48,8 @@ class Registry {
   static std::span<const FamilyRow> families();
 
   /// Opens and loads a diffusers folder or a single-file checkpoint.
-  /// Throws CheckpointError (missing or damaged files) or UnsupportedModel (no family knows it).
+  /// Throws CheckpointError (missing or damaged files), UnsupportedModel (no family knows it) or
+  /// InvalidRequest (no such variant or prediction).
   static std::unique_ptr<ImageModel> load(const std::filesystem::path& path,
                                           const LoadOptions& options);
 };

@@ -251,6 +251,7 @@ Plan make_plan(const SchedulerConfig& config, const SamplerOptions& options, int
   plan->eta = eta_of(*plan, options);
   plan->s_churn = options.s_churn;
   plan->s_noise = options.s_noise;
+  plan->distilled_strength = options.distilled_strength;
   const bool dpm_family = plan->row->grid == Grid::Dpm || plan->row->grid == Grid::UniPc ||
                           plan->row->grid == Grid::Deis;
   if (!plan->is_flow() || dpm_family) {

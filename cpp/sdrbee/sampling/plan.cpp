@@ -24,6 +24,8 @@ std::vector<double> Plan::sigmas() const {
 int64_t Plan::first_step(double strength) const {
   if (!(strength >= 0 && strength <= 1))
     throw InvalidRequest(message("[strength] expected 0..1 but got ", strength));
+  const bool in_grid = details_->row->grid == Grid::Lcm && details_->distilled_strength < 1;
+  if (in_grid) return 0;
   const int64_t count = step_count();
   // Pipelines of flow models round the first step down, those of diffusion models the step count.
   const double kept = std::min(static_cast<double>(count) * strength, static_cast<double>(count));
@@ -35,6 +37,17 @@ int64_t Plan::first_step(double strength) const {
                                  " steps; expected at least ", 1.0 / static_cast<double>(count),
                                  ", or more steps"));
   return first;
+}
+
+int64_t Plan::takeover_step(double done) const { return steps_above(done, &Plan::start_level); }
+int64_t Plan::handover_step(double done) const { return steps_above(done, &Plan::level); }
+
+int64_t Plan::steps_above(double done, NoiseLevel (Plan::*level_of)(int64_t) const) const {
+  const auto train_steps = static_cast<double>(details_->train_steps());
+  const double cutoff = std::nearbyint(train_steps - done * train_steps);
+  int64_t step = 0;
+  while (step < step_count() && details_->timestep((this->*level_of)(step).index) >= cutoff) ++step;
+  return step;
 }
 
 double Plan::initial_noise_scale() const {

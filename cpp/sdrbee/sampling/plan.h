@@ -50,9 +50,18 @@ class Plan {
   const std::string& prediction() const;
   PredictionType prediction_type() const;
 
-  /// The first step of an image-to-image generation of `strength` 0..1, by diffusers' rule.
+  /// The first step of an image-to-image generation of `strength` 0..1, by diffusers' rule; 0 where
+  /// the grid was laid out over a `distilled_strength`, all of which is run.
   /// Throws InvalidRequest when no step is left.
   int64_t first_step(double strength) const;
+
+  /// The first step of a generation that takes over where `done`, a part 0..1 of the noise levels
+  /// by training timesteps, was run before (`denoising_start`), by diffusers' rule.
+  int64_t takeover_step(double done) const;
+
+  /// The step before which a generation ends that hands over there (`denoising_end`). Equals
+  /// takeover_step but for `pndm`.
+  int64_t handover_step(double done) const;
 
   /// The scale of pure noise at the beginning of the first step (`init_noise_sigma`).
   double initial_noise_scale() const;
@@ -82,6 +91,7 @@ class Plan {
 
  private:
   friend Plan make_plan(const SchedulerConfig&, const SamplerOptions&, int64_t);
+  int64_t steps_above(double done, NoiseLevel (Plan::*level_of)(int64_t) const) const;
   explicit Plan(std::shared_ptr<const PlanDetails> details) : details_(std::move(details)) {}
 
   std::shared_ptr<const PlanDetails> details_;

@@ -21,6 +21,7 @@ struct PlanDetails {
   double eta = 0;
   double s_churn = 0;
   double s_noise = 1;
+  double distilled_strength = 1;
 
   TrainingNoise training;  ///< empty for flow models
   int64_t steps = 0;

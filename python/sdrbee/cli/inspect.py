@@ -1,4 +1,4 @@
-"""Commands that tell something: show, samplers, doctor."""
+"""Commands that tell something: show, list, samplers, doctor."""
 
 from __future__ import annotations
 
@@ -30,6 +30,29 @@ def show(what: str, as_json: bool) -> None:
         print_json(value)
     else:
         print_table(_lines(value))
+
+
+@click.command("list")
+@click.option("--families", is_flag=True, help="model families and their variants instead")
+@json_option
+def list_models(families: bool, as_json: bool) -> None:
+    """List the built-in models."""
+    if not families:
+        names = sdrbee.builtin_models()
+        if as_json:
+            print_json({"models": names})
+        else:
+            click.echo("\n".join(names))
+        return
+    if as_json:
+        print_json({"families": sdrbee.families()})
+        return
+    rows = [
+        (family.id, variant.id, variant.description)
+        for family in sdrbee.families()
+        for variant in family.variants
+    ]
+    print_table([("FAMILY", "VARIANT", "WHAT"), *rows])
 
 
 @click.command()
@@ -67,7 +90,7 @@ def doctor(as_json: bool) -> None:
         raise sdrbee.Error("; ".join(problems))
 
 
-COMMANDS = (show, samplers, doctor)
+COMMANDS = (show, list_models, samplers, doctor)
 
 
 def _problems(report: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ Number = TypeVar("Number", int, float)
 
 # Fields that a command takes as an argument or that make sense in one mode only.
 _OWN_PARAMETER = {"prompt"}
-NEEDS_IMAGE = {"strength"}
+NEEDS_IMAGE = {"strength", "denoising_start"}
 NEEDS_MASK = {"keep_unmasked"}
 
 
@@ -85,6 +85,7 @@ def common_options(command: Command) -> Command:
             ),
             click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps"),
             click.option("--dtype", default="auto", help="auto, fp32, bf16 or fp16"),
+            click.option("--variant", help="which variant of its family the model is"),
             click.option("--threads", type=click.IntRange(min=1), help="CPU threads"),
         )
     ):

@@ -97,6 +97,7 @@ def _render(
     model: str,
     device: str,
     dtype: str,
+    variant: str | None,
     threads: int | None,
     quiet: bool,
     as_json: bool,
@@ -107,7 +108,7 @@ def _render(
     request = sdrbee.GenerationRequest(prompt=prompt, **given_fields(options))
     if threads is not None:
         sdrbee.set_threads(threads)
-    loaded = sdrbee.load(model, device=device, dtype=dtype)
+    loaded = sdrbee.load(model, device=device, dtype=dtype, variant=variant)
     preview_file = None if request.preview == "none" else out.with_stem(f"{out.stem}.preview")
     with Progress(request.count, quiet, preview_file) as progress:
         made = loaded.generate_batch([request], on_step=progress)

@@ -93,6 +93,52 @@ TEST(ResolveRequest, LeavesAResolvedRequestAsItIs) {
   }
 }
 
+TEST(ResolveRequest, FramesThePictureWhereTheModelIsTold) {
+  ModelInfo info;
+  GenerationRequest request;
+  EXPECT_TRUE(resolve(request, info).original_size.empty());
+  info.capabilities.framing = true;
+  request.width = 64;
+  request.crop = {3, 5};
+  const GenerationRequest resolved = resolve(request, info);
+  EXPECT_EQ(resolved.original_size, (std::vector<int64_t>{64, 512}));
+  EXPECT_EQ(resolved.target_size, (std::vector<int64_t>{64, 512}));
+  EXPECT_EQ(resolved.crop, (std::vector<int64_t>{3, 5}));
+  EXPECT_EQ(resolve(resolved, info), resolved);
+}
+
+TEST(ResolveRequest, TakesTheSizeOfLatents) {
+  GenerationRequest request;
+  request.latents = LatentImage{4, {3, 2}, std::vector<float>(24)};
+  request.denoising_start = 0.5;
+  EXPECT_EQ(request.mode(), Mode::ImageToImage);
+  const GenerationRequest resolved = resolve(request, ModelInfo());
+  EXPECT_EQ(resolved.width, 24);
+  EXPECT_EQ(resolved.height, 16);
+  EXPECT_FALSE(resolved.strength.has_value());  // what another model ran takes its place
+  EXPECT_EQ(resolve(resolved, ModelInfo()), resolved);
+  request.width = 32;
+  EXPECT_TRUE(refusal(request).starts_with("[latents]"));
+  request.width.reset();
+  request.latents->values.pop_back();
+  EXPECT_TRUE(refusal(request).starts_with("[latents]"));
+}
+
+TEST(ResolveRequest, RefusesAModeThatTheModelHasNot) {
+  ModelInfo info;
+  info.capabilities.text_to_image = false;
+  EXPECT_THROW(resolve({}, info), InvalidRequest);
+  GenerationRequest request;
+  request.image = grey(64, 64);
+  EXPECT_NO_THROW(resolve(request, info));
+  info.capabilities.image_to_image = false;
+  EXPECT_THROW(resolve(request, info), InvalidRequest);
+  request.mask = grey(64, 64);
+  EXPECT_NO_THROW(resolve(request, info));
+  info.capabilities.inpaint = false;
+  EXPECT_THROW(resolve(request, info), InvalidRequest);
+}
+
 TEST(SplitCount, GivesEachPictureItsOwnSeed) {
   GenerationRequest request;
   request.seed = 5;

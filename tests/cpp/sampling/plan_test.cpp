@@ -169,6 +169,29 @@ TEST(Plan, FirstStepOfFlowModelsRoundsTheStepDown) {
   EXPECT_EQ(make_plan(stable_diffusion(), {}, 10).first_step(0.75), 3);
 }
 
+TEST(Plan, AStrengthOverDistilledStepsLeavesNoneOut) {
+  const SamplerOptions options{.sampler = "lcm", .distilled_strength = 0.4};
+  const Plan plan = make_plan(stable_diffusion(), options, 4);
+  EXPECT_EQ(plan.first_step(0.4), 0);
+  EXPECT_EQ(plan.timesteps().front(), 399);  // 20 of the 50 distilled timesteps
+  EXPECT_EQ(make_plan(stable_diffusion(), {.sampler = "lcm"}, 4).first_step(0.5), 2);
+}
+
+TEST(Plan, ModelsMeetAtTheTimestepThatTheShareNames) {
+  // Timesteps 981, 961, ... 1; a share of 0.8 ends at 200, so that 221 is the last one.
+  for (const char* sampler : {"euler", "heun", "ddim", "pndm"}) {
+    const SamplerOptions options{.sampler = sampler, .spacing = "leading"};
+    EXPECT_EQ(make_plan(stable_diffusion(), options, 50).handover_step(0.8), 40) << sampler;
+  }
+  const SamplerOptions euler{.sampler = "euler", .spacing = "leading"};
+  EXPECT_EQ(make_plan(stable_diffusion(), euler, 50).takeover_step(0.8), 40);
+  EXPECT_EQ(make_plan(stable_diffusion(), euler, 50).takeover_step(0.0), 0);
+  EXPECT_EQ(make_plan(stable_diffusion(), euler, 50).handover_step(1.0), 50);
+  // pndm's list of timesteps repeats the second one, and diffusers counts in that list.
+  const SamplerOptions pndm{.sampler = "pndm", .spacing = "leading"};
+  EXPECT_EQ(make_plan(stable_diffusion(), pndm, 50).takeover_step(0.8), 41);
+}
+
 TEST(Plan, NoiseAtTheEndIsTheCleanPicture) {
   const Tensor clean = at::ones({1, 4, 2, 2});
   for (const SamplerRow& row : samplers()) {

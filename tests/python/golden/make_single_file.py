@@ -339,7 +339,34 @@ def make_xl() -> None:
     write("xl", state, parts)
 
 
+def make_xl_refiner() -> None:
+    unet = UNet2DConditionModel(
+        block_out_channels=(64, 128, 128),
+        layers_per_block=1,
+        cross_attention_dim=128,
+        attention_head_dim=[1, 2, 2],
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=5 * 256 + 64,
+        transformer_layers_per_block=[1, 2, 2],
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    )
+    vae = tiny_vae(0.13025)
+    text_2 = CLIPTextModelWithProjection(tiny_clip_config(128, "gelu"))
+    state = original_unet(unet, "model.diffusion_model.")
+    state |= original_vae(vae, "first_stage_model.")
+    prefix = "conditioner.embedders.0.model."
+    state |= original_open_clip(text_2, prefix)
+    parts = convert_common(state, unet, vae) | {
+        "text_encoder_2": (converted_open_clip(text_2, state, prefix), text_2),
+    }
+    write("xl_refiner", state, parts)
+
+
 if __name__ == "__main__":
     make_v1()
     make_v2()
     make_xl()
+    make_xl_refiner()

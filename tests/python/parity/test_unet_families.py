@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from parity.pair import NEGATIVE_PROMPT, PROMPT, SEED, compare
+from parity.reference import DIFFUSION
 from parity.test_modes import half_mask, source
 from parity.unet_families import KINDS, VariantPair
 
@@ -70,6 +75,20 @@ def with_negative(pair: VariantPair) -> dict[str, str]:
     return {"negative_prompt": NEGATIVE_PROMPT} if can else {}
 
 
+@contextmanager
+def scheduler_of(sampler: str, *pipelines: Any) -> Iterator[dict[str, str]]:
+    """Lets pipelines run another scheduler; gives the fields that ask us for the same."""
+    own = [pipeline.scheduler for pipeline in pipelines]
+    for pipeline in pipelines:
+        config = pipeline.scheduler.config
+        pipeline.scheduler = DIFFUSION[sampler].build(config, "normal", "epsilon", "leading")
+    try:
+        yield {"sampler": sampler, "spacing": "leading"}
+    finally:
+        for pipeline, scheduler in zip(pipelines, own, strict=True):
+            pipeline.scheduler = scheduler
+
+
 ALL_MODES = [(name, mode) for name, kind in KINDS.items() for mode in kind.modes]
 
 
@@ -113,17 +132,71 @@ def test_inpainting_at_other_strengths(
 
 @pytest.mark.parametrize("sampler", ["euler_ancestral", "heun", "dpmpp_2m", "ddim"])
 def test_native_inpainting_with_other_samplers(open_variant: OpenVariant, sampler: str) -> None:
-    from parity.reference import DIFFUSION
-
     pair = open_variant("v1-5-inpaint")
-    pipeline = pair.pipelines["inpaint"]
-    own = pipeline.scheduler
-    pipeline.scheduler = DIFFUSION[sampler].build(own.config, "normal", "epsilon", "leading")
-    try:
+    with scheduler_of(sampler, pair.pipelines["inpaint"]) as fields:
         ours, theirs = asked(pair, 5, guidance_scale=4.3, strength=0.8)
-        check(pair, "inpaint", ours | {"sampler": sampler, "spacing": "leading"}, theirs)
-    finally:
-        pipeline.scheduler = own
+        check(pair, "inpaint", ours | fields, theirs)
+
+
+@pytest.mark.parametrize("strength", [0.2, 0.8, 1.0])
+def test_strength_of_a_consistency_model(open_variant: OpenVariant, strength: float) -> None:
+    """All steps are taken, over a part of the distilled timesteps."""
+    pair = open_variant("v1-5-lcm")
+    check(pair, "image_to_image", *asked(pair, 4, guidance_scale=7.3, strength=strength))
+
+
+@pytest.mark.parametrize("sampler", ["euler", "euler_ancestral", "dpmpp_2m", "ddim"])
+@pytest.mark.parametrize("share", [0.45, 0.8])
+def test_base_hands_over_to_the_refiner(
+    open_variant: OpenVariant, sampler: str, share: float
+) -> None:
+    base, refiner = open_variant("xl"), open_variant("xl-refiner")
+    shared = {"guidance_scale": 4.3, "negative_prompt": NEGATIVE_PROMPT}
+    pipelines = base.pipelines["text_to_image"], refiner.pipelines["image_to_image"]
+    with scheduler_of(sampler, *pipelines) as fields:
+        ours, theirs = asked(base, 7, denoising_end=share, **shared)
+        check(base, "text_to_image", ours | fields, theirs)
+        latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+        ours, theirs = asked(refiner, 7, denoising_start=share, **shared)
+        ours |= {"image": None, "latents": latents[0].numpy(), "width": None, "height": None}
+        check(refiner, "image_to_image", ours | fields, theirs | {"image": latents})
+
+
+@pytest.mark.parametrize("name", ["xl", "xl-inpaint", "xl-refiner"])
+def test_part_of_the_steps_of_an_inpainting(open_variant: OpenVariant, name: str) -> None:
+    part = {"denoising_start": 0.3, "denoising_end": 0.8}
+    pair = open_variant(name)
+    check(pair, "inpaint", *asked(pair, 8, guidance_scale=4.3, **part))
+
+
+def test_image_to_image_takes_over_a_picture(open_variant: OpenVariant) -> None:
+    pair = open_variant("xl-refiner")
+    check(pair, "image_to_image", *asked(pair, 6, guidance_scale=4.3, denoising_start=0.6))
+
+
+def test_latents_with_noise(open_variant: OpenVariant) -> None:
+    pair = open_variant("xl")
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    ours, theirs = asked(pair, 5, guidance_scale=4.3, strength=0.7)
+    ours |= {"image": None, "latents": latents[0].numpy(), "width": None, "height": None}
+    check(pair, "image_to_image", ours, theirs | {"image": latents})
+
+
+def test_a_picture_from_latents_is_made_again_from_its_recipe(
+    open_variant: OpenVariant, tmp_path: Path
+) -> None:
+    base, refiner = open_variant("xl").model, open_variant("xl-refiner").model
+    fields: dict[str, Any] = {"steps": 5, "seed": 1, "width": 16, "height": 16}
+    latents = base.generate(PROMPT, output="latent", denoising_end=0.6, **fields)
+    rest: dict[str, Any] = {"latents": latents, "denoising_start": 0.6, "steps": 5, "seed": 1}
+    picture = refiner.generate(PROMPT, **rest)
+    picture.save(tmp_path / "picture.png")
+    again = sdrbee.replay(tmp_path / "picture.png", latents=latents, model=refiner)
+    assert bytes(again) == bytes(picture)
+    with pytest.raises(sdrbee.InvalidRequest, match=r"\[latents\].*SHA-256"):
+        sdrbee.replay(tmp_path / "picture.png", model=refiner)
+    with pytest.raises(sdrbee.InvalidRequest, match=r"\[latents\].*SHA-256"):
+        sdrbee.replay(tmp_path / "picture.png", latents=latents + 1, model=refiner)
 
 
 # What XL's texts and sizes do, in both programs' words.
@@ -242,6 +315,24 @@ def test_pictures_of_a_batch_are_those_of_single_runs(open_variant: OpenVariant)
         assert np.linalg.norm(alone - together) <= 1e-5 * np.linalg.norm(alone)
 
 
+@pytest.mark.parametrize("force_upcast", [True, False])
+def test_an_autoencoder_that_overflows_in_fp16_runs_in_fp32(
+    open_variant: OpenVariant, tmp_path: Path, force_upcast: bool
+) -> None:
+    pair = open_variant("xl")
+    folder = tmp_path / "model"
+    shutil.copytree(pair.folder, folder)
+    config = json.loads((folder / "vae" / "config.json").read_text())
+    config["force_upcast"] = force_upcast
+    (folder / "vae" / "config.json").write_text(json.dumps(config))
+    model = sdrbee.load(folder, device="cpu", dtype="fp16")
+    fields: dict[str, Any] = {"steps": 2, "seed": 1, "width": 32, "height": 32}
+    latents = torch.from_numpy(model.generate(PROMPT, output="latent", **fields))[None]
+    picture = model.generate(PROMPT, output="float", **fields)
+    difference = float(np.abs(picture - pair.decode(latents)).max())
+    assert (difference < 1e-5) == force_upcast, difference
+
+
 REFUSALS: dict[str, tuple[str, dict[str, Any], str]] = {
     "text to image with a refiner": ("xl-refiner", {}, r"\[image\].*give `image`$"),
     "text to image with an inpaint network": (
@@ -254,6 +345,34 @@ REFUSALS: dict[str, tuple[str, dict[str, Any], str]] = {
     "sizes where none are told": ("v1-5", {"target_size": (8, 8)}, r"\[target_size\]"),
     "one number": ("xl", {"crop": (8,)}, r"\[crop\] expected 2 numbers but got 1"),
     "a negative crop": ("xl", {"crop": (-1, 0)}, r"\[crop\] expected 0 to .* but got -1"),
+    "strength of a take-over": (
+        "xl",
+        {"image": source(), "strength": 0.5, "denoising_start": 0.5},
+        r"\[strength\]",
+    ),
+    "a take-over of nothing": ("xl", {"denoising_start": 0.5}, r"\[denoising_start\]"),
+    "an end before the start": (
+        "xl",
+        {"image": source(), "denoising_start": 0.5, "denoising_end": 0.2},
+        r"\[denoising_end\] expected 0.5 to 1",
+    ),
+    "no step left": ("xl", {"denoising_end": 0.0}, r"\[denoising_end\] leaves none of the 2"),
+    "latents of another size": (
+        "xl",
+        {"latents": np.zeros((3, 8, 8), np.float32)},
+        r"\[latents\] expected an array \[4, height, width\] but got \[3, 8, 8\]",
+    ),
+    "whole numbers as latents": ("xl", {"latents": np.zeros((4, 8, 8), int)}, r"\[latents\]"),
+    "latents that are no numbers": (
+        "xl",
+        {"latents": np.full((4, 8, 8), np.nan)},
+        r"\[latents\] expected finite",
+    ),
+    "two sources": (
+        "xl",
+        {"latents": np.zeros((4, 8, 8)), "image": source()},
+        r"\[latents\] .*two sources",
+    ),
     "all layers skipped": ("xl", {"clip_skip": 5}, r"\[clip_skip\] expected 0 to 2"),
 }
 

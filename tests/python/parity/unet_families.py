@@ -173,6 +173,7 @@ class VariantPair:
 
     def __init__(self, folder: Path, kind: Kind, device: str) -> None:
         self.kind = kind
+        self.folder = folder
         kind.write(folder)
         self.model = sdrbee.load(folder, device=device, dtype="float32")
         # Stable Diffusion's pipelines warn about a missing safety checker otherwise.
@@ -193,8 +194,13 @@ class VariantPair:
             output_type="latent",
             return_dict=False,
         )[0]
+        return self.decode(latents), latents[0].numpy()
+
+    def decode(self, latents: torch.Tensor) -> Pixels:
+        """diffusers' picture [H, W, 3] in 0..1 of latents [1, C, h, w]."""
+        pipeline = next(iter(self.pipelines.values()))
         with torch.no_grad():
             scaled = latents / pipeline.vae.config.scaling_factor
             picture = pipeline.vae.decode(scaled, return_dict=False)[0]
         pixels: Pixels = pipeline.image_processor.postprocess(picture, output_type="np")
-        return pixels[0], latents[0].numpy()
+        return pixels[0]

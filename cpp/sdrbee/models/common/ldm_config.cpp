@@ -85,6 +85,10 @@ void add_levels(const WeightSource& weights, Json& config) {
     transformer_layers.push_back(std::max<int64_t>(1, attention.layers));
     down_types.push_back(attention.layers > 0 ? "CrossAttnDownBlock2D" : "DownBlock2D");
   }
+  // The middle block has the depth of the last level, which may have no attention to show it.
+  const int64_t middle =
+      count_numbered(weights, "middle_block.1.transformer_blocks.", ".norm1.weight");
+  if (!transformer_layers.empty()) transformer_layers.back() = std::max<int64_t>(1, middle);
   std::vector<int64_t> heads;
   for (const int64_t width : channels)
     heads.push_back(any.linear_projection ? std::max<int64_t>(1, width / 64) : 8);

@@ -30,7 +30,7 @@ constexpr const char* kXlClipPrefix = "conditioner.embedders.0.transformer.";
 constexpr const char* kXlOpenClipPrefix = "conditioner.embedders.1.model.";
 constexpr const char* kRefinerPrefix = "conditioner.embedders.0.model.";
 
-enum class Generation { One, Two, Xl };
+enum class Generation { One, Two, Xl, XlRefiner };
 
 std::string unet_name(std::string_view name) { return message(kUnetPrefix, name); }
 
@@ -51,8 +51,14 @@ Facts facts_of(Generation generation) {
       return {"StableDiffusionPipeline", 96, 0.18215};
     case Generation::Xl:
       return {"StableDiffusionXLPipeline", 128, 0.13025};
+    case Generation::XlRefiner:
+      return {"StableDiffusionXLImg2ImgPipeline", 128, 0.13025};
   }
   throw InternalError("[single_file] unknown generation");
+}
+
+bool is_xl(Generation generation) {
+  return generation == Generation::Xl || generation == Generation::XlRefiner;
 }
 
 bool has_prefix(const WeightSource& file, const std::string& prefix) {
@@ -62,8 +68,7 @@ bool has_prefix(const WeightSource& file, const std::string& prefix) {
 }
 
 Generation generation_of(const WeightSource& file) {
-  if (has_prefix(file, kRefinerPrefix))
-    throw UnsupportedModel(message("[", file.origin(""), "] the XL refiner is not supported"));
+  if (has_prefix(file, kRefinerPrefix)) return Generation::XlRefiner;
   if (file.find(unet_name("label_emb.weight")))
     throw UnsupportedModel(message("[", file.origin(""), "] the 2.x upscaler is not supported"));
   if (file.find(unet_name("label_emb.0.0.weight"))) return Generation::Xl;
@@ -95,27 +100,27 @@ std::string prediction_type(const WeightSource& file, const Metadata& metadata,
 
 Component unet_component(const Source& file, Generation generation) {
   const auto stored = std::make_shared<io::SubsetWeights>(file, kUnetPrefix);
-  Json config = ldm::unet_config(*stored).json();
-  const ldm::UnetLayout layout = {std::ssize(config["block_out_channels"]),
-                                  config["layers_per_block"].get<int64_t>()};
+  Json config = unet_config(*stored).json();
+  const UnetLayout layout = {std::ssize(config["block_out_channels"]),
+                             config["layers_per_block"].get<int64_t>()};
   config["sample_size"] = facts_of(generation).latent_size;
   return {.name = "unet",
           .library = "diffusers",
           .class_name = "UNet2DConditionModel",
           .config = Config(std::move(config), file->origin("")),
-          .weights = std::make_shared<io::RenamedWeights>(stored, ldm::unet_rules(layout)),
+          .weights = std::make_shared<io::RenamedWeights>(stored, unet_rules(layout)),
           .folder = {}};
 }
 
 Component vae_component(const Source& file, Generation generation) {
   const char* prefix = has_prefix(*file, "first_stage_model.") ? "first_stage_model." : "vae.";
   const auto stored = std::make_shared<io::SubsetWeights>(file, prefix);
-  Json config = ldm::vae_config(*stored).json();
+  Json config = vae_config(*stored).json();
   config["scaling_factor"] = facts_of(generation).scaling_factor;
   config["sample_size"] = 8 * facts_of(generation).latent_size;
   config["force_upcast"] = true;
-  const auto rules = ldm::vae_rules(std::ssize(config["block_out_channels"]),
-                                    config["layers_per_block"].get<int64_t>());
+  const auto rules = vae_rules(std::ssize(config["block_out_channels"]),
+                               config["layers_per_block"].get<int64_t>());
   return {.name = "vae",
           .library = "diffusers",
           .class_name = "AutoencoderKL",
@@ -127,7 +132,7 @@ Component vae_component(const Source& file, Generation generation) {
 
 Component text_component(const char* name, const char* class_name, Source weights,
                          const char* hidden_act) {
-  Config config = ldm::clip_text_config(*weights, hidden_act);
+  Config config = clip_text_config(*weights, hidden_act);
   return {.name = name,
           .library = "transformers",
           .class_name = class_name,
@@ -148,8 +153,8 @@ Component open_clip_component(const Source& file, const char* prefix, Generation
   const auto stored = std::make_shared<io::SubsetWeights>(file, prefix);
   int64_t layers = 0;
   while (stored->find("transformer.resblocks." + std::to_string(layers) + ".ln_1.weight")) ++layers;
-  const bool xl = generation == Generation::Xl;
-  const auto rules = ldm::open_clip_rules(layers, /*penultimate_only=*/!xl);
+  const bool xl = is_xl(generation);
+  const auto rules = open_clip_rules(layers, /*penultimate_only=*/!xl);
   return text_component(xl ? "text_encoder_2" : "text_encoder",
                         xl ? "CLIPTextModelWithProjection" : "CLIPTextModel",
                         std::make_shared<io::RenamedWeights>(stored, rules), "gelu");
@@ -171,9 +176,9 @@ Component scheduler_component(const WeightSource& file, Generation generation,
       {"num_train_timesteps", 1000},      {"prediction_type", prediction}, {"steps_offset", 1},
       {"timestep_spacing", "leading"}};
   std::string class_name = "PNDMScheduler";
-  if (generation == Generation::Xl) class_name = "EulerDiscreteScheduler";
+  if (is_xl(generation)) class_name = "EulerDiscreteScheduler";
   if (generation == Generation::Two && prediction == "v_prediction") class_name = "DDIMScheduler";
-  if (generation != Generation::Xl) config["set_alpha_to_one"] = false;
+  if (!is_xl(generation)) config["set_alpha_to_one"] = false;
   if (class_name == "PNDMScheduler") config["skip_prk_steps"] = true;
   if (class_name == "DDIMScheduler") config["clip_sample"] = false;
   if (file.find("ztsnr")) config["rescale_betas_zero_snr"] = true;
@@ -195,8 +200,10 @@ void add_text_encoders(const Source& file, Generation generation,
   };
   if (generation == Generation::One) add_clip(kClipPrefix);
   if (generation == Generation::Xl) add_clip(kXlClipPrefix);
-  const bool xl = generation == Generation::Xl;
-  const char* prefix = xl ? kXlOpenClipPrefix : kOpenClipPrefix;
+  const bool xl = is_xl(generation);
+  const char* prefix = generation == Generation::XlRefiner ? kRefinerPrefix
+                       : xl                                ? kXlOpenClipPrefix
+                                                           : kOpenClipPrefix;
   if (generation == Generation::One || !has_prefix(*file, prefix)) return;
   components.push_back(open_clip_component(file, prefix, generation));
   components.push_back(tokenizer_component(xl ? "tokenizer_2" : "tokenizer", "!"));
@@ -216,7 +223,10 @@ std::optional<SingleFileParts> recognise(const Source& file, const Metadata& met
   parts.components.push_back(scheduler_component(
       *file, generation, prediction_type(*file, metadata, generation, inpainting)));
   Json index = {{"_class_name", parts.pipeline_class}};
-  if (generation == Generation::Xl) index["force_zeros_for_empty_prompt"] = true;
+  if (is_xl(generation)) {
+    index["force_zeros_for_empty_prompt"] = generation == Generation::Xl;
+    index["requires_aesthetics_score"] = generation == Generation::XlRefiner;
+  }
   for (const Component& part : parts.components) index[part.name] = {part.library, part.class_name};
   parts.index = Config(std::move(index), file->origin(""));
   return parts;

@@ -37,7 +37,7 @@ Capabilities capabilities_of(const UnetFacts& facts) {
 
 }  // namespace
 
-UnetFacts UnetFacts::of(const io::Checkpoint& checkpoint) {
+UnetFacts UnetFacts::of(const io::Checkpoint& checkpoint, const LoadOptions& options) {
   const io::Config& unet = checkpoint.component("unet").config;
   const io::Component& scheduler = checkpoint.component("scheduler");
   const auto vae = vae::AutoencoderKlConfig::from(checkpoint.component("vae").config);
@@ -50,7 +50,9 @@ UnetFacts UnetFacts::of(const io::Checkpoint& checkpoint) {
   facts.aesthetic_score = checkpoint.index().bool_or("requires_aesthetics_score", false);
   facts.trailing = scheduler.config.string_or("timestep_spacing", "") == "trailing";
   facts.scheduler_class = scheduler.class_name;
-  facts.prediction = scheduler.config.string_or("prediction_type", "epsilon");
+  facts.prediction = options.prediction.empty()
+                         ? scheduler.config.string_or("prediction_type", "epsilon")
+                         : options.prediction;
   return facts;
 }
 
@@ -83,15 +85,21 @@ ModelInfo describe_unet_model(const io::Checkpoint& checkpoint, const LoadOption
   info.default_size = {side, side};
   info.device = options.device.str();
   info.dtype = dtype_name(options.dtype);
+  if (single_file && options.variant.empty() && !variant.looks_like.empty())
+    info.warnings.push_back(message("the file can't tell ", variant.row.id, " from ",
+                                    variant.looks_like, "; it is taken for ", variant.row.id,
+                                    " (load with variant='", variant.row.id,
+                                    "', or another one, to say which it is)"));
   apply_folder_defaults(checkpoint, info);
   return info;
 }
 
-sampling::SchedulerConfig scheduler_of(const io::Checkpoint& checkpoint,
+sampling::SchedulerConfig scheduler_of(const io::Checkpoint& checkpoint, const LoadOptions& options,
                                        const UnetVariant& variant) {
   const io::Component& component = checkpoint.component("scheduler");
   auto config = sampling::SchedulerConfig::from_json(component.config);
   if (!component.class_name.empty()) config.class_name = component.class_name;
+  if (!options.prediction.empty()) config.prediction_type = options.prediction;
   if (checkpoint.layout() == io::CheckpointLayout::DiffusersFolder) return config;
   if (!variant.scheduler_class.empty()) config.class_name = variant.scheduler_class;
   if (!variant.spacing.empty()) config.timestep_spacing = std::string(variant.spacing);

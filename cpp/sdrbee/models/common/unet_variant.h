@@ -23,7 +23,7 @@ struct UnetFacts {
   std::string scheduler_class;
   std::string prediction;
 
-  static UnetFacts of(const io::Checkpoint& checkpoint);
+  static UnetFacts of(const io::Checkpoint& checkpoint, const LoadOptions& options);
 };
 
 /// One row of a family's table.
@@ -37,6 +37,8 @@ struct UnetVariant {
   std::string_view scheduler_class = {};
   std::string_view spacing = {};
   int64_t sample_size = 0;
+  /// Variants that a single file of this one can't be told from, as text.
+  std::string_view looks_like = {};
 };
 
 /// The rows of a table of variants, for FamilyRow.
@@ -60,8 +62,8 @@ ModelInfo describe_unet_model(const io::Checkpoint& checkpoint, const LoadOption
                               const UnetFacts& facts, const UnetVariant& variant);
 
 /// The checkpoint's scheduler: the class comes from model_index.json, as in diffusers; a single
-/// file has the variant's.
-sampling::SchedulerConfig scheduler_of(const io::Checkpoint& checkpoint,
+/// file has the variant's. `options.prediction` replaces what it says of the prediction.
+sampling::SchedulerConfig scheduler_of(const io::Checkpoint& checkpoint, const LoadOptions& options,
                                        const UnetVariant& variant);
 
 }  // namespace sdrbee

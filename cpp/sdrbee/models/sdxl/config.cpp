@@ -60,7 +60,11 @@ constexpr std::array kVariants = {
                 [](const UnetFacts&) { return true; },
                 kTextToImage,
                 kImageToImage,
-                kInpaint},
+                kInpaint,
+                {},
+                {},
+                0,
+                "turbo and xl-lightning"},
 };
 
 constexpr auto kRows = variant_rows(kVariants);

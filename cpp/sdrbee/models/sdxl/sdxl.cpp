@@ -25,14 +25,14 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
     if (const io::Component* encoder = checkpoint.find(name)) encoders.push_back(encoder);
   check_text_width(checkpoint.component("unet"), encoders);
   check_latent_channels(checkpoint.component("unet"), checkpoint.component("vae"));
-  const UnetFacts facts = UnetFacts::of(checkpoint);
+  const UnetFacts facts = UnetFacts::of(checkpoint, options);
   const UnetVariant& variant = find_variant(facts, unet_variants(), options);
   UnetModelParts parts;
   parts.info = describe_unet_model(checkpoint, options, facts, variant);
   parts.info.family = "sdxl";
   parts.info.capabilities.framing = true;
   parts.info.capabilities.prompt_2 = checkpoint.find("text_encoder") != nullptr;
-  parts.scheduler = scheduler_of(checkpoint, variant);
+  parts.scheduler = scheduler_of(checkpoint, options, variant);
   parts.prompt_encoder = std::make_unique<XlPromptEncoder>(checkpoint, options);
   parts.upcast_autoencoder = true;
   return make_unet_model(sealed, checkpoint, options, std::move(parts));

@@ -39,14 +39,15 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
   const io::Component* encoder = &checkpoint.component("text_encoder", "CLIPTextModel");
   check_text_width(checkpoint.component("unet"), {&encoder, 1});
   check_latent_channels(checkpoint.component("unet"), checkpoint.component("vae"));
-  const UnetFacts facts = UnetFacts::of(checkpoint);
+  const UnetFacts facts = UnetFacts::of(checkpoint, options);
   const UnetVariant& variant = find_variant(facts, unet_variants(), options);
   UnetModelParts parts;
   parts.info = describe_unet_model(checkpoint, options, facts, variant);
   parts.info.family = "stable_diffusion";
-  parts.scheduler = scheduler_of(checkpoint, variant);
-  if (checkpoint.pipeline_class() != kConsistencyPipeline)
-    parts.scheduler = corrected(std::move(parts.scheduler));
+  parts.scheduler = scheduler_of(checkpoint, options, variant);
+  const bool consistency = checkpoint.pipeline_class() == kConsistencyPipeline;
+  parts.info.strength_over_distilled_steps = consistency;
+  if (!consistency) parts.scheduler = corrected(std::move(parts.scheduler));
   parts.prompt_encoder = std::make_unique<ClipPromptEncoder>(checkpoint, options);
   return make_unet_model(sealed, checkpoint, options, std::move(parts));
 }

@@ -100,7 +100,8 @@ TEST_P(SingleFileTest, ReadsTheConfigurationOffTheTensors) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Generations, SingleFileTest, ::testing::Values("v1", "v2", "xl"),
+INSTANTIATE_TEST_SUITE_P(Generations, SingleFileTest,
+                         ::testing::Values("v1", "v2", "xl", "xl_refiner"),
                          [](const auto& generation) { return generation.param; });
 
 TEST(SingleFile, KnowsPipelineAndSchedulerOfVersion1) {
@@ -130,6 +131,17 @@ TEST(SingleFile, KnowsThatXlZeroesTheEmptyPrompt) {
   EXPECT_TRUE(checkpoint.index().bool_or("force_zeros_for_empty_prompt", false));
   EXPECT_EQ(checkpoint.component("scheduler").class_name, "EulerDiscreteScheduler");
   EXPECT_NE(checkpoint.find("tokenizer_2"), nullptr);
+}
+
+TEST(SingleFile, KnowsTheRefinerByItsOneTextEncoder) {
+  const TemporaryFolder folder;
+  const Checkpoint checkpoint = open(folder, original_tensors("xl_refiner"));
+  EXPECT_EQ(checkpoint.pipeline_class(), "StableDiffusionXLImg2ImgPipeline");
+  EXPECT_EQ(checkpoint.find("text_encoder"), nullptr);
+  EXPECT_EQ(checkpoint.find("tokenizer"), nullptr);
+  EXPECT_NE(checkpoint.find("tokenizer_2"), nullptr);
+  EXPECT_TRUE(checkpoint.index().bool_or("requires_aesthetics_score", false));
+  EXPECT_FALSE(checkpoint.index().bool_or("force_zeros_for_empty_prompt", true));
 }
 
 TEST(SingleFile, TakesThePredictionFromMetadataOrMarker) {
@@ -200,9 +212,9 @@ TEST(SingleFile, RefusesUnknownFilesAndKindsThatDoNotRun) {
         open(folder, {{"lora_up.weight", at::zeros({2})}});
       },
       "m.safetensors", "Stable Diffusion 1.x");
-  std::map<std::string, Tensor> refiner = original_tensors("xl");
-  refiner["conditioner.embedders.0.model.ln_final.weight"] = at::zeros({2});
-  expect_error<UnsupportedModel>([&] { open(folder, refiner); }, "m.safetensors", "refiner");
+  std::map<std::string, Tensor> upscaler = original_tensors("v2");
+  upscaler["model.diffusion_model.label_emb.weight"] = at::zeros({2, 2});
+  expect_error<UnsupportedModel>([&] { open(folder, upscaler); }, "m.safetensors", "upscaler");
 }
 
 TEST(SingleFile, NamesATensorThatAWholeUnetWouldHave) {
