@@ -68,6 +68,9 @@ bool has_prefix(const WeightSource& file, const std::string& prefix) {
 }
 
 Generation generation_of(const WeightSource& file) {
+  if (file.find("edm_mean"))
+    throw UnsupportedModel(message("[", file.origin(""), "] Playground 2.5 and other XL models in ",
+                                   "EDM's parametrisation are not supported"));
   if (has_prefix(file, kRefinerPrefix)) return Generation::XlRefiner;
   if (file.find(unet_name("label_emb.weight")))
     throw UnsupportedModel(message("[", file.origin(""), "] the 2.x upscaler is not supported"));

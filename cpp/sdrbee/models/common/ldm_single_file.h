@@ -11,7 +11,8 @@ namespace sdrbee::ldm {
 ///
 /// The prediction type is taken from the metadata (modelspec.prediction_type) or the marker tensor
 /// "v_pred"; without them a 2.x text-to-image model is judged by the spread of one bias, all others
-/// are epsilon. Throws UnsupportedModel for the 2.x upscaler.
+/// are epsilon. Throws UnsupportedModel for the 2.x upscaler and XL models in EDM's
+/// parametrisation.
 extern const io::SingleFileFormat kSingleFileFormat;
 
 }  // namespace sdrbee::ldm

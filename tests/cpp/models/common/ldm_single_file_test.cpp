@@ -212,6 +212,9 @@ TEST(SingleFile, RefusesUnknownFilesAndKindsThatDoNotRun) {
         open(folder, {{"lora_up.weight", at::zeros({2})}});
       },
       "m.safetensors", "Stable Diffusion 1.x");
+  std::map<std::string, Tensor> playground = original_tensors("xl");
+  playground["edm_mean"] = at::zeros({4});
+  expect_error<UnsupportedModel>([&] { open(folder, playground); }, "m.safetensors", "Playground");
   std::map<std::string, Tensor> upscaler = original_tensors("v2");
   upscaler["model.diffusion_model.label_emb.weight"] = at::zeros({2, 2});
   expect_error<UnsupportedModel>([&] { open(folder, upscaler); }, "m.safetensors", "upscaler");
