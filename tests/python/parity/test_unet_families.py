@@ -336,6 +336,24 @@ def test_an_autoencoder_that_overflows_in_fp16_runs_in_fp32(
     assert (difference < 1e-5) == force_upcast, difference
 
 
+def test_parts_of_different_xl_models_are_refused(
+    open_variant: OpenVariant, tmp_path: Path
+) -> None:
+    """The refiner's flag in the folder of a base model, and its text encoder."""
+    folder = tmp_path / "model"
+    shutil.copytree(open_variant("xl").folder, folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(
+        json.dumps(index | {"requires_aesthetics_score": True})
+    )
+    with pytest.raises(sdrbee.CheckpointError, match=r"expected 52 .5 time ids.* but got 60"):
+        sdrbee.load(folder)
+    index["text_encoder"] = [None, None]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(sdrbee.CheckpointError, match=r"'cross_attention_dim': expected 16"):
+        sdrbee.load(folder)
+
+
 REFUSALS: dict[str, tuple[str, dict[str, Any], str]] = {
     "text to image with a refiner": ("xl-refiner", {}, r"\[image\].*give `image`$"),
     "text to image with an inpaint network": (
