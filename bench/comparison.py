@@ -34,7 +34,7 @@ class Pairs:
     def ratios(self) -> list[float]:
         return [ours / theirs for ours, theirs in zip(self.sdrbee, self.diffusers, strict=True)]
 
-    def row(self, what: str, bar: float, unit: str = "s") -> dict[str, Any]:
+    def row(self, what: str, bar: float | None, unit: str = "s") -> dict[str, Any]:
         """A line of the table: medians of both, and of the pairwise ratios with their range."""
         return {
             "what": what,
@@ -175,10 +175,10 @@ def report(out: Path, name: str, rows: Sequence[dict[str, Any]], **details: Any)
     """Prints the table and writes `<name>.json` into the folder `out`."""
     print(f"\n{'':34} {'sdrbee':>10} {'diffusers':>10} {'ratio':>7} {'min':>6} {'max':>6}    bar")
     for row in rows:
-        unit = row["unit"]
+        unit, bar = row["unit"], "" if row["bar"] is None else row["bar"]
         print(
             f"{row['what']:34} {row['sdrbee']:8.3g} {unit} {row['diffusers']:8.3g} {unit} "
-            f"{row['ratio']:7.3f} {row['ratio_min']:6.3f} {row['ratio_max']:6.3f} {row['bar']:6.2f}"
+            f"{row['ratio']:7.3f} {row['ratio_min']:6.3f} {row['ratio_max']:6.3f} {bar:>6}"
         )
     out.mkdir(parents=True, exist_ok=True)
     content = {"machine": machine(), **details, "rows": list(rows)}

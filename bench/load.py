@@ -29,7 +29,7 @@ def main() -> None:
                 getattr(pairs, engine).append(value)
     rows = [
         load.row(f"load, {options.dtype}", 0.5),
-        first.row("load and a 64x64 picture of 1 step", 0.5),
+        first.row("load and a 64x64 picture of 1 step", bar=None),
     ]
     report(options.out, "load", rows, threads=options.threads)
 
