@@ -19,6 +19,8 @@ from tools.shapes.draw import draw
 from tools.shapes.judge import Verdict, judge
 from tools.shapes.scenes import Scene, caption, held_out_scenes
 
+BUILT_IN = Path(__file__).resolve().parents[2] / "python" / "sdrbee" / "data"
+
 Picture = NDArray[np.uint8]
 # Prompts and their seeds to pictures [128, 128, 3].
 Engine = Callable[[list[str], list[int]], list[Picture]]
@@ -43,14 +45,15 @@ def sdrbee_engine(model: str, steps: int, guidance_scale: float | None) -> Engin
 
 
 def diffusers_engine(model: str, steps: int, guidance_scale: float | None) -> Engine:
-    """Pictures through diffusers in fp32, as a cross-check; `model` is a folder."""
+    """Pictures through diffusers in fp32, as a cross-check."""
     import torch
     from diffusers import StableDiffusionPipeline
 
-    pipeline = StableDiffusionPipeline.from_pretrained(model, torch_dtype=torch.float32)
+    folder = folder_of(model)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     if guidance_scale is None:
-        defaults = json.loads((Path(model) / "sdrbee.json").read_text())["defaults"]
+        defaults = json.loads((folder / "sdrbee.json").read_text())["defaults"]
         guidance_scale = defaults["guidance_scale"]
 
     def render(prompts: list[str], seeds: list[int]) -> list[Picture]:
@@ -73,12 +76,17 @@ def prove_judge(count: int = 400, seed: int = 31) -> float:
     return sum(v.right and v.sizes for v in verdicts) / count
 
 
+def folder_of(model: str) -> Path:
+    """The diffusers folder of a built-in model's name, or the folder itself."""
+    return Path(model) if Path(model).is_dir() else BUILT_IN / model
+
+
 def prove_judge_on_vae(model: str, count: int = 400, seed: int = 31) -> float:
     """The same share after the scenes went through the model's autoencoder."""
     import torch
     from diffusers import AutoencoderKL
 
-    vae = AutoencoderKL.from_pretrained(model, subfolder="vae", torch_dtype=torch.float32)
+    vae = AutoencoderKL.from_pretrained(folder_of(model) / "vae", torch_dtype=torch.float32)
     scenes, right = held_out_scenes(count // 2, count // 2, seed), 0
     for start in range(0, count, 20):
         part = scenes[start : start + 20]
@@ -149,7 +157,7 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
     wrong = [caption(s) for s, v in zip(scenes, verdicts, strict=True) if not v.right]
     return {
         "engine": options.engine,
-        "model": options.model if options.engine == "sdrbee" else "shapes",
+        "model": options.model,
         "date": time.strftime("%Y-%m-%d"),
         "steps": options.steps,
         "guidance_scale": options.guidance_scale,
@@ -165,7 +173,7 @@ def main() -> None:
     """Scores a model on held-out prompts, prints a table and writes it as JSON."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--engine", choices=("sdrbee", "diffusers"), default="sdrbee")
-    parser.add_argument("--model", default="shapes", help="name or folder; diffusers: a folder")
+    parser.add_argument("--model", default="shapes", help="name or folder")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance-scale", type=float, help="default: the model's own")
     parser.add_argument("--singles", type=int, default=250)
