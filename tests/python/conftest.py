@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--parity-full", action="store_true", help="all 2,022 cases of the sampler grid"
     )
+
+
+def pytest_configure() -> None:
+    # A script's background jobs start with Ctrl-C ignored, and so would all processes of the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
