@@ -13,6 +13,7 @@
 #include "sdrbee/io/exif.h"
 #include "sdrbee/io/file.h"
 #include "sdrbee/io/inflate.h"
+#include "sdrbee/io/jpeg_tables.h"
 #include "sdrbee/io/stb.h"
 
 namespace sdrbee::io {
@@ -73,6 +74,7 @@ int check_jpeg(Bytes file, const std::string& origin) {
   if (scans > kMaxJpegScans)
     throw InvalidRequest(message("[", origin, "] expected a JPEG of at most ", kMaxJpegScans,
                                  " scans but got ", scans));
+  check_jpeg_tables(file, origin);
   return exif_orientation(find_jpeg_exif(file));
 }
 

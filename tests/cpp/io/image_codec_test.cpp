@@ -98,6 +98,20 @@ TEST(DecodeImage, RefusesOtherFormatsAndDamagedFiles) {
   refuse(from_hexadecimal("ffd8ffe000104a46"), "header is damaged");
 }
 
+TEST(DecodeImage, RefusesAJpegWithAnOverfullHuffmanTable) {
+  const std::vector<std::byte> sound = encode_jpeg(gradient({8, 8}, 3), 90);
+  EXPECT_NO_THROW(decode_image(sound, "p"));
+  size_t tables = 0;
+  for (size_t i = 0; i + 1 < sound.size(); ++i) {
+    if (sound[i] != std::byte{0xff} || sound[i + 1] != std::byte{0xc4}) continue;
+    ++tables;
+    std::vector<std::byte> file = sound;
+    file[i + 5] = file[i + 6] = std::byte{0xfe};  // marker, length, number, then the counts
+    expect_error<InvalidRequest>([&] { decode_image(file, "p"); }, "Huffman");
+  }
+  EXPECT_GT(tables, 0U);
+}
+
 TEST(DecodeImage, RefusesAJpegOfEndlessScans) {
   std::vector<std::byte> file = encode_jpeg(gradient({8, 8}, 3), 90);
   for (int scan = 0; scan < 200; ++scan)
