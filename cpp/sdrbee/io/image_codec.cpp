@@ -65,6 +65,7 @@ int check_png(Bytes file, const std::string& origin) {
 }
 
 int check_jpeg(Bytes file, const std::string& origin) {
+  check_jpeg_tables(file, origin);
   const auto size = read_stb_size(file);
   if (!size) throw InvalidRequest(message("[", origin, "] the JPEG's header is damaged"));
   check_size(*size, origin);
@@ -74,7 +75,6 @@ int check_jpeg(Bytes file, const std::string& origin) {
   if (scans > kMaxJpegScans)
     throw InvalidRequest(message("[", origin, "] expected a JPEG of at most ", kMaxJpegScans,
                                  " scans but got ", scans));
-  check_jpeg_tables(file, origin);
   return exif_orientation(find_jpeg_exif(file));
 }
 
