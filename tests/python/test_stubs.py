@@ -64,7 +64,7 @@ def test_typed_fields_are_the_fields_of_the_request() -> None:
     assert typed == fields - {"prompt", "count", "output"}
 
 
-def stubbed_constructor() -> ast.FunctionDef:
+def declared_constructor() -> ast.FunctionDef:
     request = next(
         node
         for node in ast.parse(STUB.read_text()).body
@@ -76,15 +76,15 @@ def stubbed_constructor() -> ast.FunctionDef:
 def test_stub_and_typed_fields_agree_on_types() -> None:
     annotations = {
         argument.arg: ast.unparse(argument.annotation)
-        for argument in stubbed_constructor().args.kwonlyargs
+        for argument in declared_constructor().args.kwonlyargs
         if argument.annotation is not None
     }
     for name, typed in requests.RequestFields.__annotations__.items():
         assert annotations[name].removeprefix("_") == typed.__forward_arg__, name
 
 
-def test_stubbed_constructor_takes_the_fields_of_the_request() -> None:
-    init = stubbed_constructor()
+def test_declared_constructor_takes_the_fields_of_the_request() -> None:
+    init = declared_constructor()
     keywords = [argument.arg for argument in init.args.kwonlyargs]
     pixels = ["image", "mask", "latents"]
     assert keywords == [*(field.name for field in sdrbee.request_fields()), *pixels]
