@@ -31,7 +31,8 @@ def load() -> None:
             f"[sdrbee] expected torch {TORCH_VERSION}, which sdrbee was built with, but got torch "
             f"{version} in {package}. {_pip_line()}"
         )
-    # Large pages for large tensors: a quarter of the page faults of loading. libc10 reads this once.
+    # Large pages for large tensors: a quarter of the page faults when loading.
+    # libc10 reads this once.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     for name in ("c10", "torch_cpu"):
         library = package / "lib" / _file_name(name)
