@@ -19,6 +19,17 @@ namespace fs = std::filesystem;
 constexpr std::array<std::string_view, 2> kUnusedComponents = {"safety_checker",
                                                                "feature_extractor"};
 
+/// Piece by piece, so that the file is never resident as a whole.
+void add_content(Sha256& hash, const MappedFile& file) {
+  constexpr size_t kPieceBytes = size_t{1} << 24;
+  for (auto rest = file.bytes(); !rest.empty();) {
+    const auto piece = rest.first(std::min(kPieceBytes, rest.size()));
+    hash.update(piece);
+    file.release_pages(piece);
+    rest = rest.subspan(piece.size());
+  }
+}
+
 }  // namespace
 
 Checkpoint Checkpoint::open(const fs::path& path, std::span<const SingleFileFormat> formats,
@@ -107,10 +118,7 @@ std::string Checkpoint::sha256() const {
       const std::string name = path.lexically_relative(path_).generic_string();
       hash.update(message(name.size(), ":", name, fs::file_size(path), ":"));
     }
-    if (fs::file_size(path) > 0) {
-      const auto file = MappedFile::open(path);
-      hash.update(file->bytes());
-    }
+    if (fs::file_size(path) > 0) add_content(hash, *MappedFile::open(path));
   }
   return hash.hexadecimal();
 }

@@ -25,10 +25,11 @@ ResnetBlock::ResnetBlock(const io::WeightScope& scope, const ResnetShape& shape)
 
 Tensor ResnetBlock::operator()(const Tensor& x, const std::optional<Tensor>& activated_time) const {
   SDRBEE_CHECK(activated_time.has_value() == time_emb_proj_.has_value());
-  const Tensor hidden = conv1_(norm1_.silu(x));
-  const Tensor normed = time_emb_proj_ ? norm2_.silu(hidden, (*time_emb_proj_)(*activated_time))
-                                       : norm2_.silu(hidden);
-  return conv2_.add(normed, shortcut(x));
+  // Each tensor may be the size of a picture with hundreds of channels: none outlives its use.
+  Tensor y = norm1_.silu(x);
+  y = conv1_(y);
+  y = time_emb_proj_ ? norm2_.silu(y, (*time_emb_proj_)(*activated_time)) : norm2_.silu(y);
+  return conv2_.add(y, shortcut(x));
 }
 
 Tensor ResnetBlock::hidden(const Tensor& x, const GroupMoments& first) const {

@@ -1,6 +1,7 @@
 #include "sdrbee/io/checkpoint.h"
 
 #include <ATen/ops/full.h>
+#include <sys/resource.h>
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/core/sha256.h"
@@ -172,6 +173,22 @@ TEST_F(CheckpointTest, HashesNamesAndContents) {
   EXPECT_EQ(Checkpoint::open(folder_ / "moved").sha256(), before);
   write_text(folder_ / "moved/tokenizer/vocab.json", "{ }");
   EXPECT_NE(Checkpoint::open(folder_ / "moved").sha256(), before);
+}
+
+long peak_resident_kib() {
+  struct rusage usage = {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
+TEST_F(CheckpointTest, HashesALargeFileWithoutKeepingItInMemory) {
+  constexpr long kFileKib = 512 << 10;
+  const auto large = model_ / "unet/diffusion_pytorch_model.safetensors";
+  const Checkpoint checkpoint = Checkpoint::open(model_);
+  std::filesystem::resize_file(large, kFileKib * 1024L);  // zeros that take no room on the disk
+  const long before = peak_resident_kib();
+  EXPECT_EQ(checkpoint.sha256().size(), 64U);
+  EXPECT_LT(peak_resident_kib() - before, kFileKib / 4);
 }
 
 TEST(Sha256, GivesTheDigestsOfTheStandard) {
