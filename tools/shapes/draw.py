@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.shapes.scenes import COLOURS, PICTURE_SIZE, Scene, caption, sample_scene
+from tools.shapes.scenes import COLOURS, PICTURE_SIZE, Scene, caption, sample_scenes
 
 Plane = NDArray[np.floating[Any]]
 Distance = Callable[[Plane, Plane], Plane]
@@ -113,17 +113,15 @@ def draw(scene: Scene) -> NDArray[np.uint8]:
     return np.rint(picture).astype(np.uint8)
 
 
-def draw_batch(
-    rng: np.random.Generator, count: int, pair_share: float = 0.75
-) -> tuple[NDArray[np.uint8], list[str]]:
+def draw_all(scenes: list[Scene]) -> NDArray[np.uint8]:
+    """The scenes as RGB pictures, [N, 128, 128, 3]."""
+    return np.stack([draw(scene) for scene in scenes])
+
+
+def draw_batch(rng: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], list[str]]:
     """Training pictures [count, 128, 128, 3] with their captions."""
-    pictures = np.empty((count, PICTURE_SIZE, PICTURE_SIZE, 3), np.uint8)
-    captions = []
-    for i in range(count):
-        scene = sample_scene(rng, 2 if rng.random() < pair_share else 1)
-        pictures[i] = draw(scene)
-        captions.append(caption(scene, rng))
-    return pictures, captions
+    scenes = sample_scenes(rng, count)
+    return draw_all(scenes), [caption(scene, rng) for scene in scenes]
 
 
 def main() -> None:

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffusionPipeline
 from transformers import CLIPTextModel
 
 from tools.shapes.scenes import PICTURE_SIZE
 from tools.shapes.tokenizer import build_tokenizer, save_tokenizer
-from tools.shapes.train_unet import Run, build_scheduler
+from tools.shapes.train_unet import LATENT_CHANNELS, Run, build_scheduler
 from tools.shapes.workers import Workers
 
 DEFAULTS = {"steps": 20, "guidance_scale": 3.0, "width": PICTURE_SIZE, "height": PICTURE_SIZE}
@@ -20,9 +20,12 @@ DEFAULTS = {"steps": 20, "guidance_scale": 3.0, "width": PICTURE_SIZE, "height":
 
 def assemble(checkpoint: Path, vae: Path, text: Path) -> StableDiffusionPipeline:
     """The pipeline with the averaged weights of a checkpoint, in fp32."""
-    run = Run(Workers())
+    channels = torch.load(checkpoint, weights_only=True)["average"]["conv_in.weight"].shape[1]
+    run = Run(Workers(), channels - LATENT_CHANNELS)
     run.resume(checkpoint)
-    return StableDiffusionPipeline(
+    inpaint = channels > LATENT_CHANNELS
+    pipeline_class = StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline
+    return pipeline_class(
         vae=AutoencoderKL.from_pretrained(vae),
         text_encoder=CLIPTextModel.from_pretrained(text),
         tokenizer=build_tokenizer(),

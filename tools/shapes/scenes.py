@@ -112,6 +112,11 @@ def sample_scene(rng: np.random.Generator, count: int, *, held_out: bool = False
             return scene
 
 
+def sample_scenes(rng: np.random.Generator, count: int, pair_share: float = 0.75) -> list[Scene]:
+    """Draws scenes for training, `pair_share` of them with two things."""
+    return [sample_scene(rng, 2 if rng.random() < pair_share else 1) for _ in range(count)]
+
+
 def _article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 

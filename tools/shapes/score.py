@@ -134,12 +134,24 @@ def save_sheet(path: Path, pictures: list[Picture], columns: int = 10) -> None:
     Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in rows])).save(path)
 
 
-def score(options: argparse.Namespace) -> dict[str, Any]:
-    """Renders and judges the held-out prompts; returns everything that the JSON keeps."""
+def require_judge() -> float:
+    """The judge's share on drawn scenes; ends the program when that is below JUDGE_BAR."""
     drawn = prove_judge()
     print(f"judge on drawn scenes: {drawn:.1%} right (at least {JUDGE_BAR:.0%} needed)")
     if drawn < JUDGE_BAR:
         raise SystemExit("the judge may not judge")
+    return drawn
+
+
+def write_json(path: Path, result: dict[str, Any]) -> None:
+    """Writes a result, with the folders to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def score(options: argparse.Namespace) -> dict[str, Any]:
+    """Renders and judges the held-out prompts; returns everything that the JSON keeps."""
+    drawn = require_judge()
     make = sdrbee_engine if options.engine == "sdrbee" else diffusers_engine
     engine = make(options.model, options.steps, options.guidance_scale)
     scenes = held_out_scenes(options.singles, options.pairs)
@@ -188,8 +200,7 @@ def main() -> None:
         result["judge_through_vae"] = prove_judge_on_vae(options.model)
         print(f"drawn scenes through the VAE: {result['judge_through_vae']:.1%} right")
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(options.out, result)
 
 
 if __name__ == "__main__":

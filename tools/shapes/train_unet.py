@@ -5,6 +5,9 @@ v-prediction with zero terminal signal-to-noise ratio (https://arxiv.org/abs/230
 denoising step sees pure noise, so that it has to take colours and places from the text. The run
 stops at a given wall-clock time, can be stopped and resumed at any moment, and the learning rate
 falls to zero towards its end.
+
+With --inpaint the network also takes a mask and the latents of the masked picture, as Stable
+Diffusion's inpainting networks do; it starts from the weights of a trained text-to-image network.
 """
 
 from __future__ import annotations
@@ -22,23 +25,28 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from tools.shapes.draw import draw_batch
+from tools.shapes.draw import draw_all
+from tools.shapes.masks import random_mask
 from tools.shapes.muon import Muon
-from tools.shapes.scenes import PICTURE_SIZE
+from tools.shapes.scenes import PICTURE_SIZE, caption, sample_scenes
 from tools.shapes.tokenizer import MAX_TOKENS, build_tokenizer, tokenize
 from tools.shapes.train_text import TEXT_WIDTH
-from tools.shapes.train_vae import encode, to_tensor
+from tools.shapes.train_vae import LATENT_NOISE, encode, to_tensor
 from tools.shapes.workers import Workers
 
 PEAK_RATE = 1e-3
 MUON_FACTOR = 1.5
 LATENT_SIZE = PICTURE_SIZE // 8
+LATENT_CHANNELS = 4
+INPAINT_CHANNELS = 1 + LATENT_CHANNELS  # the mask, the latents of the masked picture
+KEPT_WEIGHT = 0.25  # of the loss where nothing is repainted
 
 
-def build_unet() -> UNet2DConditionModel:
+def build_unet(further_channels: int = 0) -> UNet2DConditionModel:
     """Widths 96/128/128 with cross-attention at the two lower resolutions."""
     return UNet2DConditionModel(
         sample_size=LATENT_SIZE,
+        in_channels=LATENT_CHANNELS + further_channels,
         block_out_channels=(96, 128, 128),
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -65,28 +73,52 @@ def build_scheduler() -> DDIMScheduler:
 
 
 class Pool:
-    """Scaled latents with the features of their captions; new entries replace the oldest ones."""
+    """Scaled latents with the features of their captions; new entries replace the oldest ones.
+
+    `further_channels` is 0 or INPAINT_CHANNELS: what the network takes beside the latents.
+    """
 
     def __init__(
-        self, vae: AutoencoderKL, text: CLIPTextModel, rng: np.random.Generator, size: int
+        self,
+        vae: AutoencoderKL,
+        text: CLIPTextModel,
+        rng: np.random.Generator,
+        size: int,
+        further_channels: int,
     ) -> None:
         self.vae = vae.to(memory_format=torch.channels_last).eval()
         self.text = text.eval()
         self.tokenizer = build_tokenizer()
         self.rng = rng
-        self.latents = torch.empty(size, 4, LATENT_SIZE, LATENT_SIZE)
+        self.latents = torch.empty(size, LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE)
+        self.channels = torch.empty(size, further_channels, LATENT_SIZE, LATENT_SIZE)
         self.features = torch.empty(size, MAX_TOKENS, TEXT_WIDTH, dtype=torch.bfloat16)
         self.drawn = 0
 
     def add(self, count: int) -> None:
         """Draws, encodes and keeps `count` new scenes."""
-        pictures, captions = draw_batch(self.rng, count)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            latents = encode(self.vae, to_tensor(pictures).to(memory_format=torch.channels_last))
+        scenes = sample_scenes(self.rng, count)
+        pictures = to_tensor(draw_all(scenes))
         places = (torch.arange(count) + self.drawn) % len(self.latents)
-        self.latents[places] = latents.float() * self.vae.config.scaling_factor
-        self.features[places] = self.read(captions)
+        self.latents[places] = self.encode(pictures)
+        self.features[places] = self.read([caption(scene, self.rng) for scene in scenes])
+        if self.channels.shape[1]:
+            masks = [random_mask(self.rng, scene) for scene in scenes]
+            self.channels[places] = self.mask_channels(pictures, np.stack(masks))
         self.drawn += count
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """The scaled latents [N, 4, 16, 16] of pictures in -1..1."""
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            latents = encode(self.vae, pictures.to(memory_format=torch.channels_last))
+        return latents.float() * float(self.vae.config.scaling_factor)
+
+    def mask_channels(self, pictures: Tensor, masks: np.ndarray) -> Tensor:
+        """[N, 5, 16, 16]: a cell's first pixel of the mask, and the latents of the kept part."""
+        mask = torch.from_numpy(masks)[:, None].float()
+        latents = self.encode(pictures * (1 - mask))
+        noise = LATENT_NOISE * float(self.vae.config.scaling_factor) * torch.randn_like(latents)
+        return torch.cat([mask[:, :, ::8, ::8], latents + noise], 1)
 
     def read(self, captions: list[str]) -> Tensor:
         """The features [N, 77, 128] of captions."""
@@ -94,11 +126,11 @@ class Pool:
             hidden: Tensor = self.text(tokenize(self.tokenizer, captions)).last_hidden_state
         return hidden.bfloat16()
 
-    def batch(self, count: int) -> tuple[Tensor, Tensor]:
-        """Random latents [count, 4, 16, 16] and caption features [count, 77, 128]."""
+    def batch(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Random latents [count, 4, 16, 16], further channels and features [count, 77, 128]."""
         filled = min(self.drawn, len(self.latents))
         places = torch.from_numpy(self.rng.integers(filled, size=count))
-        return self.latents[places], self.features[places]
+        return self.latents[places], self.channels[places], self.features[places]
 
 
 @dataclass
@@ -108,12 +140,14 @@ class Diffusion:
     alphas: Tensor
     empty: Tensor
 
-    def loss(self, unet: UNet2DConditionModel, latents: Tensor, features: Tensor) -> Tensor:
+    def loss(
+        self, unet: UNet2DConditionModel, latents: Tensor, channels: Tensor, features: Tensor
+    ) -> Tensor:
         """The v loss, less weight where the signal is over 5 times the noise power.
 
         (Min-SNR, https://arxiv.org/abs/2303.09556.) A tenth of the captions is replaced by the
         empty one, for classifier-free guidance. Half of the timesteps is drawn evenly, half from a
-        hump in the middle, where outlines form.
+        hump in the middle, where outlines form. What is repainted counts more than what is kept.
         """
         count, steps = len(latents), len(self.alphas)
         features = torch.where(torch.rand(count, 1, 1) < 0.1, self.empty, features)
@@ -125,10 +159,13 @@ class Diffusion:
         noise = torch.randn_like(latents)
         signal, sigma = alpha.sqrt(), (1 - alpha).sqrt()
         target = signal * noise - sigma * latents
-        noisy = (signal * latents + sigma * noise).contiguous(memory_format=torch.channels_last)
+        noisy = torch.cat([signal * latents + sigma * noise, channels], 1)
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             v = unet(noisy, timesteps, features).sample
         weight = (5 * (1 - alpha) / alpha.clamp(min=1e-9)).clamp(max=1)
+        if channels.shape[1]:
+            weight = weight * (KEPT_WEIGHT + (1 - KEPT_WEIGHT) * channels[:, :1])
         loss: Tensor = (weight * (v.float() - target).square()).mean()
         return loss
 
@@ -145,9 +182,9 @@ class Run:
     momentum is not kept in the checkpoint: twenty steps make it anew.
     """
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, further_channels: int = 0) -> None:
         self.workers = workers
-        self.unet = build_unet().to(memory_format=torch.channels_last)
+        self.unet = build_unet(further_channels).to(memory_format=torch.channels_last)
         # In bf16 on a CPU the gradient of the fused attention is slower than plain products.
         self.unet.set_attn_processor(AttnProcessor())
         self.average = copy.deepcopy(self.unet).requires_grad_(False)
@@ -184,6 +221,16 @@ class Run:
         torch.save(state, path.with_suffix(".part"))
         path.with_suffix(".part").rename(path)
 
+    def start_from(self, path: Path) -> None:
+        """Takes the averaged weights of another run; further input channels start at zero."""
+        weights = torch.load(path, weights_only=True)["average"]
+        missing = self.unet.config.in_channels - weights["conv_in.weight"].shape[1]
+        weights["conv_in.weight"] = nn.functional.pad(
+            weights["conv_in.weight"], (0, 0, 0, 0, 0, missing)
+        )
+        self.unet.load_state_dict(weights)
+        self.average.load_state_dict(weights)
+
     def resume(self, path: Path) -> None:
         """Goes on from a checkpoint."""
         state = torch.load(path, weights_only=True)
@@ -193,9 +240,9 @@ class Run:
         self.step, self.started = state["step"], state["started"]
 
 
-def set_rates(run: Run, progress: float) -> None:
+def set_rates(run: Run, peak: float, progress: float) -> None:
     """Warm-up, level, then linear to zero over the last 45 % of the time."""
-    rate = PEAK_RATE * min(1.0, (run.step + 1) / 100, max(0.0, (1 - progress) / 0.45))
+    rate = peak * min(1.0, (run.step + 1) / 100, max(0.0, (1 - progress) / 0.45))
     run.adam.param_groups[0]["lr"] = rate
     run.muon.param_groups[0]["lr"] = MUON_FACTOR * rate
 
@@ -204,9 +251,12 @@ def train(folder: Path, options: argparse.Namespace) -> None:
     """Trains until `options.until`; a checkpoint in `folder` is resumed."""
     workers = Workers()
     torch.manual_seed(0)
-    run, checkpoint = Run(workers), folder / "checkpoint.pt"
+    further_channels = INPAINT_CHANNELS if options.inpaint else 0
+    run, checkpoint = Run(workers, further_channels), folder / "checkpoint.pt"
     if checkpoint.exists():
         run.resume(checkpoint)
+    elif options.weights_of:
+        run.start_from(options.weights_of)
     seed = (options.seed, run.step, workers.rank)
     torch.manual_seed(hash(seed))
     pool = Pool(
@@ -214,13 +264,14 @@ def train(folder: Path, options: argparse.Namespace) -> None:
         CLIPTextModel.from_pretrained(options.text),
         np.random.default_rng(seed),
         options.pool,
+        further_channels,
     )
     for _ in range(1 + options.first // 50):
         pool.add(50)
     diffusion = Diffusion(build_scheduler().alphas_cumprod, pool.read([""]))
     mean, progress, saved = 0.0, 0.0, time.time()
     while progress < 1:
-        set_rates(run, progress)
+        set_rates(run, options.rate, progress)
         pool.add(options.fresh)
         loss = diffusion.loss(run.unet, *pool.batch(options.batch))
         run.unet.zero_grad()
@@ -256,6 +307,9 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, required=True, help="folder of the trained VAE")
     parser.add_argument("--text", type=Path, required=True, help="folder of the text encoder")
     parser.add_argument("--until", type=clock_time, required=True, help="HH:MM, when to end")
+    parser.add_argument("--inpaint", action="store_true", help="train the inpainting variant")
+    parser.add_argument("--weights-of", type=Path, help="checkpoint of the run to start from")
+    parser.add_argument("--rate", type=float, default=PEAK_RATE, help="highest learning rate")
     parser.add_argument("--batch", type=int, default=16, help="pictures a step and process")
     parser.add_argument("--pool", type=int, default=8000, help="scenes kept, a process")
     parser.add_argument("--first", type=int, default=1000, help="scenes drawn before step one")
