@@ -79,4 +79,13 @@ Tensor KlAutoencoder::decode(const Tensor& latents) {
 
 std::vector<std::string> KlAutoencoder::take_warnings() { return std::exchange(warnings_, {}); }
 
+std::unique_ptr<Autoencoder> load_autoencoder(const io::Checkpoint& checkpoint, LoadOptions options,
+                                              bool upcast) {
+  const io::Component& component = checkpoint.component("vae", "AutoencoderKL");
+  if (upcast && options.dtype == Dtype::Half &&
+      vae::AutoencoderKlConfig::from(component.config).force_upcast)
+    options.dtype = Dtype::Float;
+  return std::make_unique<KlAutoencoder>(component, options);
+}
+
 }  // namespace sdrbee

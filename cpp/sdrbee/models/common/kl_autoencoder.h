@@ -1,6 +1,7 @@
 // AutoencoderKL behind the Autoencoder interface: scaling factors and dtypes.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -33,5 +34,10 @@ class KlAutoencoder final : public Autoencoder {
   Tensor deviation_;  // [1, C or 1, 1, 1]
   std::vector<std::string> warnings_;
 };
+
+/// "vae" of the checkpoint. With `upcast` it is loaded in single precision when its configuration
+/// says that it overflows in half precision (`force_upcast`).
+std::unique_ptr<Autoencoder> load_autoencoder(const io::Checkpoint& checkpoint, LoadOptions options,
+                                              bool upcast = false);
 
 }  // namespace sdrbee

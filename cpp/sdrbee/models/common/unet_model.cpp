@@ -1,63 +1,70 @@
 #include "sdrbee/models/common/unet_model.h"
 
 #include <utility>
+#include <vector>
 
+#include "sdrbee/models/common/component_fit.h"
+#include "sdrbee/models/common/describe_model.h"
 #include "sdrbee/models/common/kl_autoencoder.h"
 #include "sdrbee/models/common/unet_denoiser.h"
 
 namespace sdrbee {
 namespace {
 
-KlAutoencoder load_autoencoder(const io::Checkpoint& checkpoint, const LoadOptions& options,
-                               bool upcast) {
-  const io::Component& component = checkpoint.component("vae", "AutoencoderKL");
-  LoadOptions own = options;
-  if (upcast && options.dtype == Dtype::Half &&
-      vae::AutoencoderKlConfig::from(component.config).force_upcast)
-    own.dtype = Dtype::Float;
-  return KlAutoencoder(component, own);
+void check_fit(const io::Checkpoint& checkpoint) {
+  std::vector<const io::Component*> encoders;
+  for (const char* name : {"text_encoder", "text_encoder_2"})
+    if (const io::Component* encoder = checkpoint.find(name)) encoders.push_back(encoder);
+  check_text_width(checkpoint.component("unet"), encoders);
+  check_latent_channels(checkpoint.component("unet"), checkpoint.component("vae"));
 }
 
-class UnetModel final : public ImageModel {
- public:
-  UnetModel(Sealed sealed, const io::Checkpoint& checkpoint, const LoadOptions& options,
-            UnetModelParts parts)
-      : ImageModel(sealed),
-        checkpoint_(checkpoint),
-        device_(options.device),
-        parts_(std::move(parts)),
-        denoiser_(checkpoint.component("unet", "UNet2DConditionModel"), options),
-        autoencoder_(load_autoencoder(checkpoint, options, parts_.upcast_autoencoder)) {}
-
-  const ModelInfo& info() const override { return parts_.info; }
-  const sampling::SchedulerConfig& scheduler() const override { return parts_.scheduler; }
-  Denoiser& denoiser() override { return denoiser_; }
-  Autoencoder& autoencoder() override { return autoencoder_; }
-  Device device() const override { return device_; }
-
-  const std::string& sha256() override {
-    if (sha256_.empty()) sha256_ = checkpoint_.sha256();
-    return sha256_;
-  }
-
-  EncodedPrompts encode(std::span<const Prompt> prompts) override {
-    return parts_.prompt_encoder->encode(prompts);
-  }
-
- private:
-  io::Checkpoint checkpoint_;
-  Device device_;
-  UnetModelParts parts_;
-  UnetDenoiser denoiser_;
-  KlAutoencoder autoencoder_;
-  std::string sha256_;
-};
+Capabilities capabilities_of(const UnetFacts& facts) {
+  Capabilities can;
+  can.native_inpaint = facts.native_inpaint;
+  // Such a network has nothing to take for mask and picture without a mask.
+  can.image_to_image = !facts.native_inpaint;
+  // Refiners finish pictures of another model.
+  can.text_to_image = !facts.native_inpaint && !facts.aesthetic_score;
+  can.distilled_guidance = facts.distilled_guidance;
+  can.guidance = !facts.distilled_guidance;
+  can.negative_prompt = can.guidance;
+  return can;
+}
 
 }  // namespace
 
+LatentModelParts describe_unet_model(const io::Checkpoint& checkpoint, const LoadOptions& options,
+                                     std::string_view family,
+                                     std::span<const UnetVariant> variants) {
+  check_fit(checkpoint);
+  const UnetFacts facts = UnetFacts::of(checkpoint, options);
+  const UnetVariant& variant = find_variant(facts, variants, options);
+  const bool single_file = checkpoint.layout() == io::CheckpointLayout::SingleFile;
+  const bool told = single_file && variant.sample_size > 0;
+  LatentModelParts parts;
+  parts.info = describe_model(checkpoint, options,
+                              {.family = family,
+                               .id = variant.row.id,
+                               .text_to_image = variant.text_to_image,
+                               .image_to_image = variant.image_to_image,
+                               .inpaint = variant.inpaint,
+                               .default_cells = told ? variant.sample_size : facts.sample_size,
+                               .looks_like = variant.looks_like});
+  parts.info.capabilities = capabilities_of(facts);
+  parts.scheduler = read_scheduler(checkpoint, options);
+  if (!single_file) return parts;
+  if (!variant.scheduler_class.empty()) parts.scheduler.class_name = variant.scheduler_class;
+  if (!variant.spacing.empty()) parts.scheduler.timestep_spacing = std::string(variant.spacing);
+  return parts;
+}
+
 std::unique_ptr<ImageModel> make_unet_model(Sealed sealed, const io::Checkpoint& checkpoint,
-                                            const LoadOptions& options, UnetModelParts parts) {
-  return std::make_unique<UnetModel>(sealed, checkpoint, options, std::move(parts));
+                                            const LoadOptions& options, LatentModelParts parts) {
+  parts.denoiser =
+      std::make_unique<UnetDenoiser>(checkpoint.component("unet", "UNet2DConditionModel"), options);
+  if (!parts.autoencoder) parts.autoencoder = load_autoencoder(checkpoint, options);
+  return make_latent_model(sealed, checkpoint, options, std::move(parts));
 }
 
 }  // namespace sdrbee

@@ -1,26 +1,24 @@
-// An image model of a UNet and an autoencoder, with the prompt encoder that its family brings.
+// What all families with a UNet share: from a checkpoint and a table of variants to a model.
 #pragma once
 
 #include <memory>
+#include <span>
+#include <string_view>
 
-#include "sdrbee/models/common/prompt_encoder.h"
-#include "sdrbee/models/registry.h"
-#include "sdrbee/sampling/scheduler_config.h"
+#include "sdrbee/models/common/latent_model.h"
+#include "sdrbee/models/common/unet_variant.h"
 
 namespace sdrbee {
 
-/// What a family brings to make_unet_model.
-struct UnetModelParts {
-  ModelInfo info;
-  sampling::SchedulerConfig scheduler;
-  std::unique_ptr<PromptEncoder> prompt_encoder;
-  /// The family's autoencoders overflow in half precision where their configuration says so
-  /// (`force_upcast`); they are then loaded in single precision.
-  bool upcast_autoencoder = false;
-};
+/// Info and scheduler of the checkpoint as the table of the family has them.
+/// Throws CheckpointError when text encoders, UNet and autoencoder do not belong together.
+LatentModelParts describe_unet_model(const io::Checkpoint& checkpoint, const LoadOptions& options,
+                                     std::string_view family,
+                                     std::span<const UnetVariant> variants);
 
-/// Loads "unet" and "vae" of the checkpoint. Throws CheckpointError or UnsupportedModel.
+/// Loads "unet" and, unless `parts` has an autoencoder, "vae"; the family has filled in the rest.
+/// Throws CheckpointError or UnsupportedModel.
 std::unique_ptr<ImageModel> make_unet_model(Sealed, const io::Checkpoint& checkpoint,
-                                            const LoadOptions& options, UnetModelParts parts);
+                                            const LoadOptions& options, LatentModelParts parts);
 
 }  // namespace sdrbee

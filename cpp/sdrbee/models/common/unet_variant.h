@@ -8,7 +8,6 @@
 #include <string_view>
 
 #include "sdrbee/models/registry.h"
-#include "sdrbee/sampling/scheduler_config.h"
 
 namespace sdrbee {
 
@@ -54,16 +53,5 @@ constexpr std::array<VariantRow, kCount> variant_rows(
 /// row must match every one.
 const UnetVariant& find_variant(const UnetFacts& facts, std::span<const UnetVariant> variants,
                                 const LoadOptions& options);
-
-/// Capabilities, sizes and defaults as the variant and the checkpoint's configurations tell them.
-/// A file `sdrbee.json` in the model's folder may replace defaults:
-/// {"defaults": {"steps": 20, "guidance_scale": 3, "width": 128, "height": 128}}.
-ModelInfo describe_unet_model(const io::Checkpoint& checkpoint, const LoadOptions& options,
-                              const UnetFacts& facts, const UnetVariant& variant);
-
-/// The checkpoint's scheduler: the class comes from model_index.json, as in diffusers; a single
-/// file has the variant's. `options.prediction` replaces what it says of the prediction.
-sampling::SchedulerConfig scheduler_of(const io::Checkpoint& checkpoint, const LoadOptions& options,
-                                       const UnetVariant& variant);
 
 }  // namespace sdrbee

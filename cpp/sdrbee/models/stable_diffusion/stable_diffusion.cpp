@@ -4,7 +4,6 @@
 
 #include <utility>
 
-#include "sdrbee/models/common/component_fit.h"
 #include "sdrbee/models/common/unet_model.h"
 #include "sdrbee/models/stable_diffusion/config.h"
 #include "sdrbee/models/stable_diffusion/prompt_encoder.h"
@@ -36,15 +35,8 @@ bool recognises(const io::Checkpoint& checkpoint) {
 std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint,
                                  const LoadOptions& options) {
   const c10::InferenceMode inference;
-  const io::Component* encoder = &checkpoint.component("text_encoder", "CLIPTextModel");
-  check_text_width(checkpoint.component("unet"), {&encoder, 1});
-  check_latent_channels(checkpoint.component("unet"), checkpoint.component("vae"));
-  const UnetFacts facts = UnetFacts::of(checkpoint, options);
-  const UnetVariant& variant = find_variant(facts, unet_variants(), options);
-  UnetModelParts parts;
-  parts.info = describe_unet_model(checkpoint, options, facts, variant);
-  parts.info.family = "stable_diffusion";
-  parts.scheduler = scheduler_of(checkpoint, options, variant);
+  LatentModelParts parts =
+      describe_unet_model(checkpoint, options, "stable_diffusion", unet_variants());
   const bool consistency = checkpoint.pipeline_class() == kConsistencyPipeline;
   parts.info.strength_over_distilled_steps = consistency;
   if (!consistency) parts.scheduler = corrected(std::move(parts.scheduler));

@@ -1,0 +1,47 @@
+#include "sdrbee/models/common/latent_model.h"
+
+#include <utility>
+
+#include "sdrbee/core/check.h"
+
+namespace sdrbee {
+namespace {
+
+class LatentModel final : public ImageModel {
+ public:
+  LatentModel(Sealed sealed, const io::Checkpoint& checkpoint, Device device,
+              LatentModelParts parts)
+      : ImageModel(sealed), checkpoint_(checkpoint), device_(device), parts_(std::move(parts)) {
+    SDRBEE_CHECK(parts_.prompt_encoder && parts_.denoiser && parts_.autoencoder);
+  }
+
+  const ModelInfo& info() const override { return parts_.info; }
+  const sampling::SchedulerConfig& scheduler() const override { return parts_.scheduler; }
+  Denoiser& denoiser() override { return *parts_.denoiser; }
+  Autoencoder& autoencoder() override { return *parts_.autoencoder; }
+  Device device() const override { return device_; }
+
+  const std::string& sha256() override {
+    if (sha256_.empty()) sha256_ = checkpoint_.sha256();
+    return sha256_;
+  }
+
+  EncodedPrompts encode(std::span<const Prompt> prompts) override {
+    return parts_.prompt_encoder->encode(prompts);
+  }
+
+ private:
+  io::Checkpoint checkpoint_;
+  Device device_;
+  LatentModelParts parts_;
+  std::string sha256_;
+};
+
+}  // namespace
+
+std::unique_ptr<ImageModel> make_latent_model(Sealed sealed, const io::Checkpoint& checkpoint,
+                                              const LoadOptions& options, LatentModelParts parts) {
+  return std::make_unique<LatentModel>(sealed, checkpoint, options.device, std::move(parts));
+}
+
+}  // namespace sdrbee

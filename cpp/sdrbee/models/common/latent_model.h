@@ -1,0 +1,26 @@
+// An image model of prompt encoder, denoiser and autoencoder, whatever the network is.
+#pragma once
+
+#include <memory>
+
+#include "sdrbee/models/common/prompt_encoder.h"
+#include "sdrbee/models/registry.h"
+#include "sdrbee/sampling/scheduler_config.h"
+
+namespace sdrbee {
+
+/// The parts of a latent diffusion model (Rombach et al. 2022, arXiv:2112.10752), which a family
+/// loads and puts together.
+struct LatentModelParts {
+  ModelInfo info;
+  sampling::SchedulerConfig scheduler;
+  std::unique_ptr<PromptEncoder> prompt_encoder;
+  std::unique_ptr<Denoiser> denoiser;
+  std::unique_ptr<Autoencoder> autoencoder;
+};
+
+/// The model of these parts. Throws InternalError when one is missing.
+std::unique_ptr<ImageModel> make_latent_model(Sealed, const io::Checkpoint& checkpoint,
+                                              const LoadOptions& options, LatentModelParts parts);
+
+}  // namespace sdrbee
