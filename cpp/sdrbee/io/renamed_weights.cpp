@@ -3,6 +3,7 @@
 #include <ATen/ops/cat.h>
 
 #include <algorithm>
+#include <numeric>
 #include <unordered_map>
 #include <utility>
 
@@ -27,6 +28,11 @@ const RenameRule* find_rule(const RuleIndex& rules, const std::string& name) {
   throw CheckpointError(message("[", origin, "] missing tensor '", name, "'"));
 }
 
+/// The lengths of a Split's parts to each other.
+std::vector<int64_t> shares_of(const RenameRule& rule) {
+  return rule.shares.empty() ? std::vector<int64_t>(rule.to.size(), 1) : rule.shares;
+}
+
 /// Whether a tensor of this shape can be split in `parts` equal parts along `dimension`.
 bool divides(const std::vector<int64_t>& shape, int64_t dimension, int64_t parts) {
   const auto index = static_cast<size_t>(dimension);
@@ -36,10 +42,11 @@ bool divides(const std::vector<int64_t>& shape, int64_t dimension, int64_t parts
 /// Applies the verb to a shape; false when the shape doesn't allow it.
 bool apply_to_shape(const RenameRule& rule, std::vector<int64_t>& shape) {
   switch (rule.verb) {
-    case RenameVerb::Split: {
-      const auto parts = static_cast<int64_t>(rule.to.size());
-      if (!divides(shape, rule.dimension, parts)) return false;
-      shape[static_cast<size_t>(rule.dimension)] /= parts;
+    case RenameVerb::Split: {  // to the shape of a part of one share
+      const std::vector<int64_t> shares = shares_of(rule);
+      const int64_t total = std::accumulate(shares.begin(), shares.end(), int64_t{0});
+      if (!divides(shape, rule.dimension, total)) return false;
+      shape[static_cast<size_t>(rule.dimension)] /= total;
       return true;
     }
     case RenameVerb::SwapHalves:
@@ -87,9 +94,14 @@ void RenamedWeights::add_by_rule(const std::string& source_name, const RenameRul
     throw CheckpointError(message("[", source_->origin(source_name), "] tensor '", source_name,
                                   "': unexpected shape ", shape_text(stored_shape)));
   const std::string rest = source_name.substr(rule.from.size());
-  for (const std::string& target : rule.to) {
-    add(target + rest, entry);
-    ++entry.part;
+  if (rule.verb != RenameVerb::Split) return add(rule.to.front() + rest, std::move(entry));
+  const std::vector<int64_t> shares = shares_of(rule);
+  int64_t& length = entry.info.shape[static_cast<size_t>(rule.dimension)];
+  const int64_t unit = length;
+  for (size_t i = 0; i < rule.to.size(); ++i) {
+    length = unit * shares[i];
+    add(rule.to[i] + rest, entry);
+    entry.first += length;
   }
 }
 
@@ -122,7 +134,7 @@ Tensor RenamedWeights::read(const std::string& name) const {
   switch (entry.verb) {
     case RenameVerb::Split: {
       const int64_t length = entry.info.shape[static_cast<size_t>(entry.dimension)];
-      return stored.narrow(entry.dimension, entry.part * length, length).contiguous();
+      return stored.narrow(entry.dimension, entry.first, length).contiguous();
     }
     case RenameVerb::SwapHalves: {
       const std::vector<Tensor> halves = stored.chunk(2, entry.dimension);

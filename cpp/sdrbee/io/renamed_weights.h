@@ -14,7 +14,7 @@ namespace sdrbee::io {
 /// What a rule does with the tensors it matches.
 enum class RenameVerb {
   Rename,       // the name only
-  Split,        // into as many equal parts along `dimension` as there are names in `to`
+  Split,        // into as many parts along `dimension` as there are names in `to`
   SwapHalves,   // exchanges the two halves along `dimension`
   Transpose,    // a matrix
   SqueezeConv,  // a convolution kernel of extent 1 to a matrix; matrices stay as they are
@@ -29,6 +29,7 @@ struct RenameRule {
   std::vector<std::string> to;
   RenameVerb verb = RenameVerb::Rename;
   int64_t dimension = 0;
+  std::vector<int64_t> shares = {};  // Split: lengths of the parts to each other; empty: equal
 };
 
 /// A source with other names. Names that no rule matches stay as they are, so that whoever loads
@@ -49,7 +50,7 @@ class RenamedWeights final : public WeightSource {
     WeightInfo info;  // after the verb
     RenameVerb verb = RenameVerb::Rename;
     int64_t dimension = 0;
-    int64_t part = 0;
+    int64_t first = 0;  // Split: where the part begins
   };
   void add(const std::string& name, Entry entry);
   void add_by_rule(const std::string& source_name, const RenameRule& rule);

@@ -74,4 +74,14 @@ Tensor LayerNorm::operator()(const Tensor& x) const {
   return at::layer_norm(x, weight_.sizes(), weight_, bias_, eps_);
 }
 
+RmsNorm::RmsNorm(const io::WeightScope& scope, int64_t width, double eps)
+    : weight_(scope.take("weight", {width})), eps_(eps) {}
+
+Tensor RmsNorm::operator()(const Tensor& x) const {
+  const Tensor values = x.to(Dtype::Float);
+  const Tensor scale =
+      at::rsqrt(values.square().mean(at::IntArrayRef{-1}, /*keepdim=*/true).add_(eps_));
+  return values.mul(scale).mul_(weight_).to(x.scalar_type());
+}
+
 }  // namespace sdrbee::nn

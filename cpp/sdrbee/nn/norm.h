@@ -58,4 +58,19 @@ class LayerNorm {
   double eps_;
 };
 
+/// Divides by the root mean square over the last dimension, then scales; no mean is subtracted.
+/// Zhang and Sennrich 2019, arXiv:1910.07467, eq. 4.
+class RmsNorm {
+ public:
+  /// Takes `weight` of length `width`. Throws CheckpointError.
+  RmsNorm(const io::WeightScope& scope, int64_t width, double eps);
+
+  /// Of the dtype of `x`; computed in single precision.
+  Tensor operator()(const Tensor& x) const;
+
+ private:
+  Tensor weight_;
+  double eps_;
+};
+
 }  // namespace sdrbee::nn

@@ -55,6 +55,22 @@ TEST(RenamedWeights, SplitsAndSwapsHalves) {
   EXPECT_TRUE(at::equal(weights.read("rows").narrow(0, 3, 3), qkv.narrow(0, 0, 3)));
 }
 
+TEST(RenamedWeights, SplitsInPartsOfUnequalLength) {
+  const TemporaryFolder folder;
+  const Tensor rows = counting({12, 2});
+  const auto source = make_source(folder, {{"in.weight", rows}});
+  const RenamedWeights weights(
+      source, {{"in.weight", {"q.weight", "mlp.weight"}, RenameVerb::Split, 0, {1, 3}}});
+  EXPECT_EQ(weights.find("mlp.weight")->shape, (std::vector<int64_t>{9, 2}));
+  EXPECT_TRUE(at::equal(weights.read("q.weight"), rows.narrow(0, 0, 3)));
+  EXPECT_TRUE(at::equal(weights.read("mlp.weight"), rows.narrow(0, 3, 9)));
+  expect_error<CheckpointError>(
+      [&] {
+        RenamedWeights(source, {{"in.weight", {"a", "b"}, RenameVerb::Split, 0, {1, 4}}});
+      },
+      "'in.weight'", "[12, 2]");
+}
+
 TEST(RenamedWeights, TransposesSqueezesAndDrops) {
   const TemporaryFolder folder;
   const RenamedWeights weights(make_source(folder, {{"projection", counting({2, 3})},

@@ -17,6 +17,7 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/nn/attention.h"
 #include "sdrbee/nn/layout.h"
+#include "sdrbee/nn/modulation.h"
 #include "sdrbee/nn/resnet_block.h"
 #include "sdrbee/nn/timestep.h"
 #include "support/memory_weights.h"
@@ -119,6 +120,36 @@ TEST(GroupNorm, FusedFormsEqualTheirParts) {
 TEST(GroupNorm, RejectsGroupsThatDoNotDivideTheChannels) {
   const MemoryWeights weights({{"weight", random_tensor({4}, 1)}, {"bias", random_tensor({4}, 2)}});
   EXPECT_THROW(GroupNorm(weights.scope(), 3, 4, 1e-5), UnsupportedModel);
+}
+
+TEST(RmsNorm, DividesByTheRootMeanSquare) {
+  const Tensor w = random_tensor({6}, 1);
+  const Tensor x = random_tensor({2, 3, 6}, 2);
+  const MemoryWeights weights({{"weight", w}});
+  const RmsNorm norm(weights.scope(), 6, 1e-6);
+  const Tensor expected = x.mul(x.pow(2).mean(-1, true).add(1e-6).rsqrt()).mul(w);
+  EXPECT_LT(relative_error(norm(x), expected), kFp32);
+}
+
+TEST(Modulation, CutsItsOutputInParts) {
+  const Tensor w = random_tensor({9, 3}, 1);
+  const Tensor b = random_tensor({9}, 2);
+  const Tensor x = random_tensor({2, 3}, 3);
+  const MemoryWeights weights({{"linear.weight", w}, {"linear.bias", b}});
+  const std::vector<Tensor> parts = Modulation(weights.scope(), 3, 3)(x);
+  ASSERT_EQ(parts.size(), 3U);
+  const Tensor expected = at::matmul(x, w.t()).add(b).narrow(1, 3, 3).unsqueeze(1);
+  EXPECT_LT(relative_error(parts[1], expected), kFp32);
+}
+
+TEST(ModulatedNorm, ScalesAndShiftsEachRowOfTheBatch) {
+  const Tensor x = random_tensor({2, 4, 6}, 1);
+  const Tensor scale = random_tensor({2, 1, 6}, 2);
+  const Tensor shift = random_tensor({2, 1, 6}, 3);
+  const Tensor centred = x.sub(x.mean(-1, true));
+  const Tensor expected =
+      centred.mul(centred.pow(2).mean(-1, true).add(1e-6).rsqrt()).mul(scale.add(1)).add(shift);
+  EXPECT_LT(relative_error(modulated_norm(x, {.scale = scale, .shift = shift}), expected), kFp32);
 }
 
 Tensor attention_by_hand(const Tensor& q, const Tensor& k, const Tensor& v, double scale,

@@ -1,0 +1,140 @@
+#include "sdrbee/models/flux/rename_table.h"
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "sdrbee/core/error.h"
+
+namespace sdrbee::flux {
+namespace {
+
+using io::RenameRule;
+using io::RenameVerb;
+using Row = std::pair<std::string_view, std::string_view>;
+
+constexpr std::array<Row, 9> kRows = {{
+    {"img_in.", "x_embedder."},
+    {"txt_in.", "context_embedder."},
+    {"time_in.in_layer.", "time_text_embed.timestep_embedder.linear_1."},
+    {"time_in.out_layer.", "time_text_embed.timestep_embedder.linear_2."},
+    {"vector_in.in_layer.", "time_text_embed.text_embedder.linear_1."},
+    {"vector_in.out_layer.", "time_text_embed.text_embedder.linear_2."},
+    {"guidance_in.in_layer.", "time_text_embed.guidance_embedder.linear_1."},
+    {"guidance_in.out_layer.", "time_text_embed.guidance_embedder.linear_2."},
+    {"final_layer.linear.", "proj_out."},
+}};
+
+constexpr std::array<Row, 12> kDoubleRows = {{
+    {"img_mod.lin.", "norm1.linear."},
+    {"txt_mod.lin.", "norm1_context.linear."},
+    {"img_attn.norm.query_norm.scale", "attn.norm_q.weight"},
+    {"img_attn.norm.key_norm.scale", "attn.norm_k.weight"},
+    {"txt_attn.norm.query_norm.scale", "attn.norm_added_q.weight"},
+    {"txt_attn.norm.key_norm.scale", "attn.norm_added_k.weight"},
+    {"img_attn.proj.", "attn.to_out.0."},
+    {"txt_attn.proj.", "attn.to_add_out."},
+    {"img_mlp.0.", "ff.net.0.proj."},
+    {"img_mlp.2.", "ff.net.2."},
+    {"txt_mlp.0.", "ff_context.net.0.proj."},
+    {"txt_mlp.2.", "ff_context.net.2."},
+}};
+
+constexpr std::array<Row, 4> kSingleRows = {{
+    {"modulation.lin.", "norm.linear."},
+    {"norm.query_norm.scale", "attn.norm_q.weight"},
+    {"norm.key_norm.scale", "attn.norm_k.weight"},
+    {"linear2.", "proj_out."},
+}};
+
+/// A layer that diffusers has as several.
+struct SplitRow {
+  std::string_view from;
+  std::vector<std::string> to;
+  std::vector<int64_t> shares = {};
+};
+
+const std::array<SplitRow, 2> kDoubleSplits = {{
+    {"img_attn.qkv.", {"attn.to_q.", "attn.to_k.", "attn.to_v."}},
+    {"txt_attn.qkv.", {"attn.add_q_proj.", "attn.add_k_proj.", "attn.add_v_proj."}},
+}};
+
+const std::array<SplitRow, 1> kSingleSplits = {{
+    {"linear1.", {"attn.to_q.", "attn.to_k.", "attn.to_v.", "proj_mlp."}, {1, 1, 1, 4}},
+}};
+
+/// Adds the rows of one block under its old and new prefix.
+template <size_t kRenames, size_t kSplits>
+void add_block(std::vector<RenameRule>& rules, const std::string& from, const std::string& to,
+               const std::array<Row, kRenames>& renames,
+               const std::array<SplitRow, kSplits>& splits) {
+  for (const auto& [row_from, row_to] : renames)
+    rules.push_back({from + std::string(row_from), {to + std::string(row_to)}});
+  for (const SplitRow& row : splits) {
+    RenameRule rule{from + std::string(row.from), {}, RenameVerb::Split, 0, row.shares};
+    for (const std::string& part : row.to) rule.to.push_back(to + part);
+    rules.push_back(std::move(rule));
+  }
+}
+
+/// The shape of a tensor of `dimensions` dimensions that must be there.
+std::vector<int64_t> shape_of(const io::WeightSource& weights, const std::string& name,
+                              size_t dimensions) {
+  const auto info = weights.find(name);
+  if (!info)
+    throw CheckpointError(message("[", weights.origin(name), "] missing tensor '", name, "'"));
+  if (info->shape.size() != dimensions)
+    throw CheckpointError(message("[", weights.origin(name), "] tensor '", name,
+                                  "': unexpected shape ", shape_text(info->shape)));
+  return info->shape;
+}
+
+int64_t count_blocks(const io::WeightSource& weights, const std::string& before,
+                     const std::string& after) {
+  int64_t count = 0;
+  while (weights.find(before + std::to_string(count) + after)) ++count;
+  return count;
+}
+
+}  // namespace
+
+std::vector<RenameRule> transformer_rules(const TransformerConfig& config) {
+  std::vector<RenameRule> rules;
+  for (const auto& [from, to] : kRows) rules.push_back({std::string(from), {std::string(to)}});
+  // The original has the shift first, diffusers the scale.
+  rules.push_back(
+      {"final_layer.adaLN_modulation.1.", {"norm_out.linear."}, RenameVerb::SwapHalves, 0});
+  for (int64_t i = 0; i < config.num_layers; ++i)
+    add_block(rules, message("double_blocks.", i, "."), message("transformer_blocks.", i, "."),
+              kDoubleRows, kDoubleSplits);
+  for (int64_t i = 0; i < config.num_single_layers; ++i)
+    add_block(rules, message("single_blocks.", i, "."),
+              message("single_transformer_blocks.", i, "."), kSingleRows, kSingleSplits);
+  return rules;
+}
+
+io::Config read_transformer_config(const io::WeightSource& weights) {
+  const int64_t head_width =
+      shape_of(weights, "double_blocks.0.img_attn.norm.query_norm.scale", 1)[0];
+  const std::vector<int64_t> input = shape_of(weights, "img_in.weight", 2);
+  if (head_width < 1 || input[0] % head_width != 0)
+    throw CheckpointError(message("[", weights.origin("img_in.weight"), "] tensor ",
+                                  "'img_in.weight': expected rows for whole heads of ", head_width,
+                                  " channels but got shape ", shape_text(input)));
+  return io::Config(
+      {{"_class_name", "FluxTransformer2DModel"},
+       {"patch_size", 1},
+       {"in_channels", input[1]},
+       {"out_channels", shape_of(weights, "final_layer.linear.weight", 2)[0]},
+       {"num_layers", count_blocks(weights, "double_blocks.", ".img_mod.lin.weight")},
+       {"num_single_layers", count_blocks(weights, "single_blocks.", ".linear1.weight")},
+       {"attention_head_dim", head_width},
+       {"num_attention_heads", input[0] / head_width},
+       {"joint_attention_dim", shape_of(weights, "txt_in.weight", 2)[1]},
+       {"pooled_projection_dim", shape_of(weights, "vector_in.in_layer.weight", 2)[1]},
+       {"guidance_embeds", weights.find("guidance_in.in_layer.weight").has_value()}},
+      weights.origin("img_in.weight"));
+}
+
+}  // namespace sdrbee::flux
