@@ -69,8 +69,10 @@ void register_schedules(py::module_& module) {
 
 void register_families(py::module_& module) {
   py::class_<VariantRow> variant(module, "Variant", "One variant of a model family.");
-  variant.def_readonly("id", &VariantRow::id).def_readonly("description", &VariantRow::description);
-  variant.attr("_fields") = py::make_tuple("id", "description");
+  variant.def_readonly("id", &VariantRow::id)
+      .def_readonly("description", &VariantRow::description)
+      .def_readonly("aliases", &VariantRow::aliases, "other names of it, separated by spaces");
+  variant.attr("_fields") = py::make_tuple("id", "description", "aliases");
   py::class_<FamilyRow> family(module, "Family", "One model family of the registry.");
   family.def_readonly("id", &FamilyRow::id)
       .def_readonly("description", &FamilyRow::description)

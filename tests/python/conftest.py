@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,14 @@ def model() -> sdrbee.Model:
 def command() -> list[str]:
     """The command `sdrbee`, run by this interpreter."""
     return [sys.executable, "-m", "sdrbee"]
+
+
+@pytest.fixture
+def record_parity(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Notes for docs/compatibility.md how far a picture is from diffusers'."""
+
+    def record(variant: str, mode: str, *, stored: str = "folder", pixels: float) -> None:
+        row = {"variant": variant, "mode": mode, "stored": stored, "pixels": pixels}
+        record_property("parity", json.dumps(row))
+
+    return record

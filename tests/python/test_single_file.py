@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import subprocess
+import sys
 import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -210,7 +213,9 @@ def inputs_of(kind: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["v1-5", "xl", "xl-inpaint", "xl-refiner"])
 @pytest.mark.filterwarnings("ignore:.*the file can't tell xl from turbo")
-def test_a_single_file_gives_the_picture_of_the_folder(tmp_path: Path, kind: str) -> None:
+def test_a_single_file_gives_the_picture_of_the_folder(
+    tmp_path: Path, kind: str, record_parity: Callable[..., None]
+) -> None:
     pipeline = tiny_pipeline() if kind == "v1-5" else tiny_xl_pipeline(kind)
     pictures = []
     for path in folder_and_file(pipeline, tmp_path):
@@ -218,8 +223,12 @@ def test_a_single_file_gives_the_picture_of_the_folder(tmp_path: Path, kind: str
         assert kind == "v1-5" or model.info.variant == kind
         fields = {"steps": 4, "seed": 1, "output": "float", **inputs_of(kind)}
         pictures.append(model.generate("a red circle!", negative_prompt="a ring", **fields))
-    assert np.array_equal(pictures[0], pictures[1])
+    difference = float(np.abs(pictures[0] - pictures[1]).max())
+    assert difference == 0
     assert pictures[0].std() > 0
+    mode = "text_to_image" if "image" not in fields else "inpaint"
+    mode = "image_to_image" if kind == "xl-refiner" else mode
+    record_parity(kind, mode, stored="single file", pixels=difference)
 
 
 def test_what_a_single_file_leaves_open_is_an_option(tmp_path: Path) -> None:
@@ -256,3 +265,54 @@ def test_what_a_single_file_leaves_open_is_an_option(tmp_path: Path) -> None:
 def test_an_unknown_option_names_what_there_is(options: dict[str, Any], pattern: str) -> None:
     with pytest.raises(sdrbee.InvalidRequest, match=pattern):
         sdrbee.load("shapes", **options)
+
+
+def test_a_single_file_may_say_what_it_is(tmp_path: Path) -> None:
+    """By its metadata, as published files and those of trainers do."""
+    safetensors_torch = pytest.importorskip("safetensors.torch")
+    _, file = folder_and_file(tiny_xl_pipeline("xl"), tmp_path)
+    weights = safetensors_torch.load_file(file)
+    safetensors_torch.save_file(
+        weights, file, metadata={"modelspec.architecture": "stable-diffusion-xl-turbo-v1"}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert sdrbee.load(file, device="cpu", dtype="fp32").info.variant == "turbo"
+        named = sdrbee.load(file, device="cpu", dtype="fp32", variant="SDXL-Lightning")
+    assert named.info.variant == "xl-lightning"
+    with pytest.raises(sdrbee.InvalidRequest, match=r"'xl-inpaint' has a network of other inputs"):
+        sdrbee.load(file, variant="xl-inpaint")
+
+
+# A process that may see itself as root, with a network of nothing but a loopback that is down.
+NAMESPACE = ["unshare", "--map-root-user", "--net"]
+LOAD_AND_RENDER = """
+import socket, sys
+try:
+    socket.create_connection(("1.1.1.1", 53), timeout=1)
+except OSError:
+    import sdrbee
+    for path in sys.argv[1:]:
+        model = sdrbee.load(path, device="cpu", dtype="fp32")
+        model.generate("a red circle", steps=1, width=32, height=32)
+else:
+    sys.exit("this process has a network")
+"""
+
+
+def can_unshare() -> bool:
+    if shutil.which(NAMESPACE[0]) is None:
+        return False
+    return subprocess.run([*NAMESPACE, "true"], check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not can_unshare(), reason="needs leave to make a network namespace")
+def test_loading_never_touches_the_network(tmp_path: Path) -> None:
+    """A built-in model, folders and single files, whose configuration is built in."""
+    paths = ["shapes"]
+    for kind in ("v1-5", "xl"):
+        pipeline = tiny_pipeline() if kind == "v1-5" else tiny_xl_pipeline(kind)
+        paths += map(str, folder_and_file(pipeline, tmp_path / kind))
+    command = [*NAMESPACE, sys.executable, "-W", "ignore", "-c", LOAD_AND_RENDER, *paths]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

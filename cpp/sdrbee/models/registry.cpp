@@ -1,6 +1,8 @@
 #include "sdrbee/models/registry.h"
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/models/common/ldm_single_file.h"
@@ -28,17 +30,34 @@ std::string known_pipelines() {
   return listed;
 }
 
-void check_variant(const FamilyRow& family, const std::string& variant) {
+/// The id of the family's variant of that name.
+std::string resolve_variant(const FamilyRow& family, const std::string& name) {
   std::string listed;
   for (const VariantRow& row : family.variants) {
-    if (variant.empty() || row.id == variant) return;
+    if (row.is_called(name)) return std::string(row.id);
     listed += message(listed.empty() ? "'" : ", '", row.id, "'");
   }
   throw InvalidRequest(message("[variant] expected one of ", listed, " for a model of the family ",
-                               family.id, " but got '", variant, "'"));
+                               family.id, " but got '", name, "'"));
+}
+
+bool equal_ignoring_case(std::string_view one, std::string_view other) {
+  return std::ranges::equal(one, other, [](unsigned char a, unsigned char b) {
+    return std::tolower(a) == std::tolower(b);
+  });
 }
 
 }  // namespace
+
+bool VariantRow::is_called(std::string_view name) const {
+  if (equal_ignoring_case(name, id)) return true;
+  for (std::string_view rest = aliases; !rest.empty();) {
+    const size_t end = std::min(rest.find(' '), rest.size());
+    if (equal_ignoring_case(name, rest.substr(0, end))) return true;
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return false;
+}
 
 std::span<const FamilyRow> Registry::families() { return kFamilies; }
 
@@ -50,7 +69,7 @@ std::unique_ptr<ImageModel> Registry::load(const std::filesystem::path& path,
   const io::Checkpoint checkpoint = io::Checkpoint::open(path, kSingleFiles);
   for (const FamilyRow& family : kFamilies) {
     if (!family.recognises(checkpoint)) continue;
-    check_variant(family, options.variant);
+    if (!options.variant.empty()) checked.variant = resolve_variant(family, options.variant);
     return family.load(Sealed(), checkpoint, checked);
   }
   throw UnsupportedModel(message("[", path.string(), "] no family runs a '",

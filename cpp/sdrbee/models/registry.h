@@ -18,7 +18,8 @@ namespace sdrbee {
 struct LoadOptions {
   Device device{c10::DeviceType::CPU};
   Dtype dtype = Dtype::Float;
-  /// A row of the family's variants, where the files can't tell; empty: what they tell.
+  /// Id or alias of a row of the family's variants, where the files can't tell; empty: what they
+  /// tell.
   std::string variant;
   /// What the network predicts, a name of sampling/prediction.h; empty: what the files tell.
   std::string prediction;
@@ -30,6 +31,12 @@ struct LoadOptions {
 struct VariantRow {
   std::string_view id;
   std::string_view description;
+  /// Other names, separated by spaces: of other programs' options, and what checkpoints call
+  /// themselves (metadata `modelspec.architecture`).
+  std::string_view aliases = {};
+
+  /// Whether `name` is the id or an alias, in upper or lower case.
+  bool is_called(std::string_view name) const;
 };
 
 /// One row per model family.
@@ -49,7 +56,7 @@ class Registry {
 
   /// Opens and loads a diffusers folder or a single-file checkpoint.
   /// Throws CheckpointError (missing or damaged files), UnsupportedModel (no family knows it) or
-  /// InvalidRequest (no such variant or prediction).
+  /// InvalidRequest (no such variant or prediction, or a variant that the network can't be).
   static std::unique_ptr<ImageModel> load(const std::filesystem::path& path,
                                           const LoadOptions& options);
 };

@@ -48,11 +48,11 @@ def list_models(families: bool, as_json: bool) -> None:
         print_json({"families": sdrbee.families()})
         return
     rows = [
-        (family.id, variant.id, variant.description)
+        (family.id, variant.id, variant.description, variant.aliases)
         for family in sdrbee.families()
         for variant in family.variants
     ]
-    print_table([("FAMILY", "VARIANT", "WHAT"), *rows])
+    print_table([("FAMILY", "VARIANT", "WHAT", "ALSO CALLED"), *rows])
 
 
 @click.command()

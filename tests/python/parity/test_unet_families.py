@@ -42,8 +42,11 @@ def open_variant(
     return open_kind
 
 
-def check(pair: VariantPair, mode: str, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    """Compares picture and latents; `ours` and `theirs` are what is asked of each side."""
+def check(pair: VariantPair, mode: str, ours: dict[str, Any], theirs: dict[str, Any]) -> float:
+    """Compares picture and latents; `ours` and `theirs` are what is asked of each side.
+
+    Returns the largest difference of a pixel.
+    """
     request: dict[str, Any] = {"seed": SEED, "width": WIDTH, "height": HEIGHT}
     arguments: dict[str, Any] = {}
     if mode != "text_to_image":
@@ -61,6 +64,7 @@ def check(pair: VariantPair, mode: str, ours: dict[str, Any], theirs: dict[str, 
     ]
     difference = compare((made[0], made[1]), expected)
     assert difference.within_tolerance, difference
+    return difference.pixels
 
 
 def asked(pair: VariantPair, steps: int, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -94,13 +98,16 @@ ALL_MODES = [(name, mode) for name, kind in KINDS.items() for mode in kind.modes
 
 
 @pytest.mark.parametrize(("name", "mode"), ALL_MODES)
-def test_mode_equals_diffusers(open_variant: OpenVariant, name: str, mode: str) -> None:
+def test_mode_equals_diffusers(
+    open_variant: OpenVariant, name: str, mode: str, record_parity: Callable[..., None]
+) -> None:
     pair = open_variant(name)
     assert pair.model.info.variant == name
     more: dict[str, Any] = {"guidance_scale": 4.3, **with_negative(pair)}
     if mode != "text_to_image":
         more["strength"] = 0.75
-    check(pair, mode, *asked(pair, 4, **more))
+    difference = check(pair, mode, *asked(pair, 4, **more))
+    record_parity(name, mode, pixels=difference)
 
 
 @pytest.mark.parametrize(("name", "mode"), ALL_MODES)

@@ -230,6 +230,8 @@ std::optional<SingleFileParts> recognise(const Source& file, const Metadata& met
     index["force_zeros_for_empty_prompt"] = generation == Generation::Xl;
     index["requires_aesthetics_score"] = generation == Generation::XlRefiner;
   }
+  if (const auto found = metadata.find("modelspec.architecture"); found != metadata.end())
+    index[found->first] = found->second;
   for (const Component& part : parts.components) index[part.name] = {part.library, part.class_name};
   parts.index = Config(std::move(index), file->origin(""));
   return parts;

@@ -43,14 +43,15 @@ LatentModelParts describe_unet_model(const io::Checkpoint& checkpoint, const Loa
   const bool single_file = checkpoint.layout() == io::CheckpointLayout::SingleFile;
   const bool told = single_file && variant.sample_size > 0;
   LatentModelParts parts;
-  parts.info = describe_model(checkpoint, options,
-                              {.family = family,
-                               .id = variant.row.id,
-                               .text_to_image = variant.text_to_image,
-                               .image_to_image = variant.image_to_image,
-                               .inpaint = variant.inpaint,
-                               .default_cells = told ? variant.sample_size : facts.sample_size,
-                               .looks_like = variant.looks_like});
+  parts.info =
+      describe_model(checkpoint, options,
+                     {.family = family,
+                      .id = variant.row.id,
+                      .text_to_image = variant.text_to_image,
+                      .image_to_image = variant.image_to_image,
+                      .inpaint = variant.inpaint,
+                      .default_cells = told ? variant.sample_size : facts.sample_size,
+                      .looks_like = calls_itself(facts, variant) ? "" : variant.looks_like});
   parts.info.capabilities = capabilities_of(facts);
   parts.scheduler = read_scheduler(checkpoint, options);
   if (!single_file) return parts;

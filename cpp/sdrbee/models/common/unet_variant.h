@@ -21,6 +21,7 @@ struct UnetFacts {
   bool trailing = false;            // the scheduler's timesteps end at the last one
   std::string scheduler_class;
   std::string prediction;
+  std::string architecture;  // what a single file's metadata calls it (modelspec.architecture)
 
   static UnetFacts of(const io::Checkpoint& checkpoint, const LoadOptions& options);
 };
@@ -28,7 +29,8 @@ struct UnetFacts {
 /// One row of a family's table.
 struct UnetVariant {
   VariantRow row;
-  bool (*matches)(const UnetFacts&);
+  /// Whether a network of these shapes can be the variant.
+  bool (*fits)(const UnetFacts&);
   ModeDefaults text_to_image;
   ModeDefaults image_to_image;
   ModeDefaults inpaint;
@@ -38,6 +40,8 @@ struct UnetVariant {
   int64_t sample_size = 0;
   /// Variants that a single file of this one can't be told from, as text.
   std::string_view looks_like = {};
+  /// Whether the checkpoint's scheduler says that it is the variant; null: nothing more is asked.
+  bool (*tells)(const UnetFacts&) = nullptr;
 };
 
 /// The rows of a table of variants, for FamilyRow.
@@ -49,8 +53,12 @@ constexpr std::array<VariantRow, kCount> variant_rows(
   return rows;
 }
 
-/// The variant that the options name, or else the first one that matches the checkpoint; the last
-/// row must match every one.
+/// Whether the checkpoint's metadata names the variant.
+bool calls_itself(const UnetFacts& facts, const UnetVariant& variant);
+
+/// The variant that the options name; or else the one that the checkpoint calls itself, when it
+/// fits; or else the first one that fits and is told. One row must match every checkpoint. Throws
+/// InvalidRequest when the one that the options name doesn't fit.
 const UnetVariant& find_variant(const UnetFacts& facts, std::span<const UnetVariant> variants,
                                 const LoadOptions& options);
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "sdrbee/core/error.h"
+
 namespace sdrbee::sdxl {
 namespace {
 
@@ -39,10 +41,37 @@ TEST(XlVariants, AreToldApartByTheirConfigurations) {
 
 TEST(XlVariants, AreAnOptionWhereTheFilesCantTell) {
   LoadOptions options;
-  for (const VariantRow& row : variants()) {
-    options.variant = row.id;
-    EXPECT_EQ(variant_of(base(), options), row.id);
+  for (const char* name : {"turbo", "xl-lightning", "xl"}) {
+    options.variant = name;
+    EXPECT_EQ(variant_of(base(), options), name);
   }
+}
+
+TEST(XlVariants, AreRefusedForNetworksOfOtherInputs) {
+  LoadOptions options;
+  for (const char* name : {"xl-inpaint", "xl-lcm", "xl-refiner"}) {
+    options.variant = name;
+    try {
+      variant_of(base(), options);
+      ADD_FAILURE() << name << " was accepted";
+    } catch (const InvalidRequest& error) {
+      const std::string text = error.what();
+      EXPECT_TRUE(text.starts_with(message("[variant] '", name, "'"))) << text;
+      EXPECT_TRUE(text.ends_with("'turbo', 'xl-lightning', 'xl'")) << text;
+    }
+  }
+}
+
+TEST(XlVariants, CanBeWhatTheFileCallsItself) {
+  UnetFacts facts = base();
+  facts.architecture = "stable-diffusion-xl-turbo-v1";
+  EXPECT_EQ(variant_of(facts), "turbo");
+  facts.architecture = "stable-diffusion-xl-v1-refiner";  // which its network can't be
+  EXPECT_EQ(variant_of(facts), "xl");
+  LoadOptions options;
+  options.variant = "xl-lightning";
+  facts.architecture = "stable-diffusion-xl-turbo-v1";
+  EXPECT_EQ(variant_of(facts, options), "xl-lightning");
 }
 
 TEST(XlVariants, StartAtTheDefaultsOfTheirPublishers) {
