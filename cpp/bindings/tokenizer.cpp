@@ -1,15 +1,17 @@
-// CLIP's tokenizer, for tests and for counting a prompt's tokens.
+// The tokenizers of CLIP and T5, for tests and for counting a prompt's tokens.
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
 #include "bindings.h"
 #include "sdrbee/text/clip_tokenizer.h"
 #include "sdrbee/text/prompt_chunks.h"
+#include "sdrbee/text/unigram_tokenizer.h"
 
 namespace sdrbee::bindings {
 namespace {
 
 using text::ClipTokenizer;
+using text::UnigramTokenizer;
 
 // Text arrives as UTF-8 bytes or as a str, whose lone surrogates have no UTF-8 form.
 std::string utf8(const py::object& prompt) {
@@ -18,9 +20,7 @@ std::string utf8(const py::object& prompt) {
   return prompt.attr("encode")("utf-8", "replace").cast<std::string>();
 }
 
-}  // namespace
-
-void register_tokenizer(py::module_& module) {
+void register_clip_tokenizer(py::module_& module) {
   py::class_<ClipTokenizer>(module, "ClipTokenizer",
                             "CLIP's tokenizer, equal to transformers' CLIPTokenizer.\n\n"
                             "Args:\n"
@@ -57,6 +57,50 @@ void register_tokenizer(py::module_& module) {
       .def_property_readonly("pad", &ClipTokenizer::pad, "id that fills a row up")
       .def_property_readonly("max_length", &ClipTokenizer::max_length,
                              "length of a row, start and end mark included");
+}
+
+void register_unigram_tokenizer(py::module_& module) {
+  py::class_<UnigramTokenizer>(module, "UnigramTokenizer",
+                               "T5's tokenizer, equal to transformers' T5Tokenizer.\n\n"
+                               "Args:\n"
+                               "    path: A folder with tokenizer.json or spiece.model, or one of\n"
+                               "        these files.\n\n"
+                               "Raises:\n"
+                               "    CheckpointError: The vocabulary is missing or damaged.\n"
+                               "    UnsupportedModel: It is of another kind of tokenizer.")
+      .def(py::init([](const std::filesystem::path& path) {
+             return UnigramTokenizer(text::read_unigram_vocabulary(path));
+           }),
+           py::arg("path"))
+      .def(
+          "encode",
+          [](const UnigramTokenizer& self, const py::object& prompt) {
+            return self.encode(utf8(prompt));
+          },
+          py::arg("text"), "Token ids without the end mark; bad UTF-8 counts as U+FFFD.")
+      .def(
+          "decode",
+          [](const UnigramTokenizer& self, const std::vector<int64_t>& ids) {
+            return self.decode(ids);
+          },
+          py::arg("ids"), "The text of token ids.")
+      .def(
+          "row",
+          [](const UnigramTokenizer& self, const py::object& prompt, int64_t length) {
+            if (length < 1) throw py::value_error("[length] expected at least 1");
+            return self.encode_row(utf8(prompt), length).ids;
+          },
+          py::arg("text"), py::arg("length"),
+          "Exactly `length` ids: as many tokens as fit, the end mark, padding.")
+      .def_property_readonly("eos", &UnigramTokenizer::eos, "id of the end mark")
+      .def_property_readonly("pad", &UnigramTokenizer::pad, "id that fills a row up");
+}
+
+}  // namespace
+
+void register_tokenizer(py::module_& module) {
+  register_clip_tokenizer(module);
+  register_unigram_tokenizer(module);
 }
 
 }  // namespace sdrbee::bindings

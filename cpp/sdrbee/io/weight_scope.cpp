@@ -43,6 +43,12 @@ WeightScope WeightScope::operator/(std::string_view name) const {
 
 WeightScope WeightScope::operator/(int64_t index) const { return *this / std::to_string(index); }
 
+WeightScope WeightScope::as(Dtype dtype) const {
+  WeightScope other = *this;
+  other.dtype_ = dtype;
+  return other;
+}
+
 std::string WeightScope::full_name(std::string_view name) const {
   return path_.empty() ? std::string(name) : path_ + "." + std::string(name);
 }

@@ -41,6 +41,9 @@ class WeightScope {
   WeightScope operator/(std::string_view name) const;
   WeightScope operator/(int64_t index) const;
 
+  /// The same place, for tensors in another dtype: where a network keeps some in full precision.
+  WeightScope as(Dtype dtype) const;
+
   /// The tensor `path.name` in the scope's dtype and on its device.
   /// Throws CheckpointError naming file, key and both shapes when it is missing or of other shape.
   Tensor take(std::string_view name, at::IntArrayRef shape) const;

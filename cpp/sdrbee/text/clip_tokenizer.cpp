@@ -69,36 +69,6 @@ size_t word_end(std::u32string_view text, size_t start) {
   return kind == CharacterClass::Number ? start + 1 : end_of_run(text, start, kind);
 }
 
-bool at_word_boundaries(std::u32string_view text, size_t start, size_t end) {
-  return (start == 0 || !is_word_character(text[start - 1])) &&
-         (end == text.size() || !is_word_character(text[end]));
-}
-
-// Cuts `text` at marks (leftmost, then longest): `on_text` gets what lies between, `on_mark` the
-// mark's id.
-template <typename Mark, typename OnText, typename OnMark>
-void cut_at_marks(std::u32string_view text, const std::vector<Mark>& marks, OnText on_text,
-                  OnMark on_mark) {
-  size_t pending = 0;
-  for (size_t start = 0; start < text.size() && !marks.empty();) {
-    const auto mark = std::find_if(marks.begin(), marks.end(), [&](const Mark& candidate) {
-      return text.substr(start).starts_with(candidate.content);
-    });
-    if (mark == marks.end()) {
-      ++start;
-      continue;
-    }
-    const size_t end = start + mark->content.size();
-    if (!mark->single_word || at_word_boundaries(text, start, end)) {
-      if (start > pending) on_text(text.substr(pending, start - pending));
-      on_mark(mark->id);
-      pending = end;
-    }
-    start = end;
-  }
-  if (pending < text.size()) on_text(text.substr(pending));
-}
-
 int64_t id_or_unknown(const ClipVocabulary& vocabulary, const std::string& token) {
   const auto found = vocabulary.ids.find(token);
   return found == vocabulary.ids.end() ? -1 : found->second;
@@ -128,7 +98,9 @@ struct Candidate {
 }  // namespace
 
 ClipTokenizer::ClipTokenizer(const ClipVocabulary& vocabulary)
-    : bos_(vocabulary.bos),
+    : raw_marks_(vocabulary.added_tokens, /*normalized=*/false, normalize),
+      normalized_marks_(vocabulary.added_tokens, /*normalized=*/true, normalize),
+      bos_(vocabulary.bos),
       eos_(vocabulary.eos),
       pad_(vocabulary.pad),
       unknown_(vocabulary.unknown),
@@ -138,18 +110,7 @@ ClipTokenizer::ClipTokenizer(const ClipVocabulary& vocabulary)
     tokens_[static_cast<size_t>(id)] = token;
   };
   for (const auto& [token, id] : vocabulary.ids) keep(token, id);
-  for (const AddedToken& added : vocabulary.added_tokens) {
-    keep(added.content, added.id);
-    const std::u32string content = decode_utf8(added.content);
-    auto& marks = added.normalized ? normalized_marks_ : raw_marks_;
-    marks.push_back({added.normalized ? normalize(content) : content, added.id, added.single_word});
-  }
-  for (auto* marks : {&raw_marks_, &normalized_marks_}) {
-    std::erase_if(*marks, [](const Mark& mark) { return mark.content.empty(); });
-    std::stable_sort(marks->begin(), marks->end(), [](const Mark& a, const Mark& b) {
-      return a.content.size() > b.content.size();
-    });
-  }
+  for (const AddedToken& added : vocabulary.added_tokens) keep(added.content, added.id);
   const std::array<char32_t, 256> characters = byte_characters();
   for (size_t byte = 0; byte < 256; ++byte) {
     std::string token;
@@ -173,9 +134,9 @@ std::vector<int64_t> ClipTokenizer::encode(std::string_view utf8) const {
   const auto add_raw = [&](std::u32string_view raw) {
     const std::u32string normalized = normalize(raw);
     const auto add_words = [&](std::u32string_view text) { encode_words(text, ids); };
-    cut_at_marks(normalized, normalized_marks_, add_words, add_mark);
+    normalized_marks_.cut(normalized, add_words, add_mark);
   };
-  cut_at_marks(decode_utf8(utf8), raw_marks_, add_raw, add_mark);
+  raw_marks_.cut(decode_utf8(utf8), add_raw, add_mark);
   return ids;
 }
 

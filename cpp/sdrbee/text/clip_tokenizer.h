@@ -42,12 +42,6 @@ class ClipTokenizer final {
     int32_t rank;
     int64_t id;
   };
-  struct Mark {  // an added token's text on code points
-    std::u32string content;
-    int64_t id;
-    bool single_word;
-  };
-
   void encode_words(std::u32string_view normalized, std::vector<int64_t>& ids) const;
   void encode_word(std::string_view bytes, std::vector<int64_t>& ids) const;
   void merge_pairs(std::vector<int64_t>& symbols) const;
@@ -55,9 +49,9 @@ class ClipTokenizer final {
   std::array<int64_t, 256> byte_ids_;      // -1: unknown
   std::array<int64_t, 256> word_end_ids_;  // the same with "</w>"
   std::unordered_map<uint64_t, Merge> merges_;
-  std::vector<Mark> raw_marks_;         // found in the text as it is; longest first
-  std::vector<Mark> normalized_marks_;  // found in the normalised text; longest first
-  std::vector<std::string> tokens_;     // by id; empty where there is none
+  TokenMarks raw_marks_;             // found in the text as it is
+  TokenMarks normalized_marks_;      // found in the normalised text
+  std::vector<std::string> tokens_;  // by id; empty where there is none
   int64_t bos_;
   int64_t eos_;
   int64_t pad_;

@@ -10,16 +10,9 @@
 #include <utility>
 #include <vector>
 
-namespace sdrbee::text {
+#include "sdrbee/text/added_token.h"
 
-/// A token that is found in the prompt as it is written, before the text is cut into words.
-struct AddedToken {
-  std::string content;
-  int64_t id = 0;
-  bool single_word = false;  // only between word boundaries
-  bool normalized = false;   // looked for after lower-casing, and itself lower-cased
-  bool operator==(const AddedToken&) const = default;
-};
+namespace sdrbee::text {
 
 /// Everything that a CLIP tokenizer knows: a plain value.
 struct ClipVocabulary {

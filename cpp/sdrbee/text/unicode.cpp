@@ -196,6 +196,16 @@ CharacterClass character_class(char32_t character) {
   }
 }
 
+size_t grapheme_end(std::u32string_view text, size_t start) {
+  utf8proc_int32_t state = 0;
+  size_t end = start + 1;
+  while (end < text.size() &&
+         !utf8proc_grapheme_break_stateful(static_cast<utf8proc_int32_t>(text[end - 1]),
+                                           static_cast<utf8proc_int32_t>(text[end]), &state))
+    ++end;
+  return end;
+}
+
 bool is_word_character(char32_t character) {
   constexpr char32_t kZeroWidthNonJoiner = 0x200C, kZeroWidthJoiner = 0x200D;
   if (character == kZeroWidthNonJoiner || character == kZeroWidthJoiner) return true;

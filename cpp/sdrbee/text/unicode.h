@@ -1,6 +1,7 @@
 // The Unicode operations that tokenizers need, on code points.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,9 @@ std::u32string compose_canonically(std::u32string_view text);
 std::u32string to_lower(std::u32string_view text);
 
 CharacterClass character_class(char32_t character);
+
+/// Where the user-perceived character that begins at `start` ends (Unicode standard annex 29).
+size_t grapheme_end(std::u32string_view text, size_t start);
 
 /// Whether a regular expression's \w matches: letters, numbers, marks, connectors, joiners.
 bool is_word_character(char32_t character);

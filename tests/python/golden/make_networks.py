@@ -18,7 +18,13 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    T5Config,
+    T5EncoderModel,
+)
 
 PINNED = {"diffusers": "0.42.1", "transformers": "5.23.0", "torch": "2.13.0"}
 FOLDER = Path(__file__).parents[2] / "cpp" / "golden"
@@ -88,6 +94,26 @@ def make_clip() -> None:
     modern |= {"hidden_act": "gelu", "projection_dim": 24, "num_hidden_layers": 3}
     ids = [[0, 5, 17, 99, 50, 50, 50, 50], [0, 8, 8, 40, 31, 99, 2, 50]]
     clip("clip_text_projected", shape | modern, projected=True, ids=ids)
+
+
+def t5(case: str, config: dict, *, tokens: int) -> None:
+    """The text encoder: its last hidden states."""
+    model = T5EncoderModel(T5Config(feed_forward_proj="gated-gelu", **config))
+    randomise(model, seed=11)
+    ids = torch.randint(0, config["vocab_size"], (2, tokens), generator=torch.manual_seed(12))
+    states = model(ids).last_hidden_state
+    model.encoder.embed_tokens = torch.nn.Identity()  # the same tensor as `shared`
+    save(
+        case, model, config | {"feed_forward_proj": "gated-gelu"}, {"ids": ids}, {"states": states}
+    )
+
+
+def make_t5() -> None:
+    """T5 1.1 with more heads than width allows for, and one with few buckets."""
+    shape = {"vocab_size": 100, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_heads": 3}
+    t5("t5_encoder", shape | {"num_layers": 2}, tokens=40)
+    few = {"relative_attention_num_buckets": 8, "relative_attention_max_distance": 20}
+    t5("t5_encoder_buckets", shape | few | {"num_layers": 1, "layer_norm_epsilon": 1e-3}, tokens=48)
 
 
 def vae(case: str, config: dict, *, side: int) -> None:
@@ -182,7 +208,7 @@ def check_versions() -> None:
             sys.exit(f"{package} {wanted} is needed but {found} is installed")
 
 
-CASES: list[Callable[[], None]] = [make_clip, make_vae, make_unet]
+CASES: list[Callable[[], None]] = [make_clip, make_t5, make_vae, make_unet]
 
 
 @torch.no_grad()

@@ -1,0 +1,57 @@
+#include "sdrbee/models/common/t5_text.h"
+
+#include <ATen/ops/tensor.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "sdrbee/core/error.h"
+#include "sdrbee/models/common/load_network.h"
+
+namespace sdrbee {
+namespace {
+
+text::UnigramTokenizer load_tokenizer(const io::Checkpoint& checkpoint, const char* name,
+                                      const LoadOptions& options) {
+  const io::Component* component = checkpoint.find(name);
+  const bool in_folder = component != nullptr && !component->folder.empty();
+  return text::UnigramTokenizer(text::read_unigram_vocabulary(
+      in_folder
+          ? component->folder
+          : text::find_unigram_vocabulary(checkpoint.path(), options.t5_vocabulary_candidates)));
+}
+
+text::T5Encoder load_encoder(const io::Component& component, const LoadOptions& options,
+                             const text::UnigramTokenizer& tokenizer) {
+  const auto config = text::T5EncoderConfig::from(component.config);
+  if (tokenizer.max_id() >= config.vocab_size)
+    throw CheckpointError(message("[", component.config.origin(),
+                                  "] 'vocab_size': expected at least ", tokenizer.max_id() + 1,
+                                  ", for the ids of the tokenizer, but got ", config.vocab_size));
+  const auto build = [&](const io::WeightScope& scope) { return text::T5Encoder(scope, config); };
+  // The token embedding is stored twice by some, and some exports hold the decoder, too.
+  return load_network(component, options, build, {"encoder.embed_tokens.", "decoder.", "lm_head."});
+}
+
+}  // namespace
+
+T5Text::T5Text(const io::Checkpoint& checkpoint, const T5TextNames& names,
+               const LoadOptions& options)
+    : tokenizer_(load_tokenizer(checkpoint, names.tokenizer, options)),
+      encoder_(load_encoder(checkpoint.component(names.encoder, "T5EncoderModel"), options,
+                            tokenizer_)) {}
+
+Tensor T5Text::encode(const std::string& prompt, int64_t tokens,
+                      std::vector<std::string>& warnings) const {
+  const text::TokenRow row = tokenizer_.encode_row(prompt, tokens);
+  if (row.truncated) {
+    std::string warning = message(
+        "the prompt was cut at ", tokens, " tokens for T5, which doesn't ", "see this part: '",
+        row.truncated_text, "' (a larger max_sequence_length keeps more)");
+    if (std::find(warnings.begin(), warnings.end(), warning) == warnings.end())
+      warnings.push_back(std::move(warning));
+  }
+  return encoder_(at::tensor(row.ids, at::kLong).unsqueeze(0));
+}
+
+}  // namespace sdrbee

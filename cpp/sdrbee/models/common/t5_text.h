@@ -1,0 +1,40 @@
+// A T5 tokenizer and the text encoder that it belongs to, as one part of a checkpoint.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sdrbee/models/registry.h"
+#include "sdrbee/text/t5_encoder.h"
+#include "sdrbee/text/unigram_tokenizer.h"
+
+namespace sdrbee {
+
+/// Which components of a checkpoint belong together.
+struct T5TextNames {
+  const char* tokenizer = "tokenizer_3";
+  const char* encoder = "text_encoder_3";
+};
+
+/// Prompts to hidden states, for families with a T5 text encoder.
+class T5Text {
+ public:
+  /// Throws CheckpointError when a component is missing, damaged or of another class, and when the
+  /// vocabulary is larger than the encoder's.
+  T5Text(const io::Checkpoint& checkpoint, const T5TextNames& names, const LoadOptions& options);
+
+  /// The last hidden states of a prompt, padded to `tokens`: [1, tokens, width]. Padding is
+  /// attended to, as in diffusers. Where the prompt is cut, a warning is added: T5 has no window to
+  /// continue in, so `long_prompt` makes no difference.
+  Tensor encode(const std::string& prompt, int64_t tokens,
+                std::vector<std::string>& warnings) const;
+
+  /// Channels of the hidden states.
+  int64_t width() const { return encoder_.config().d_model; }
+
+ private:
+  text::UnigramTokenizer tokenizer_;
+  text::T5Encoder encoder_;
+};
+
+}  // namespace sdrbee
