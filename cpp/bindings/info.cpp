@@ -62,13 +62,18 @@ void register_model_info(py::module_& module) {
           "(width, height) in pixels")
       .def_property_readonly("defaults", &defaults_by_mode,
                              "the values that a request leaves open, by mode")
+      .def_readonly("max_sequence_length", &ModelInfo::max_sequence_length,
+                    "default tokens of the T5 text encoder's input; 0 without one")
+      .def_readonly("skippable_layers", &ModelInfo::skippable_layers,
+                    "blocks that skip-layer guidance may leave out; 0 where it has no effect")
       .def_readonly("latent_channels", &ModelInfo::latent_channels)
       .def_readonly("latent_downscale", &ModelInfo::latent_downscale,
                     "pixels per latent cell and side")
       .def("__repr__", &represent<ModelInfo>);
   type.attr("_fields") =
       py::make_tuple("family", "variant", "source", "device", "dtype", "warnings", "capabilities",
-                     "sizes", "default_size", "defaults", "latent_channels", "latent_downscale");
+                     "sizes", "default_size", "defaults", "max_sequence_length", "skippable_layers",
+                     "latent_channels", "latent_downscale");
 }
 
 }  // namespace
@@ -88,7 +93,8 @@ void register_info(py::module_& module) {
       std::pair{"guidance", &Capabilities::guidance},
       std::pair{"distilled_guidance", &Capabilities::distilled_guidance},
       std::pair{"negative_prompt", &Capabilities::negative_prompt},
-      std::pair{"prompt_2", &Capabilities::prompt_2}, std::pair{"framing", &Capabilities::framing},
+      std::pair{"prompt_2", &Capabilities::prompt_2},
+      std::pair{"prompt_3", &Capabilities::prompt_3}, std::pair{"framing", &Capabilities::framing},
       std::pair{"lora", &Capabilities::lora}, std::pair{"controlnet", &Capabilities::controlnet})
       .def("__repr__", &represent<Capabilities>);
   bind_value<SizeLimits>(

@@ -53,9 +53,12 @@ class GenerationRequest:
         *,
         prompt: str = ...,
         prompt_2: str | None = ...,
+        prompt_3: str | None = ...,
         negative_prompt: str | None = ...,
         negative_prompt_2: str | None = ...,
+        negative_prompt_3: str | None = ...,
         long_prompt: str = ...,
+        max_sequence_length: int | None = ...,
         clip_skip: int = ...,
         width: int | None = ...,
         height: int | None = ...,
@@ -69,6 +72,10 @@ class GenerationRequest:
         guidance_rescale: float = ...,
         guidance_start: float = ...,
         guidance_end: float = ...,
+        skip_guidance_layers: Sequence[int] | None = ...,
+        skip_layer_guidance_scale: float = ...,
+        skip_layer_guidance_start: float = ...,
+        skip_layer_guidance_stop: float = ...,
         sampler: str | None = ...,
         schedule: str | None = ...,
         spacing: str | None = ...,
@@ -90,9 +97,12 @@ class GenerationRequest:
     ) -> None: ...
     prompt: str
     prompt_2: str | None
+    prompt_3: str | None
     negative_prompt: str | None
     negative_prompt_2: str | None
+    negative_prompt_3: str | None
     long_prompt: str
+    max_sequence_length: int | None
     clip_skip: int
     width: int | None
     height: int | None
@@ -106,6 +116,10 @@ class GenerationRequest:
     guidance_rescale: float
     guidance_start: float
     guidance_end: float
+    skip_guidance_layers: list[int]
+    skip_layer_guidance_scale: float
+    skip_layer_guidance_start: float
+    skip_layer_guidance_stop: float
     sampler: str | None
     schedule: str | None
     spacing: str | None
@@ -181,6 +195,8 @@ class Capabilities:
     @property
     def prompt_2(self) -> bool: ...
     @property
+    def prompt_3(self) -> bool: ...
+    @property
     def framing(self) -> bool: ...
     @property
     def lora(self) -> bool: ...
@@ -220,6 +236,10 @@ class ModelInfo:
     def sizes(self) -> SizeLimits: ...
     @property
     def default_size(self) -> tuple[int, int]: ...
+    @property
+    def max_sequence_length(self) -> int: ...
+    @property
+    def skippable_layers(self) -> int: ...
     @property
     def defaults(self) -> dict[_ModeName, ModeDefaults]: ...
     @property

@@ -19,7 +19,7 @@ from sdrbee._native import (
     InvalidRequest,
     ModelInfo,
 )
-from sdrbee.vocabulary import clip_vocabulary_candidates
+from sdrbee.vocabulary import vocabulary_candidates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -234,7 +234,7 @@ def load(
         'stable_diffusion'
     """
     path = _model_path(os.fspath(name))
-    vocabularies = [str(place) for place in clip_vocabulary_candidates(path)]
+    vocabularies = [str(place) for place in vocabulary_candidates(path)]
     session = _native.load(str(path), device, dtype, variant or "", prediction or "", vocabularies)
     for warning in session.info.warnings:
         warnings.warn(f"{path}: {warning}", stacklevel=2)

@@ -30,9 +30,12 @@ class RequestFields(TypedDict, total=False):
     """Every field of GenerationRequest but ``prompt``, ``count`` and ``output``."""
 
     prompt_2: str | None
+    prompt_3: str | None
     negative_prompt: str | None
     negative_prompt_2: str | None
+    negative_prompt_3: str | None
     long_prompt: str
+    max_sequence_length: int | None
     clip_skip: int
     width: int | None
     height: int | None
@@ -45,6 +48,10 @@ class RequestFields(TypedDict, total=False):
     guidance_rescale: float
     guidance_start: float
     guidance_end: float
+    skip_guidance_layers: Sequence[int] | None
+    skip_layer_guidance_scale: float
+    skip_layer_guidance_start: float
+    skip_layer_guidance_stop: float
     sampler: str | None
     schedule: str | None
     spacing: str | None

@@ -3,10 +3,12 @@
 Single-file checkpoints hold weights only. The tokenizer's vocabulary is then looked for, in this
 order:
 
-1. beside the model file, or in a folder ``tokenizer`` there;
-2. in the file or folder that the environment variable ``SDRBEE_CLIP_VOCABULARY`` names;
+1. beside the model file, or in a folder ``tokenizer`` there (CLIP's), ``tokenizer_3`` or
+   ``tokenizer_2`` (T5's);
+2. in the files or folders that the environment variables ``SDRBEE_CLIP_VOCABULARY`` and
+   ``SDRBEE_T5_VOCABULARY`` name;
 3. in the Hugging Face cache, where other programs have put a model with the same vocabulary;
-4. in an installed Python package that ships it (``open_clip_torch`` or ``clip-anytorch``).
+4. in an installed Python package that ships CLIP's (``open_clip_torch`` or ``clip-anytorch``).
 
 Nothing is downloaded, and no package is imported.
 """
@@ -19,21 +21,27 @@ from pathlib import Path
 
 from sdrbee._native import CheckpointError
 
-ENVIRONMENT_VARIABLE = "SDRBEE_CLIP_VOCABULARY"
+ENVIRONMENT_VARIABLES = ("SDRBEE_CLIP_VOCABULARY", "SDRBEE_T5_VOCABULARY")
 
-# All Stable Diffusion models share CLIP's vocabulary; these are the repositories most often cached.
+# All models share CLIP's vocabulary, and T5's; these are the repositories most often cached.
 _REPOSITORIES = (
     "openai/clip-vit-large-patch14",
     "stable-diffusion-v1-5/stable-diffusion-v1-5",
     "runwayml/stable-diffusion-v1-5",
     "stabilityai/stable-diffusion-xl-base-1.0",
     "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
+    "stabilityai/stable-diffusion-3.5-large",
+    "stabilityai/stable-diffusion-3.5-medium",
+    "stabilityai/stable-diffusion-3-medium-diffusers",
+    "black-forest-labs/FLUX.1-dev",
+    "black-forest-labs/FLUX.1-schnell",
+    "google/t5-v1_1-xxl",
 )
 _PACKAGES = ("open_clip", "clip")
 
 
-def clip_vocabulary_candidates(model: Path) -> list[Path]:
-    """Lists the places that may hold CLIP's vocabulary, the preferred first.
+def vocabulary_candidates(model: Path) -> list[Path]:
+    """Lists the places that may hold a vocabulary of CLIP or T5, the preferred first.
 
     Args:
         model: The model file or folder.
@@ -42,23 +50,25 @@ def clip_vocabulary_candidates(model: Path) -> list[Path]:
         Folders and files; those from the cache and from packages exist, the others may not.
 
     Raises:
-        CheckpointError: ``SDRBEE_CLIP_VOCABULARY`` names a path that doesn't exist.
+        CheckpointError: One of the variables names a path that doesn't exist.
     """
     beside = model.parent if model.is_file() else model
     return [beside, *_configured(), *_cached(), *_packaged()]
 
 
 def _configured() -> list[Path]:
-    value = os.environ.get(ENVIRONMENT_VARIABLE)
-    if not value:
-        return []
-    path = Path(value).expanduser()
-    if not path.exists():
-        raise CheckpointError(
-            f"[{ENVIRONMENT_VARIABLE}] expected a file or folder with CLIP's vocabulary but "
-            f"{path} doesn't exist"
-        )
-    return [path]
+    places: list[Path] = []
+    for variable in ENVIRONMENT_VARIABLES:
+        value = os.environ.get(variable)
+        if not value:
+            continue
+        places.append(Path(value).expanduser())
+        if not places[-1].exists():
+            raise CheckpointError(
+                f"[{variable}] expected a file or folder with a vocabulary but "
+                f"{places[-1]} doesn't exist"
+            )
+    return places
 
 
 def _cached() -> list[Path]:

@@ -15,7 +15,7 @@ namespace {
 /// A generation inside a step. It works on copies, so that a cancelled step leaves no trace.
 struct Running {
   Generation* generation;
-  bool with_guidance;
+  ActiveGuidance active;
   sampling::History history;
   NoiseSource noise;
   sampling::Constraint constrain;
@@ -25,7 +25,7 @@ struct Running {
 
   explicit Running(Generation& source)
       : generation(&source),
-        with_guidance(guidance_acts(source)),
+        active(active_guidance(source)),
         history(source.history),
         noise(source.noise) {
     if (source.masked)
@@ -38,12 +38,17 @@ struct Running {
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
 
-  static bool guidance_acts(const Generation& generation) {
-    const double position = static_cast<double>(generation.next_step) /
-                            static_cast<double>(generation.plan.step_count());
-    return generation.conditions.base.has_value() &&
-           position >= generation.request.guidance_start &&
-           position < generation.request.guidance_end;
+  static ActiveGuidance active_guidance(const Generation& generation) {
+    const GenerationRequest& request = generation.request;
+    const auto step = static_cast<double>(generation.next_step);
+    const auto count = static_cast<double>(generation.plan.step_count());
+    ActiveGuidance active;
+    active.contrast = generation.conditions.base && step / count >= request.guidance_start &&
+                      step / count < request.guidance_end;
+    active.skipping = active.contrast && generation.conditions.skipping &&
+                      step > count * request.skip_layer_guidance_start &&
+                      step < count * request.skip_layer_guidance_stop;
+    return active;
   }
 
   /// What must agree for two generations to share a network call.
@@ -80,7 +85,7 @@ void evaluate(ImageModel& model, const std::vector<Running*>& batch) {
   std::vector<const Conditioning*> rows;
   for (const Running* running : batch) {
     const sampling::Evaluation& wanted = running->step->evaluation();
-    for (const Conditioning* row : running->generation->conditions.rows(running->with_guidance)) {
+    for (const Conditioning* row : running->generation->conditions.rows(running->active)) {
       inputs.push_back(wanted.input);
       timesteps.push_back(at::full({1}, wanted.timestep, wanted.input.options()));
       rows.push_back(row);
@@ -91,12 +96,12 @@ void evaluate(ImageModel& model, const std::vector<Running*>& batch) {
   for (Running* running : batch) {
     const GuidedConditions& conditions = running->generation->conditions;
     std::vector<Tensor> own;
-    for (size_t i = 0; i < conditions.rows(running->with_guidance).size(); ++i)
+    for (size_t i = 0; i < conditions.rows(running->active).size(); ++i)
       own.push_back(raw.narrow(0, next_row++, 1));
     running->batched |= batch.size() > 1;
     const GenerationRequest& request = running->generation->request;
     sampling::Prediction prediction =
-        guide(conditions, own, running->with_guidance, request.guidance_rescale);
+        guide(conditions, own, running->active, request.guidance_rescale);
     if (request.preview != "none")
       running->denoised = sampling::predicted_clean(running->generation->plan,
                                                     running->step->evaluation(), prediction.raw);

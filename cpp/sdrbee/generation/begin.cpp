@@ -1,5 +1,6 @@
 // The start of a generation: prompts, schedule, first latents.
 #include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -119,6 +120,8 @@ std::vector<Prompt> prompts_of(const GenerationRequest& request, const ModelInfo
   const Framing framing = framing_of(request);
   std::vector<Prompt> prompts = {{.text = request.prompt,
                                   .text_2 = request.prompt_2,
+                                  .text_3 = request.prompt_3,
+                                  .t5_tokens = request.max_sequence_length.value_or(0),
                                   .clip_skip = request.clip_skip,
                                   .long_prompt = rule,
                                   .framing = framing}};
@@ -126,10 +129,26 @@ std::vector<Prompt> prompts_of(const GenerationRequest& request, const ModelInfo
   if (*request.guidance_scale > 1.0 && info.capabilities.guidance)
     prompts.push_back({.text = request.negative_prompt,
                        .text_2 = request.negative_prompt_2,
+                       .text_3 = request.negative_prompt_3,
+                       .t5_tokens = request.max_sequence_length.value_or(0),
                        .long_prompt = rule,
                        .negative = true,
                        .framing = framing});
   return prompts;
+}
+
+/// Tells each row which blocks it passes by: none, but in the row of skip-layer guidance.
+void choose_skipped_layers(Generation& generation, int64_t layers) {
+  GuidedConditions& all = generation.conditions;
+  const Tensor none = at::zeros({1, layers}, at::kBool);
+  if (all.base) all.base->skipped = none;
+  for (WeightedCondition& condition : all.conditions) condition.conditioning.skipped = none;
+  const GenerationRequest& request = generation.request;
+  if (request.skip_guidance_layers.empty() || !all.base) return;
+  all.skipping = {all.conditions.front().conditioning, request.skip_layer_guidance_scale};
+  all.skipping->conditioning.skipped = none.clone();
+  for (const int64_t layer : request.skip_guidance_layers)
+    all.skipping->conditioning.skipped.select(1, layer).fill_(true);
 }
 
 void encode_prompts(ImageModel& model, Generation& generation) {
@@ -140,6 +159,8 @@ void encode_prompts(ImageModel& model, Generation& generation) {
       conditioning.guidance = at::full({1}, *request.guidance_scale, at::kDouble);
   generation.conditions.conditions = {{encoded.conditionings[0], *request.guidance_scale}};
   if (encoded.conditionings.size() > 1) generation.conditions.base = encoded.conditionings[1];
+  if (model.info().skippable_layers > 0)
+    choose_skipped_layers(generation, model.info().skippable_layers);
   generation.warnings = std::move(encoded.warnings);
 }
 
@@ -149,6 +170,7 @@ void attach_channels(Generation& generation) {
   if (all.base) all.base->channels = generation.input_channels;
   for (WeightedCondition& condition : all.conditions)
     condition.conditioning.channels = generation.input_channels;
+  if (all.skipping) all.skipping->conditioning.channels = generation.input_channels;
 }
 
 }  // namespace

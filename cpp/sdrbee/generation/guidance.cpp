@@ -14,20 +14,21 @@ Tensor deviation(const Tensor& rows) {
 
 }  // namespace
 
-std::vector<const Conditioning*> GuidedConditions::rows(bool with_guidance) const {
+std::vector<const Conditioning*> GuidedConditions::rows(const ActiveGuidance& active) const {
   std::vector<const Conditioning*> all;
-  if (with_guidance && base) all.push_back(&*base);
+  if (active.contrast) all.push_back(&base.value());
   for (const WeightedCondition& condition : conditions) all.push_back(&condition.conditioning);
+  if (active.skipping) all.push_back(&skipping.value().conditioning);
   return all;
 }
 
 sampling::Prediction guide(const GuidedConditions& conditions, const std::vector<Tensor>& raw_rows,
-                           bool with_guidance, double rescale) {
-  if (!with_guidance || !conditions.base) {
+                           const ActiveGuidance& active, double rescale) {
+  if (!active.contrast) {
     SDRBEE_CHECK(raw_rows.size() == 1, "one condition without guidance");
     return {raw_rows.front(), {}};
   }
-  SDRBEE_CHECK(raw_rows.size() == conditions.conditions.size() + 1);
+  SDRBEE_CHECK(raw_rows.size() == conditions.rows(active).size());
   const Tensor& base = raw_rows.front();
   Tensor guided = base;
   for (size_t i = 0; i < conditions.conditions.size(); ++i)
@@ -36,6 +37,8 @@ sampling::Prediction guide(const GuidedConditions& conditions, const std::vector
     const Tensor rescaled = guided * (deviation(raw_rows[1]) / deviation(guided));
     guided = rescaled * rescale + guided * (1.0 - rescale);
   }
+  if (active.skipping)
+    guided = guided + (raw_rows[1] - raw_rows.back()) * conditions.skipping->weight;
   return {guided, base};
 }
 

@@ -14,21 +14,30 @@ struct WeightedCondition {
   double weight = 1.0;
 };
 
+/// Which parts of the guidance act in a step.
+struct ActiveGuidance {
+  bool contrast = false;  // against the negative prompt
+  bool skipping = false;  // against the network with blocks left out; only beside `contrast`
+};
+
 /// What one picture is guided by: `base` is the negative prompt (empty when guidance is off), and
 /// the guided prediction is `base + sum weight_i * (condition_i - base)`
 /// (Ho and Salimans 2022, arXiv:2207.12598, eq. 6, in diffusers' scaling).
 struct GuidedConditions {
   std::optional<Conditioning> base;
   std::vector<WeightedCondition> conditions;
+  /// Skip-layer guidance: the first condition with Conditioning::skipped;
+  /// `weight * (condition_0 - skipping)` is added to the guided prediction.
+  std::optional<WeightedCondition> skipping = {};
 
-  /// The rows that the network is evaluated on, base first. Without `with_guidance` only the
-  /// conditions.
-  std::vector<const Conditioning*> rows(bool with_guidance) const;
+  /// The rows that the network is evaluated on: base where it acts, the conditions, and `skipping`
+  /// where it acts.
+  std::vector<const Conditioning*> rows(const ActiveGuidance& active) const;
 };
 
 /// Combines the network's raw rows (in the order of GuidedConditions::rows) into one prediction
 /// [1, C, h, w]. `rescale` in 0..1 is guidance_rescale (Lin et al. 2023, arXiv:2305.08891, 3.4).
 sampling::Prediction guide(const GuidedConditions& conditions, const std::vector<Tensor>& raw_rows,
-                           bool with_guidance, double rescale);
+                           const ActiveGuidance& active, double rescale);
 
 }  // namespace sdrbee

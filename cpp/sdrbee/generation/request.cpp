@@ -12,6 +12,7 @@
 namespace sdrbee {
 namespace {
 
+constexpr int64_t kMaxSequenceLength = 512;  // as diffusers' pipelines
 constexpr int64_t kMaxSteps = 10000;
 constexpr int64_t kMaxCount = 64;
 constexpr int64_t kMaxFramingSide = 65536;
@@ -144,10 +145,36 @@ void check_inputs(const GenerationRequest& request) {
 }
 
 void check_texts(const GenerationRequest& request, const Capabilities& can) {
-  for (const auto& [field, text] : {std::pair{"prompt_2", &request.prompt_2},
-                                    {"negative_prompt_2", &request.negative_prompt_2}})
-    if (*text && !can.prompt_2)
-      throw InvalidRequest(message("[", field, "] this model has one text encoder; leave it out"));
+  for (const auto& [field, text, able, encoder] :
+       {std::tuple{"prompt_2", &request.prompt_2, can.prompt_2, "second"},
+        {"negative_prompt_2", &request.negative_prompt_2, can.prompt_2, "second"},
+        {"prompt_3", &request.prompt_3, can.prompt_3, "third"},
+        {"negative_prompt_3", &request.negative_prompt_3, can.prompt_3, "third"}})
+    if (*text && !able)
+      throw InvalidRequest(
+          message("[", field, "] this model has no ", encoder, " text encoder; leave it out"));
+}
+
+void resolve_sequence_length(GenerationRequest& request, const ModelInfo& info) {
+  std::optional<int64_t>& length = request.max_sequence_length;
+  if (info.max_sequence_length == 0) {
+    if (length)
+      throw InvalidRequest("[max_sequence_length] this model has no T5 encoder; leave it out");
+    return;
+  }
+  if (!length) length = info.max_sequence_length;
+  check_integer("max_sequence_length", *length, 1, kMaxSequenceLength);
+}
+
+void check_skipped_layers(const GenerationRequest& request, const ModelInfo& info) {
+  const std::vector<int64_t>& layers = request.skip_guidance_layers;
+  if (!layers.empty() && info.skippable_layers == 0)
+    throw InvalidRequest("[skip_guidance_layers] has no effect on this model; leave it out");
+  for (const int64_t layer : layers)
+    check_integer("skip_guidance_layers", layer, 0, info.skippable_layers - 1);
+  check_finite("skip_layer_guidance_scale", request.skip_layer_guidance_scale);
+  check_number("skip_layer_guidance_start", request.skip_layer_guidance_start, 0.0, 1.0);
+  check_number("skip_layer_guidance_stop", request.skip_layer_guidance_stop, 0.0, 1.0);
 }
 
 /// Fills in how the picture is framed: uncropped, at its own size.
@@ -225,6 +252,8 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   if (!request.seed) request.seed = std::random_device{}();
   resolve_size(request, info);
   resolve_framing(request, info.capabilities);
+  resolve_sequence_length(request, info);
+  check_skipped_layers(request, info);
   check_ranges(request);
   return request;
 }

@@ -18,9 +18,12 @@ namespace sdrbee {
 struct GenerationRequest {
   std::string prompt;
   std::optional<std::string> prompt_2;
+  std::optional<std::string> prompt_3;
   std::optional<std::string> negative_prompt;
   std::optional<std::string> negative_prompt_2;
+  std::optional<std::string> negative_prompt_3;
   std::string long_prompt = "chunk";
+  std::optional<int64_t> max_sequence_length;
   int64_t clip_skip = 0;
   std::optional<int64_t> width;
   std::optional<int64_t> height;
@@ -34,6 +37,10 @@ struct GenerationRequest {
   double guidance_rescale = 0.0;
   double guidance_start = 0.0;
   double guidance_end = 1.0;
+  std::vector<int64_t> skip_guidance_layers;
+  double skip_layer_guidance_scale = 2.8;
+  double skip_layer_guidance_start = 0.01;
+  double skip_layer_guidance_stop = 0.2;
   std::optional<std::string> sampler;
   std::optional<std::string> schedule;
   std::optional<std::string> spacing;

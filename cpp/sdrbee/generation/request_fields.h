@@ -14,12 +14,18 @@ void visit_request_fields(Visitor&& visit) {
   visit("prompt", &R::prompt, "what the picture shows; may be empty");
   visit("prompt_2", &R::prompt_2,
         "text for the second text encoder of models that have one; `prompt` when not given");
+  visit("prompt_3", &R::prompt_3,
+        "text for the third text encoder (T5 of sd3); `prompt` when not given");
   visit("negative_prompt", &R::negative_prompt,
         "what to keep away from (needs guidance_scale > 1); none and an empty one differ for xl");
   visit("negative_prompt_2", &R::negative_prompt_2,
         "negative text for the second text encoder; `negative_prompt` when not given");
+  visit("negative_prompt_3", &R::negative_prompt_3,
+        "negative text for the third text encoder; `negative_prompt` when not given");
   visit("long_prompt", &R::long_prompt,
         "'chunk' encodes a prompt over 75 tokens in pieces, 'truncate' cuts it with a warning");
+  visit("max_sequence_length", &R::max_sequence_length,
+        "tokens of the T5 text encoder, 1..512; a longer prompt is cut with a warning");
   visit("clip_skip", &R::clip_skip, "text encoder layers left out at the end, 0..11");
   visit("width", &R::width, "width in pixels");
   visit("height", &R::height, "height in pixels");
@@ -36,6 +42,15 @@ void visit_request_fields(Visitor&& visit) {
         "0..1, pulls the guided prediction's contrast back (Lin et al. 2023, arXiv:2305.08891)");
   visit("guidance_start", &R::guidance_start, "0..1, the part of the steps before guidance begins");
   visit("guidance_end", &R::guidance_end, "0..1, the part of the steps at which guidance ends");
+  visit("skip_guidance_layers", &R::skip_guidance_layers,
+        "sd3: blocks that skip-layer guidance leaves out, e.g. 7, 8, 9 for sd3.5-medium; it pushes "
+        "away from what the network makes without them");
+  visit("skip_layer_guidance_scale", &R::skip_layer_guidance_scale,
+        "weight of skip-layer guidance");
+  visit("skip_layer_guidance_start", &R::skip_layer_guidance_start,
+        "0..1, the part of the steps after which skip-layer guidance begins");
+  visit("skip_layer_guidance_stop", &R::skip_layer_guidance_stop,
+        "0..1, the part of the steps before which skip-layer guidance ends");
   visit("sampler", &R::sampler, "sampler name, see `sdrbee samplers`");
   visit("schedule", &R::schedule, "noise schedule name, see `sdrbee samplers`");
   visit("spacing", &R::spacing, "timestep spacing: leading, linspace or trailing");

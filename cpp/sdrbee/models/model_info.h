@@ -34,6 +34,7 @@ struct Capabilities {
   bool distilled_guidance = false;  // guidance_scale is an input of the network
   bool negative_prompt = true;      // used while guidance is active
   bool prompt_2 = false;            // a second text encoder may be given a text of its own
+  bool prompt_3 = false;            // so may a third
   bool framing = false;             // original_size, target_size and crop have an effect
   bool lora = false;
   bool controlnet = false;
@@ -62,6 +63,8 @@ struct ModelInfo {
   /// Image-to-image with the samplers lcm and tcd takes all its steps within the part of the
   /// distilled timesteps that strength leaves, instead of leaving steps out.
   bool strength_over_distilled_steps = false;
+  int64_t max_sequence_length = 0;  // default tokens of the T5 encoder's input; 0: it has none
+  int64_t skippable_layers = 0;     // blocks that skip-layer guidance may leave out; 0: it can't
   int64_t latent_channels = 4;
   int64_t latent_downscale = 8;  // pixels per latent cell and side
   std::string device;

@@ -6,6 +6,7 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/models/common/ldm_single_file.h"
+#include "sdrbee/models/sd3/sd3.h"
 #include "sdrbee/models/sdxl/sdxl.h"
 #include "sdrbee/models/stable_diffusion/stable_diffusion.h"
 #include "sdrbee/sampling/prediction.h"
@@ -19,6 +20,8 @@ const std::array kFamilies = {
               stable_diffusion::variants(), stable_diffusion::recognises, stable_diffusion::load},
     FamilyRow{"sdxl", "Stable Diffusion XL: UNet, two CLIP text encoders, size conditioning",
               sdxl::variants(), sdxl::recognises, sdxl::load},
+    FamilyRow{"sd3", "Stable Diffusion 3 and 3.5: MMDiT, two CLIP text encoders and T5",
+              sd3::variants(), sd3::recognises, sd3::load},
 };
 
 const std::array kSingleFiles = {ldm::kSingleFileFormat};

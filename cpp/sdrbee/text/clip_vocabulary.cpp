@@ -300,7 +300,13 @@ void set_pad_token(ClipVocabulary& vocabulary, std::string_view content) {
                        : add_token(vocabulary, {.content = std::string(content)});
 }
 
-bool has_clip_vocabulary(const fs::path& path) { return vocabulary_file(path).has_value(); }
+bool has_clip_vocabulary(const fs::path& path) {
+  const auto file = vocabulary_file(path);
+  if (!file || file->filename() != kTokenizerJson) return file.has_value();
+  const Json tokenizer = io::read_json(*file);
+  const Json model = tokenizer.is_object() ? tokenizer.value("model", Json()) : Json();
+  return model.is_object() && model.value("type", Json("BPE")) == "BPE";
+}
 
 ClipVocabulary read_clip_vocabulary(const fs::path& path) {
   const std::optional<fs::path> file = vocabulary_file(path);

@@ -33,7 +33,8 @@ int64_t add_token(ClipVocabulary& vocabulary, AddedToken token);
 /// Pads with this token from now on. A padding token is also an added token.
 void set_pad_token(ClipVocabulary& vocabulary, std::string_view content);
 
-/// Whether `path` is a vocabulary's file, or a folder that holds one directly.
+/// Whether `path` is a vocabulary's file, or a folder that holds one directly; a tokenizer.json of
+/// another kind of tokenizer doesn't count.
 bool has_clip_vocabulary(const std::filesystem::path& path);
 
 /// Reads a vocabulary from a folder, or from one of the files `tokenizer.json`, `vocab.json` (with

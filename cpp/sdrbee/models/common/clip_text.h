@@ -47,4 +47,8 @@ class ClipText {
   Device device_;
 };
 
+/// hidden_states[-(clip_skip + 2)], as diffusers counts for models that never use the last layer.
+/// Throws InvalidRequest when there are not so many layers.
+const Tensor& states_before_last(const text::ClipTextOutput& output, int64_t clip_skip);
+
 }  // namespace sdrbee

@@ -12,19 +12,29 @@ namespace {
 
 constexpr int64_t kPictureChannels = 3;
 
-void require_equal(const io::Component& part, const char* field, int64_t actual, int64_t expected,
-                   const std::string& reason) {
-  if (actual == expected) return;
-  throw CheckpointError(message("[", part.config.origin(), "] '", field, "': expected ", expected,
-                                ", ", reason, ", but got ", actual,
-                                "; these components are not of one model"));
-}
-
 std::string field_of(const io::Component& part, const char* field) {
   return message("the '", field, "' of ", part.config.origin());
 }
 
+std::string mismatch(const io::Component& part, const char* field, const std::string& expected,
+                     const std::string& reason, int64_t actual) {
+  return message("[", part.config.origin(), "] '", field, "': expected ", expected, ", ", reason,
+                 ", but got ", actual, "; these components are not of one model");
+}
+
 }  // namespace
+
+void require_equal(const io::Component& part, const char* field, int64_t actual, int64_t expected,
+                   const std::string& reason) {
+  if (actual != expected)
+    throw CheckpointError(mismatch(part, field, std::to_string(expected), reason, actual));
+}
+
+void require_at_least(const io::Component& part, const char* field, int64_t actual, int64_t least,
+                      const std::string& reason) {
+  if (actual < least)
+    throw CheckpointError(mismatch(part, field, message("at least ", least), reason, actual));
+}
 
 void check_text_width(const io::Component& unet, std::span<const io::Component* const> encoders) {
   int64_t width = 0;
@@ -43,13 +53,13 @@ void check_text_width(const io::Component& unet, std::span<const io::Component* 
   if (config.mid_block) check(*config.mid_block);
 }
 
-void check_latent_channels(const io::Component& unet, const io::Component& vae) {
-  const auto network = Unet2DConditionConfig::from(unet.config);
+void check_latent_channels(const io::Component& network, const NetworkChannels& channels,
+                           const io::Component& vae) {
   const auto autoencoder = vae::AutoencoderKlConfig::from(vae.config);
   const std::string latents = field_of(vae, "latent_channels");
-  if (network.in_channels != 2 * autoencoder.latent_channels + 1)
-    require_equal(unet, "in_channels", network.in_channels, autoencoder.latent_channels, latents);
-  require_equal(unet, "out_channels", network.out_channels, autoencoder.latent_channels, latents);
+  if (channels.in != 2 * autoencoder.latent_channels + 1)
+    require_equal(network, "in_channels", channels.in, autoencoder.latent_channels, latents);
+  require_equal(network, "out_channels", channels.out, autoencoder.latent_channels, latents);
   const std::string colours = "red, green and blue";
   require_equal(vae, "in_channels", autoencoder.in_channels, kPictureChannels, colours);
   require_equal(vae, "out_channels", autoencoder.out_channels, kPictureChannels, colours);

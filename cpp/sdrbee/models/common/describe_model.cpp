@@ -40,11 +40,12 @@ ModelInfo describe_model(const io::Checkpoint& checkpoint, const LoadOptions& op
   info.default_size = {side, side};
   info.device = options.device.str();
   info.dtype = dtype_name(options.dtype);
-  const bool single_file = checkpoint.layout() == io::CheckpointLayout::SingleFile;
-  if (single_file && options.variant.empty() && !variant.looks_like.empty())
-    info.warnings.push_back(message(
-        "the file can't tell ", variant.id, " from ", variant.looks_like, "; it is taken for ",
-        variant.id, " (load with variant='", variant.id, "', or another one, to say which it is)"));
+  const bool folder = checkpoint.layout() == io::CheckpointLayout::DiffusersFolder;
+  if (!(folder && variant.folders_tell) && options.variant.empty() && !variant.looks_like.empty())
+    info.warnings.push_back(message("the ", folder ? "files" : "file", " can't tell ", variant.id,
+                                    " from ", variant.looks_like, "; it is taken for ", variant.id,
+                                    " (load with variant='", variant.id,
+                                    "', or another one, to say which it is)"));
   apply_folder_defaults(checkpoint, info);
   return info;
 }

@@ -18,10 +18,11 @@ struct ModelVariant {
   int64_t default_cells = 64;   // latent cells on a side of the default picture
   int64_t cells_per_token = 1;  // on a side; pictures are whole tokens
   std::string_view looks_like;  // variants that a single file can't be told from, as text
+  bool folders_tell = true;     // no folder is taken for one of `looks_like`
 };
 
 /// Limits, sizes and defaults of the checkpoint as this variant; capabilities are left to the
-/// family. A single file that looks like other variants too is told of in the warnings, unless the
+/// family. A checkpoint that looks like other variants too is told of in the warnings, unless the
 /// options name the variant.
 /// A file `sdrbee.json` in the model's folder may replace defaults:
 /// {"defaults": {"steps": 20, "guidance_scale": 3, "width": 128, "height": 128}}.

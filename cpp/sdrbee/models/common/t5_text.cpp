@@ -16,9 +16,8 @@ text::UnigramTokenizer load_tokenizer(const io::Checkpoint& checkpoint, const ch
   const io::Component* component = checkpoint.find(name);
   const bool in_folder = component != nullptr && !component->folder.empty();
   return text::UnigramTokenizer(text::read_unigram_vocabulary(
-      in_folder
-          ? component->folder
-          : text::find_unigram_vocabulary(checkpoint.path(), options.t5_vocabulary_candidates)));
+      in_folder ? component->folder
+                : text::find_unigram_vocabulary(checkpoint.path(), options.vocabulary_candidates)));
 }
 
 text::T5Encoder load_encoder(const io::Component& component, const LoadOptions& options,

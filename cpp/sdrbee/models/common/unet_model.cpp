@@ -6,6 +6,7 @@
 #include "sdrbee/models/common/component_fit.h"
 #include "sdrbee/models/common/describe_model.h"
 #include "sdrbee/models/common/kl_autoencoder.h"
+#include "sdrbee/models/common/unet_2d_condition_config.h"
 #include "sdrbee/models/common/unet_denoiser.h"
 
 namespace sdrbee {
@@ -15,8 +16,11 @@ void check_fit(const io::Checkpoint& checkpoint) {
   std::vector<const io::Component*> encoders;
   for (const char* name : {"text_encoder", "text_encoder_2"})
     if (const io::Component* encoder = checkpoint.find(name)) encoders.push_back(encoder);
-  check_text_width(checkpoint.component("unet"), encoders);
-  check_latent_channels(checkpoint.component("unet"), checkpoint.component("vae"));
+  const io::Component& unet = checkpoint.component("unet");
+  check_text_width(unet, encoders);
+  const auto config = Unet2DConditionConfig::from(unet.config);
+  check_latent_channels(unet, {config.in_channels, config.out_channels},
+                        checkpoint.component("vae"));
 }
 
 Capabilities capabilities_of(const UnetFacts& facts) {

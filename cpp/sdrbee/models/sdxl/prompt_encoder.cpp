@@ -26,15 +26,6 @@ std::vector<ClipText> load_encoders(const io::Checkpoint& checkpoint, const Load
   return encoders;
 }
 
-/// hidden_states[-(clip_skip + 2)], as diffusers counts for XL: the last layer is never used.
-const Tensor& states_before_last(const text::ClipTextOutput& output, int64_t clip_skip) {
-  const auto count = static_cast<int64_t>(output.hidden_states.size());
-  if (clip_skip < 0 || clip_skip > count - 2)
-    throw InvalidRequest(message("[clip_skip] expected 0 to ", count - 2,
-                                 " for this model's text encoders but got ", clip_skip));
-  return output.hidden_states[static_cast<size_t>(count - 2 - clip_skip)];
-}
-
 }  // namespace
 
 XlPromptEncoder::XlPromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options)

@@ -1,0 +1,103 @@
+#include "sdrbee/models/sd3/prompt_encoder.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+
+#include "sdrbee/models/common/component_fit.h"
+
+namespace sdrbee::sd3 {
+namespace {
+
+constexpr const char* kClipClass = "CLIPTextModelWithProjection";
+constexpr ClipTextNames kClipNames[] = {{"tokenizer", "text_encoder", kClipClass},
+                                        {"tokenizer_2", "text_encoder_2", kClipClass}};
+constexpr T5TextNames kT5Names{"tokenizer_3", "text_encoder_3"};
+
+/// The text for an encoder: its own, or the first one when it has none.
+const std::string& text_or_first(const std::optional<std::string>& own, const std::string& first) {
+  return own && !own->empty() ? *own : first;
+}
+
+/// Before any weights are read: the widths of the encoders are those that the network takes.
+void check_fit(const io::Checkpoint& checkpoint, const TransformerConfig& network) {
+  const io::Component& transformer = checkpoint.component("transformer");
+  int64_t width = 0;
+  int64_t pooled = 0;
+  for (const ClipTextNames& names : kClipNames) {
+    const auto config = text::ClipTextConfig::from(checkpoint.component(names.encoder).config);
+    width += config.hidden_size;
+    pooled += config.projection_dim;
+  }
+  require_equal(transformer, "pooled_projection_dim", network.pooled_projection_dim, pooled,
+                "the 'projection_dim' of both CLIP encoders");
+  require_at_least(transformer, "joint_attention_dim", network.joint_attention_dim, width,
+                   "the 'hidden_size' of both CLIP encoders");
+  const io::Component* t5 = checkpoint.find(kT5Names.encoder);
+  if (t5 == nullptr) return;
+  require_equal(transformer, "joint_attention_dim", network.joint_attention_dim,
+                text::T5EncoderConfig::from(t5->config).d_model, "the 'd_model' of text_encoder_3");
+}
+
+std::array<ClipText, 2> load_clip(const io::Checkpoint& checkpoint, const LoadOptions& options,
+                                  const TransformerConfig& network) {
+  check_fit(checkpoint, network);
+  return {ClipText(checkpoint, kClipNames[0], options),
+          ClipText(checkpoint, kClipNames[1], options)};
+}
+
+}  // namespace
+
+Sd3PromptEncoder::Sd3PromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options,
+                                   const TransformerConfig& network)
+    : clip_(load_clip(checkpoint, options, network)),
+      width_(network.joint_attention_dim),
+      options_(at::TensorOptions().dtype(options.dtype).device(options.device)) {
+  if (checkpoint.find(kT5Names.encoder) != nullptr) t5_.emplace(checkpoint, kT5Names, options);
+}
+
+EncodedPrompts Sd3PromptEncoder::encode(std::span<const Prompt> prompts) const {
+  EncodedPrompts encoded;
+  std::vector<Rows> all;
+  size_t longest = 1;
+  for (const Prompt& prompt : prompts) {
+    const std::string first = prompt.text.value_or("");
+    const auto tokenize = [&](size_t index, const std::string& text) {
+      return clip_[index].tokenize(text, prompt.long_prompt, encoded.warnings);
+    };
+    all.push_back({tokenize(0, first), tokenize(1, text_or_first(prompt.text_2, first))});
+    for (const text::TokenRows& rows : all.back()) longest = std::max(longest, rows.rows.size());
+  }
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    for (size_t c = 0; c < kClipCount; ++c) clip_[c].pad(all[i][c], longest);
+    Conditioning conditioning = encode_clip(all[i], prompts[i].clip_skip);
+    conditioning.context =
+        at::cat({conditioning.context, encode_t5(prompts[i], encoded.warnings)}, 1);
+    encoded.conditionings.push_back(std::move(conditioning));
+  }
+  return encoded;
+}
+
+Conditioning Sd3PromptEncoder::encode_clip(const Rows& rows, int64_t clip_skip) const {
+  std::vector<Tensor> states;
+  std::vector<Tensor> pooled;
+  for (size_t c = 0; c < kClipCount; ++c) {
+    const text::ClipTextOutput output = clip_[c].encode(rows[c]);
+    const Tensor& own = states_before_last(output, clip_skip);
+    states.push_back(own.reshape({1, -1, own.size(-1)}));  // [rows, 77, D] -> [1, rows * 77, D]
+    pooled.push_back(output.text_embeds.value().narrow(0, 0, 1));
+  }
+  const Tensor joined = at::cat(states, -1);
+  return {.context = at::constant_pad_nd(joined, {0, width_ - joined.size(-1)}),
+          .pooled = at::cat(pooled, -1)};
+}
+
+Tensor Sd3PromptEncoder::encode_t5(const Prompt& prompt, std::vector<std::string>& warnings) const {
+  if (!t5_) return at::zeros({1, prompt.t5_tokens, width_}, options_);
+  const std::string first = prompt.text.value_or("");
+  return t5_->encode(text_or_first(prompt.text_3, first), prompt.t5_tokens, warnings);
+}
+
+}  // namespace sdrbee::sd3

@@ -1,0 +1,20 @@
+// The names that Stability AI's code gives to the weights of Stable Diffusion 3's network, as rules
+// that turn them into those of diffusers. https://github.com/Stability-AI/sd3.5
+#pragma once
+
+#include <vector>
+
+#include "sdrbee/io/renamed_weights.h"
+#include "sdrbee/models/sd3/transformer_config.h"
+
+namespace sdrbee::sd3 {
+
+/// Rules for names without the "model.diffusion_model." prefix.
+std::vector<io::RenameRule> transformer_rules(const TransformerConfig& config);
+
+/// SD3Transformer2DModel's config.json for original names without their prefix, read off the
+/// tensors. Throws CheckpointError naming the file and the tensor when they are not a whole
+/// network.
+io::Config read_transformer_config(const io::WeightSource& weights);
+
+}  // namespace sdrbee::sd3

@@ -1,0 +1,99 @@
+#include "sdrbee/models/sd3/sd3.h"
+
+#include <ATen/ops/cat.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "sdrbee/models/common/component_fit.h"
+#include "sdrbee/models/common/describe_model.h"
+#include "sdrbee/models/common/kl_autoencoder.h"
+#include "sdrbee/models/common/latent_model.h"
+#include "sdrbee/models/common/load_network.h"
+#include "sdrbee/models/sd3/config.h"
+#include "sdrbee/models/sd3/prompt_encoder.h"
+#include "sdrbee/models/sd3/transformer.h"
+
+namespace sdrbee::sd3 {
+namespace {
+
+// Tokens that T5 is given by default.
+// https://github.com/huggingface/diffusers/blob/main/src/diffusers/pipelines/stable_diffusion_3/pipeline_stable_diffusion_3.py
+constexpr int64_t kT5Tokens = 256;
+
+/// The transformer of one checkpoint.
+class Sd3Denoiser final : public Denoiser {
+ public:
+  Sd3Denoiser(const io::Component& component, const LoadOptions& options,
+              const TransformerConfig& config)
+      : network_(load_network(component, options, [&](const io::WeightScope& scope) {
+          return Transformer(scope, config);
+        })) {}
+
+  Tensor predict(const Tensor& latents, const Tensor& timesteps,
+                 const Conditioning& conditioning) override {
+    const Tensor input =
+        conditioning.channels.defined() ? at::cat({latents, conditioning.channels}, 1) : latents;
+    return network_({.latents = input,
+                     .timesteps = timesteps,
+                     .context = conditioning.context,
+                     .pooled = conditioning.pooled,
+                     .skipped = conditioning.skipped})
+        .to(at::kFloat);
+  }
+
+ private:
+  Transformer network_;
+};
+
+ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options,
+                   const TransformerConfig& config) {
+  const Variant& variant = find_variant(config, options.variant);
+  ModelInfo info = describe_model(checkpoint, options,
+                                  {.family = "sd3",
+                                   .id = variant.row.id,
+                                   .text_to_image = variant.text_to_image,
+                                   .image_to_image = variant.image_to_image,
+                                   .inpaint = variant.inpaint,
+                                   .default_cells = config.sample_size,
+                                   .cells_per_token = config.patch_size,
+                                   .looks_like = variant.looks_like,
+                                   .folders_tell = false});
+  info.sizes.maximum =
+      std::min(info.sizes.maximum, config.pos_embed_max_size * info.sizes.multiple);
+  info.max_sequence_length = kT5Tokens;
+  info.skippable_layers = config.num_layers;
+  Capabilities& can = info.capabilities;
+  can.prompt_2 = true;
+  can.prompt_3 = checkpoint.find("text_encoder_3") != nullptr;
+  can.native_inpaint = config.in_channels != info.latent_channels;
+  // Such a network has nothing to take for mask and picture without a mask.
+  can.image_to_image = can.text_to_image = !can.native_inpaint;
+  return info;
+}
+
+}  // namespace
+
+bool recognises(const io::Checkpoint& checkpoint) {
+  return checkpoint.find("transformer") != nullptr &&
+         checkpoint.pipeline_class().starts_with("StableDiffusion3");
+}
+
+std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint,
+                                 const LoadOptions& options) {
+  const c10::InferenceMode inference;
+  const io::Component& transformer = checkpoint.component("transformer", "SD3Transformer2DModel");
+  const auto config = TransformerConfig::from(transformer.config);
+  check_latent_channels(transformer, {config.in_channels, config.out_channels},
+                        checkpoint.component("vae"));
+  LatentModelParts parts;
+  parts.info = describe(checkpoint, options, config);
+  parts.scheduler = read_scheduler(checkpoint, options);
+  parts.prompt_encoder = std::make_unique<Sd3PromptEncoder>(checkpoint, options, config);
+  parts.denoiser = std::make_unique<Sd3Denoiser>(transformer, options, config);
+  parts.autoencoder = load_autoencoder(checkpoint, options);
+  return make_latent_model(sealed, checkpoint, options, std::move(parts));
+}
+
+}  // namespace sdrbee::sd3
