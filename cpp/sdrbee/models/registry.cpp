@@ -7,6 +7,7 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/models/common/ldm_single_file.h"
 #include "sdrbee/models/sd3/sd3.h"
+#include "sdrbee/models/sd3/single_file.h"
 #include "sdrbee/models/sdxl/sdxl.h"
 #include "sdrbee/models/stable_diffusion/stable_diffusion.h"
 #include "sdrbee/sampling/prediction.h"
@@ -24,7 +25,7 @@ const std::array kFamilies = {
               sd3::variants(), sd3::recognises, sd3::load},
 };
 
-const std::array kSingleFiles = {ldm::kSingleFileFormat};
+const std::array kSingleFiles = {ldm::kSingleFileFormat, sd3::kSingleFileFormat};
 
 std::string known_pipelines() {
   std::string listed;
