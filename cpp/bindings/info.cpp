@@ -92,9 +92,12 @@ void register_info(py::module_& module) {
       std::pair{"native_inpaint", &Capabilities::native_inpaint},
       std::pair{"guidance", &Capabilities::guidance},
       std::pair{"distilled_guidance", &Capabilities::distilled_guidance},
+      std::pair{"true_guidance", &Capabilities::true_guidance},
       std::pair{"negative_prompt", &Capabilities::negative_prompt},
       std::pair{"prompt_2", &Capabilities::prompt_2},
       std::pair{"prompt_3", &Capabilities::prompt_3}, std::pair{"framing", &Capabilities::framing},
+      std::pair{"control_image", &Capabilities::control_image},
+      std::pair{"reference_image", &Capabilities::reference_image},
       std::pair{"lora", &Capabilities::lora}, std::pair{"controlnet", &Capabilities::controlnet})
       .def("__repr__", &represent<Capabilities>);
   bind_value<SizeLimits>(

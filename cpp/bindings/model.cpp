@@ -93,14 +93,15 @@ py::object finish_in_python(Session& session, const Generation& generation) {
 }
 
 GenerationRequest replay_in_python(Session& session, const std::string& recipe,
-                                   const py::object& image, const py::object& mask,
-                                   const py::object& latents) {
-  const auto given = [](const py::object& value, const char* field) {
-    return value.is_none() ? std::nullopt : std::optional(image_from_python(value, field));
-  };
+                                   const py::dict& pictures, const py::object& latents) {
   auto json = nlohmann::json::parse(recipe, nullptr, false);
   if (json.is_discarded()) throw InvalidRequest("[recipe] expected JSON text but got other text");
-  RecipeInputs inputs{given(image, "image"), given(mask, "mask"), latents_from_python(latents)};
+  RecipeInputs inputs{.pictures = {}, .latents = latents_from_python(latents)};
+  for (const auto& [name, value] : pictures) {
+    if (value.is_none()) continue;
+    const auto field = name.cast<std::string>();
+    inputs.pictures[field] = image_from_python(value, field);
+  }
   const py::gil_scoped_release unlocked;
   const Session::Lock lock(session);
   return replay_request(json, session.model(), std::move(inputs));
@@ -167,8 +168,8 @@ void register_model(py::module_& module) {
             return restore(self.model(), bytes);
           },
           py::arg("saved"))
-      .def("replay_request", &replay_in_python, py::arg("recipe"), py::arg("image"),
-           py::arg("mask"), py::arg("latents"));
+      .def("replay_request", &replay_in_python, py::arg("recipe"), py::arg("pictures"),
+           py::arg("latents"));
   module.def("load", &load, py::arg("path"), py::arg("device"), py::arg("dtype"),
              py::arg("variant"), py::arg("prediction"), py::arg("vocabulary_candidates"),
              py::call_guard<py::gil_scoped_release>());

@@ -140,8 +140,9 @@ std::vector<RequestField> request_fields() {
 [[noreturn]] void unknown_field(const std::string& name) {
   py::list known;
   for (const RequestField& row : request_fields()) known.append(row.name);
-  known.append("image");
-  known.append("mask");
+  visit_request_pictures([&](std::string_view picture, auto, std::string_view) {
+    known.append(std::string(picture));
+  });
   known.append("latents");
   const py::list nearest = py::module_::import("difflib").attr("get_close_matches")(name, known);
   const py::list listed = nearest.empty() ? known : nearest;
@@ -151,15 +152,13 @@ std::vector<RequestField> request_fields() {
 }
 
 void set_field(GenerationRequest& request, const std::string& name, py::handle value) {
-  bool found = true;
-  if (name == "image")
-    request.image = picture_from_python(name, value);
-  else if (name == "mask")
-    request.mask = picture_from_python(name, value);
-  else if (name == "latents")
-    request.latents = latents_from_python(value);
-  else
-    found = false;
+  bool found = name == "latents";
+  if (found) request.latents = latents_from_python(value);
+  visit_request_pictures([&](std::string_view field, auto member, std::string_view) {
+    if (field != name) return;
+    request.*member = picture_from_python(field, value);
+    found = true;
+  });
   visit_request_fields(
       [&]<typename T>(std::string_view field, T GenerationRequest::*member, std::string_view) {
         if (field != name) return;
@@ -186,11 +185,12 @@ std::string represent(const GenerationRequest& request) {
         text += message(separator, name, "=", value);
         separator = ", ";
       });
-  for (const auto& [name, image] : {std::pair{"image", &request.image}, {"mask", &request.mask}}) {
-    if (!*image) continue;
-    text += message(separator, name, "=<", (*image)->size.width, "x", (*image)->size.height, ">");
+  visit_request_pictures([&](std::string_view name, auto member, std::string_view) {
+    const std::optional<Image>& image = request.*member;
+    if (!image) return;
+    text += message(separator, name, "=<", image->size.width, "x", image->size.height, ">");
     separator = ", ";
-  }
+  });
   if (request.latents)
     text += message(separator, "latents=<", request.latents->channels, "x",
                     request.latents->size.height, "x", request.latents->size.width, ">");
@@ -208,18 +208,15 @@ void register_fields(py::class_<GenerationRequest>& type) {
             },
             std::string(doc).c_str());
       });
-  type.def_property(
-      "image", [](const GenerationRequest& self) { return picture_to_python(self.image); },
-      [](GenerationRequest& self, const py::object& value) {
-        self.image = picture_from_python("image", value);
-      },
-      "the picture to start from: path, bytes, PIL image, uint8 array [H, W, C] or sdrbee.Image");
-  type.def_property(
-      "mask", [](const GenerationRequest& self) { return picture_to_python(self.mask); },
-      [](GenerationRequest& self, const py::object& value) {
-        self.mask = picture_from_python("mask", value);
-      },
-      "where to repaint: white is repainted, black is kept; of the size of `image`");
+  visit_request_pictures([&](std::string_view name, auto member, std::string_view doc) {
+    type.def_property(
+        std::string(name).c_str(),
+        [member](const GenerationRequest& self) { return picture_to_python(self.*member); },
+        [member, field = std::string(name)](GenerationRequest& self, const py::object& value) {
+          self.*member = picture_from_python(field, value);
+        },
+        std::string(doc).c_str());
+  });
   type.def_property(
       "latents", [](const GenerationRequest& self) { return latents_to_python(self.latents); },
       [](GenerationRequest& self, const py::object& value) {
@@ -246,7 +243,7 @@ void register_request(py::module_& module) {
         for (RequestField& row : request_fields()) rows.append(std::move(row));
         return rows;
       },
-      "The fields of GenerationRequest, except `image`, `mask` and `latents`.");
+      "The fields of GenerationRequest, except pictures and `latents`.");
 
   py::class_<GenerationRequest> type(
       module, "GenerationRequest",

@@ -69,6 +69,7 @@ class GenerationRequest:
         seed: int | None = ...,
         steps: int | None = ...,
         guidance_scale: float | None = ...,
+        true_guidance_scale: float | None = ...,
         guidance_rescale: float = ...,
         guidance_start: float = ...,
         guidance_end: float = ...,
@@ -93,6 +94,7 @@ class GenerationRequest:
         exact: bool = ...,
         image: _ImageSource | None = ...,
         mask: _ImageSource | None = ...,
+        control_image: _ImageSource | None = ...,
         latents: npt.NDArray[np.floating[Any]] | None = ...,
     ) -> None: ...
     prompt: str
@@ -113,6 +115,7 @@ class GenerationRequest:
     seed: int | None
     steps: int | None
     guidance_scale: float | None
+    true_guidance_scale: float | None
     guidance_rescale: float
     guidance_start: float
     guidance_end: float
@@ -143,6 +146,10 @@ class GenerationRequest:
     def mask(self) -> Image | None: ...
     @mask.setter
     def mask(self, value: _ImageSource | None) -> None: ...
+    @property
+    def control_image(self) -> Image | None: ...
+    @control_image.setter
+    def control_image(self, value: _ImageSource | None) -> None: ...
     @property
     def latents(self) -> npt.NDArray[np.float32] | None: ...
     @latents.setter
@@ -191,6 +198,8 @@ class Capabilities:
     @property
     def distilled_guidance(self) -> bool: ...
     @property
+    def true_guidance(self) -> bool: ...
+    @property
     def negative_prompt(self) -> bool: ...
     @property
     def prompt_2(self) -> bool: ...
@@ -198,6 +207,10 @@ class Capabilities:
     def prompt_3(self) -> bool: ...
     @property
     def framing(self) -> bool: ...
+    @property
+    def control_image(self) -> bool: ...
+    @property
+    def reference_image(self) -> bool: ...
     @property
     def lora(self) -> bool: ...
     @property
@@ -322,8 +335,7 @@ class Session:
     def replay_request(
         self,
         recipe: str,
-        image: _ImageSource | None,
-        mask: _ImageSource | None,
+        pictures: dict[str, _ImageSource | None],
         latents: npt.NDArray[np.floating[Any]] | None,
     ) -> GenerationRequest: ...
 

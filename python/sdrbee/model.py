@@ -257,6 +257,7 @@ def replay(
     *,
     image: ImageSource | None = None,
     mask: ImageSource | None = None,
+    control_image: ImageSource | None = None,
     latents: npt.NDArray[np.floating[Any]] | None = None,
     model: Model | None = None,
 ) -> Image:
@@ -266,6 +267,7 @@ def replay(
         file: A PNG file that sdrbee wrote.
         image: The picture that it was made from, when there was one.
         mask: Its mask, when there was one.
+        control_image: The control image, when there was one.
         latents: The latents that it was made from, when there were any.
         model: The loaded model, to save loading it again; by default the recipe's.
 
@@ -287,7 +289,8 @@ def replay(
     if model is None:
         model = _load_for(recipe)
     session = model._session
-    request = session.replay_request(json.dumps(recipe), image, mask, latents)
+    pictures = {"image": image, "mask": mask, "control_image": control_image}
+    request = session.replay_request(json.dumps(recipe), pictures, latents)
     made: Image = session.generate([request], None, None)[0]
     return made
 

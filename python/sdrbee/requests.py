@@ -45,6 +45,7 @@ class RequestFields(TypedDict, total=False):
     seed: int | None
     steps: int | None
     guidance_scale: float | None
+    true_guidance_scale: float | None
     guidance_rescale: float
     guidance_start: float
     guidance_end: float
@@ -68,4 +69,5 @@ class RequestFields(TypedDict, total=False):
     exact: bool
     image: ImageSource | None
     mask: ImageSource | None
+    control_image: ImageSource | None
     latents: npt.NDArray[np.floating[Any]] | None

@@ -10,6 +10,7 @@ from sdrbee import _native, requests
 
 STUB = Path(sdrbee.__file__).parent / "_native.pyi"
 DATA_MODEL = {"__init__", "__eq__", "__hash__", "__buffer__"}
+PIXELS = ["image", "mask", "control_image", "latents"]
 
 
 def stub_names() -> dict[str, set[str]]:
@@ -60,7 +61,7 @@ def test_bound_bases_match_the_stub() -> None:
 
 def test_typed_fields_are_the_fields_of_the_request() -> None:
     typed = set(requests.RequestFields.__annotations__)
-    fields = {field.name for field in sdrbee.request_fields()} | {"image", "mask", "latents"}
+    fields = {field.name for field in sdrbee.request_fields()} | set(PIXELS)
     assert typed == fields - {"prompt", "count", "output"}
 
 
@@ -86,5 +87,4 @@ def test_stub_and_typed_fields_agree_on_types() -> None:
 def test_declared_constructor_takes_the_fields_of_the_request() -> None:
     init = declared_constructor()
     keywords = [argument.arg for argument in init.args.kwonlyargs]
-    pixels = ["image", "mask", "latents"]
-    assert keywords == [*(field.name for field in sdrbee.request_fields()), *pixels]
+    assert keywords == [*(field.name for field in sdrbee.request_fields()), *PIXELS]

@@ -57,6 +57,10 @@ struct Running {
     const Conditioning& conditioning = generation->conditions.conditions.front().conditioning;
     std::vector<int64_t> key = input.sizes().vec();
     key.push_back(conditioning.context.size(1));
+    if (conditioning.reference.defined()) {
+      key.push_back(conditioning.reference.size(2));
+      key.push_back(conditioning.reference.size(3));
+    }
     // `exact` runs alone: its key is its own address.
     key.push_back(generation->request.exact ? reinterpret_cast<int64_t>(generation) : 0);
     return key;

@@ -53,6 +53,18 @@ void choose_steps(Generation& generation) {
                                  " steps; take more steps or a larger part"));
 }
 
+Tensor draw_noise(const ImageModel& model, Generation& generation) {
+  const auto shape = latent_shape(model.info(), picture_size(generation.request));
+  return generation.noise.normal(shape).to(model.device());
+}
+
+/// The source as a reference: its most probable latents, without a draw.
+void show_reference(ImageModel& model, Generation& generation) {
+  const Image& image = *generation.request.image;
+  const Tensor picture = picture_to_tensor(image, model.info().reference_size(image.size));
+  generation.reference = model.autoencoder().encode(picture.to(model.device())).mean;
+}
+
 void draw_image_to_image(ImageModel& model, Generation& generation) {
   const GenerationRequest& request = generation.request;
   Tensor source;
@@ -70,12 +82,14 @@ void draw_inpaint(ImageModel& model, Generation& generation) {
   const GenerationRequest& request = generation.request;
   const PixelSize size = picture_size(request);
   const auto shape = latent_shape(model.info(), size);
-  const bool native = model.info().capabilities.native_inpaint;
+  const ModelInfo& info = model.info();
+  const bool native = info.capabilities.native_inpaint;
   const bool from_pure_noise = request.strength == 1.0;
   const Tensor picture = picture_to_tensor(*request.image, size);
   const Tensor mask = mask_to_tensor(*request.mask, size);
   Tensor source;
-  if (!native || !from_pure_noise) source = encode_picture(model, generation, picture);
+  if (!native || !from_pure_noise || info.always_encodes_source)
+    source = encode_picture(model, generation, picture);
   const Tensor noise = generation.noise.normal(shape).to(model.device());
   generation.latents = first_latents(generation, from_pure_noise ? Tensor() : source, noise);
   if (native) {
@@ -92,18 +106,15 @@ void draw_inpaint(ImageModel& model, Generation& generation) {
 
 /// The first latents; the order of the draws is that of diffusers' pipelines (docs/generation.md).
 void draw_latents(ImageModel& model, Generation& generation) {
-  switch (generation.request.mode()) {
-    case Mode::TextToImage: {
-      const auto shape = latent_shape(model.info(), picture_size(generation.request));
-      generation.latents =
-          first_latents(generation, {}, generation.noise.normal(shape).to(model.device()));
-      return;
-    }
-    case Mode::ImageToImage:
-      return draw_image_to_image(model, generation);
-    case Mode::Inpaint:
-      return draw_inpaint(model, generation);
-  }
+  const GenerationRequest& request = generation.request;
+  if (request.control_image)
+    generation.input_channels = encode_picture(
+        model, generation, picture_to_tensor(*request.control_image, picture_size(request)));
+  if (request.mode() == Mode::Inpaint) return draw_inpaint(model, generation);
+  const bool shown = model.info().capabilities.reference_image;
+  if (request.mode() == Mode::ImageToImage && !shown) return draw_image_to_image(model, generation);
+  if (request.image) show_reference(model, generation);
+  generation.latents = first_latents(generation, {}, draw_noise(model, generation));
 }
 
 Framing framing_of(const GenerationRequest& request) {
@@ -112,6 +123,17 @@ Framing framing_of(const GenerationRequest& request) {
           .target_size = {request.target_size[0], request.target_size[1]},
           .crop_left = request.crop[0],
           .crop_top = request.crop[1]};
+}
+
+/// The weight of the prompt against the negative one.
+double contrast_of(const GenerationRequest& request, const Capabilities& can) {
+  return can.guidance ? *request.guidance_scale : request.true_guidance_scale.value_or(1.0);
+}
+
+bool guides_against_negative(const GenerationRequest& request, const Capabilities& can) {
+  // Beside a guidance that needs none, a negative prompt must be given to have an effect.
+  const bool prompted = can.guidance || (can.true_guidance && request.negative_prompt);
+  return prompted && contrast_of(request, can) > 1.0;
 }
 
 /// The positive prompt and, where classifier-free guidance acts, the negative one.
@@ -126,7 +148,7 @@ std::vector<Prompt> prompts_of(const GenerationRequest& request, const ModelInfo
                                   .long_prompt = rule,
                                   .framing = framing}};
   // clip_skip acts on the positive prompt only, as in diffusers.
-  if (*request.guidance_scale > 1.0 && info.capabilities.guidance)
+  if (guides_against_negative(request, info.capabilities))
     prompts.push_back({.text = request.negative_prompt,
                        .text_2 = request.negative_prompt_2,
                        .text_3 = request.negative_prompt_3,
@@ -157,20 +179,24 @@ void encode_prompts(ImageModel& model, Generation& generation) {
   if (model.info().capabilities.distilled_guidance)
     for (Conditioning& conditioning : encoded.conditionings)
       conditioning.guidance = at::full({1}, *request.guidance_scale, at::kDouble);
-  generation.conditions.conditions = {{encoded.conditionings[0], *request.guidance_scale}};
+  generation.conditions.conditions = {
+      {encoded.conditionings[0], contrast_of(request, model.info().capabilities)}};
   if (encoded.conditionings.size() > 1) generation.conditions.base = encoded.conditionings[1];
   if (model.info().skippable_layers > 0)
     choose_skipped_layers(generation, model.info().skippable_layers);
   generation.warnings = std::move(encoded.warnings);
 }
 
-/// Hands what was drawn for the network's input to all rows.
-void attach_channels(Generation& generation) {
+/// Hands what the network is shown beside the latents to all rows.
+void attach_pictures(Generation& generation) {
+  const auto attach = [&](Conditioning& row) {
+    row.channels = generation.input_channels;
+    row.reference = generation.reference;
+  };
   GuidedConditions& all = generation.conditions;
-  if (all.base) all.base->channels = generation.input_channels;
-  for (WeightedCondition& condition : all.conditions)
-    condition.conditioning.channels = generation.input_channels;
-  if (all.skipping) all.skipping->conditioning.channels = generation.input_channels;
+  if (all.base) attach(*all.base);
+  for (WeightedCondition& condition : all.conditions) attach(condition.conditioning);
+  if (all.skipping) attach(all.skipping->conditioning);
 }
 
 }  // namespace
@@ -187,7 +213,10 @@ sampling::Plan plan_request(const ImageModel& model, GenerationRequest& request)
   options.s_noise = request.s_noise;
   if (model.info().strength_over_distilled_steps && request.mode() == Mode::ImageToImage)
     options.distilled_strength = request.strength.value_or(1.0);
-  sampling::Plan plan = sampling::make_plan(model.scheduler(), options, *request.steps);
+  const sampling::SchedulerConfig& scheduler = model.scheduler();
+  if (scheduler.use_dynamic_shifting)
+    options.mu = scheduler.dynamic_shift(model.info().token_count(picture_size(request)));
+  sampling::Plan plan = sampling::make_plan(scheduler, options, *request.steps);
   request.sampler = plan.sampler();
   request.schedule = plan.schedule();
   request.spacing = plan.spacing();
@@ -205,7 +234,7 @@ Generation begin(ImageModel& model, const GenerationRequest& request) {
   choose_steps(generation);
   encode_prompts(model, generation);
   draw_latents(model, generation);
-  attach_channels(generation);
+  attach_pictures(generation);
   generation.next_step = generation.first_step;
   return generation;
 }
@@ -213,7 +242,7 @@ Generation begin(ImageModel& model, const GenerationRequest& request) {
 void restore_conditions(ImageModel& model, Generation& generation) {
   const c10::InferenceMode inference;
   encode_prompts(model, generation);
-  attach_channels(generation);
+  attach_pictures(generation);
 }
 
 }  // namespace sdrbee

@@ -35,7 +35,8 @@ struct Generation {
   NoiseSource noise;
   GuidedConditions conditions = {};
   std::optional<MaskedSource> masked = {};  // inpainting with a network that isn't given the mask
-  Tensor input_channels = {};               // Conditioning::channels of both prompts
+  Tensor input_channels = {};               // Conditioning::channels of all prompts
+  Tensor reference = {};                    // Conditioning::reference of all prompts
   bool batched = false;                     // shared a network call with another picture
   std::vector<std::string> warnings = {};
 

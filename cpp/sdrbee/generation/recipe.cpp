@@ -7,6 +7,7 @@
 #include "sdrbee/core/build_info.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/core/sha256.h"
+#include "sdrbee/generation/request_fields.h"
 
 namespace sdrbee {
 namespace {
@@ -48,9 +49,9 @@ void check_same(const Json& recipe, const std::string& pointer, const Json& now)
 }
 
 template <typename T>
-void put_back(const Json& recipe, const char* name, std::optional<T> given,
+void put_back(const Json& recipe, const std::string& name, std::optional<T> given,
               std::string (*sha256)(const T&), std::optional<T>& field) {
-  const Json recorded = value_at(recipe, std::string("/inputs/") + name);
+  const Json recorded = value_at(recipe, "/inputs/" + name);
   if (recorded.is_null() && given)
     throw InvalidRequest(message("[", name, "] the recipe used none; leave it out"));
   if (recorded.is_null()) return;
@@ -69,8 +70,9 @@ void put_back(const Json& recipe, const char* name, std::optional<T> given,
 Json make_recipe(ImageModel& model, const Generation& generation) {
   const GenerationRequest& request = generation.request;
   Json inputs = Json::object();
-  if (request.image) inputs["image"] = picture_sha256(*request.image);
-  if (request.mask) inputs["mask"] = picture_sha256(*request.mask);
+  visit_request_pictures([&](std::string_view name, auto member, std::string_view) {
+    if (request.*member) inputs[std::string(name)] = picture_sha256(*(request.*member));
+  });
   if (request.latents) inputs["latents"] = latents_sha256(*request.latents);
   const ModelInfo& info = model.info();
   return {{"request", request_to_json(request)},
@@ -114,8 +116,13 @@ GenerationRequest replay_request(const Json& recipe, ImageModel& model, RecipeIn
   const Json now = environment(model);
   for (const auto& [key, value] : now.items()) check_same(recipe, "/environment/" + key, value);
   GenerationRequest request = request_from_json(recipe.at("request"));
-  put_back(recipe, "image", std::move(inputs.image), picture_sha256, request.image);
-  put_back(recipe, "mask", std::move(inputs.mask), picture_sha256, request.mask);
+  visit_request_pictures([&](std::string_view field, auto member, std::string_view) {
+    const std::string name(field);
+    std::optional<Image> given;
+    if (const auto found = inputs.pictures.find(name); found != inputs.pictures.end())
+      given = std::move(found->second);
+    put_back(recipe, name, std::move(given), picture_sha256, request.*member);
+  });
   put_back(recipe, "latents", std::move(inputs.latents), latents_sha256, request.latents);
   return request;
 }

@@ -1,6 +1,7 @@
 // The recipe of a picture: all that makes it again.
 #pragma once
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -17,8 +18,7 @@ std::string a1111_parameters(const nlohmann::json& recipe);
 
 /// What a picture was made from beside its request: a recipe keeps hashes of them only.
 struct RecipeInputs {
-  std::optional<Image> image;
-  std::optional<Image> mask;
+  std::map<std::string, Image> pictures;  // by the name of the field
   std::optional<LatentImage> latents;
 };
 

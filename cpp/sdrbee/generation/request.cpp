@@ -79,11 +79,18 @@ void resolve_latents(GenerationRequest& request, const ModelInfo& info) {
   request.height = own.height;
 }
 
+/// The size of a picture that the request gives none for.
+PixelSize usual_size(const GenerationRequest& request, const ModelInfo& info) {
+  if (!request.image) return info.default_size;
+  const bool reference = info.capabilities.reference_image;
+  return reference ? info.reference_size(request.image->size) : request.image->size;
+}
+
 void resolve_size(GenerationRequest& request, const ModelInfo& info) {
   if (request.latents) resolve_latents(request, info);
   const SizeLimits& limits = info.sizes;
   const bool has_image = request.image.has_value();
-  const PixelSize own = has_image ? request.image->size : info.default_size;
+  const PixelSize own = usual_size(request, info);
   if (!request.width) request.width = has_image ? floored_side(own.width, limits) : own.width;
   if (!request.height) request.height = has_image ? floored_side(own.height, limits) : own.height;
   check_side("width", *request.width, limits);
@@ -119,6 +126,25 @@ void check_mode(const GenerationRequest& request, const ModelInfo& info) {
                                      can.image_to_image ? "`image`" : "`image` and `mask`"));
       return;
   }
+}
+
+/// What the network is shown beside the picture that is made.
+void check_shown(const GenerationRequest& request, const ModelInfo& info) {
+  const Capabilities& can = info.capabilities;
+  if (request.control_image) check_picture("control_image", *request.control_image);
+  if (can.control_image && !request.control_image)
+    throw InvalidRequest(message("[control_image] the model '", info.variant,
+                                 "' follows a control image: give `control_image`"));
+  if (!can.control_image && request.control_image)
+    throw InvalidRequest("[control_image] this model isn't given one; leave it out");
+  if (!can.reference_image) return;
+  const std::string reason = message("the model '", info.variant, "' is shown `image` and starts ",
+                                     "from noise; leave it out");
+  if (request.strength) throw InvalidRequest("[strength] " + reason);
+  if (request.denoising_start) throw InvalidRequest("[denoising_start] " + reason);
+  if (request.latents)
+    throw InvalidRequest(message("[latents] the model '", info.variant,
+                                 "' is shown a picture: give `image` instead"));
 }
 
 void check_inputs(const GenerationRequest& request) {
@@ -175,6 +201,16 @@ void check_skipped_layers(const GenerationRequest& request, const ModelInfo& inf
   check_finite("skip_layer_guidance_scale", request.skip_layer_guidance_scale);
   check_number("skip_layer_guidance_start", request.skip_layer_guidance_start, 0.0, 1.0);
   check_number("skip_layer_guidance_stop", request.skip_layer_guidance_stop, 0.0, 1.0);
+}
+
+void resolve_true_guidance(GenerationRequest& request, const Capabilities& can) {
+  std::optional<double>& scale = request.true_guidance_scale;
+  if (scale && !can.true_guidance)
+    throw InvalidRequest(message("[true_guidance_scale] this model doesn't take it; leave it out",
+                                 can.guidance ? " (guidance_scale does the same)" : ""));
+  if (!can.true_guidance) return;
+  if (!scale) scale = 1.0;
+  check_finite("true_guidance_scale", *scale);
 }
 
 /// Fills in how the picture is framed: uncropped, at its own size.
@@ -240,13 +276,16 @@ Mode GenerationRequest::mode() const {
 GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   check_inputs(request);
   check_mode(request, info);
+  check_shown(request, info);
   check_texts(request, info.capabilities);
   check_sigmas(request);
   const ModeDefaults& defaults = info.defaults(request.mode());
   if (!request.sigmas.empty()) request.steps = static_cast<int64_t>(request.sigmas.size());
   if (!request.steps) request.steps = defaults.steps;
   if (!request.guidance_scale) request.guidance_scale = defaults.guidance_scale;
-  const bool noised = request.mode() != Mode::TextToImage && !request.denoising_start;
+  resolve_true_guidance(request, info.capabilities);
+  const bool noised = request.mode() != Mode::TextToImage && !request.denoising_start &&
+                      !info.capabilities.reference_image;
   if (noised && !request.strength) request.strength = defaults.strength;
   // 32 bits, as other programs choose: such a seed survives JSON and spreadsheets.
   if (!request.seed) request.seed = std::random_device{}();

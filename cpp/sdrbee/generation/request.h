@@ -34,6 +34,7 @@ struct GenerationRequest {
   std::optional<uint64_t> seed;
   std::optional<int64_t> steps;
   std::optional<double> guidance_scale;
+  std::optional<double> true_guidance_scale;
   double guidance_rescale = 0.0;
   double guidance_start = 0.0;
   double guidance_end = 1.0;
@@ -58,6 +59,7 @@ struct GenerationRequest {
   bool exact = false;
   std::optional<Image> image;
   std::optional<Image> mask;
+  std::optional<Image> control_image;
   std::optional<LatentImage> latents;
 
   Mode mode() const;

@@ -7,7 +7,7 @@ namespace sdrbee {
 
 /// Name, default-bearing member and documentation of a field, handed to a visitor:
 /// `visit(std::string_view name, Type GenerationRequest::*member, std::string_view doc)`.
-/// `image`, `mask` and `latents` are not in the list: they are pixels, not values.
+/// Pictures are in the list below; `latents` is in neither, being an array of its own kind.
 template <typename Visitor>
 void visit_request_fields(Visitor&& visit) {
   using R = GenerationRequest;
@@ -37,7 +37,10 @@ void visit_request_fields(Visitor&& visit) {
   visit("seed", &R::seed, "seed of the noise, 0..2^64-1; random when not given");
   visit("steps", &R::steps, "denoising steps, 1..10000");
   visit("guidance_scale", &R::guidance_scale,
-        "weight of the prompt against the negative prompt; 1 or less switches guidance off");
+        "weight of the prompt against the negative prompt; 1 or less switches guidance off; an "
+        "input of the network for guidance-distilled models");
+  visit("true_guidance_scale", &R::true_guidance_scale,
+        "flux: weight of the prompt against `negative_prompt`, beside guidance_scale; 1 is off");
   visit("guidance_rescale", &R::guidance_rescale,
         "0..1, pulls the guided prediction's contrast back (Lin et al. 2023, arXiv:2305.08891)");
   visit("guidance_start", &R::guidance_start, "0..1, the part of the steps before guidance begins");
@@ -70,6 +73,18 @@ void visit_request_fields(Visitor&& visit) {
   visit("output", &R::output, "'image' (8 bit), 'float' (0..1 before rounding) or 'latent'");
   visit("preview", &R::preview, "pictures on the way: 'none', 'fast' or 'full'");
   visit("exact", &R::exact, "run alone in every step, so that the picture repeats bit by bit");
+}
+
+/// The same for the pictures that a request may hold.
+template <typename Visitor>
+void visit_request_pictures(Visitor&& visit) {
+  using R = GenerationRequest;
+  visit("image", &R::image,
+        "the picture to start from: path, bytes, PIL image, uint8 array [H, W, C] or sdrbee.Image");
+  visit("mask", &R::mask,
+        "where to repaint: white is repainted, black is kept; of the size of `image`");
+  visit("control_image", &R::control_image,
+        "flux-canny, flux-depth: the edges or depths that the picture follows");
 }
 
 }  // namespace sdrbee

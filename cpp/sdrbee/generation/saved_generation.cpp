@@ -8,12 +8,13 @@
 #include "sdrbee/generation/generation.h"
 #include "sdrbee/generation/plan_request.h"
 #include "sdrbee/generation/recipe.h"
+#include "sdrbee/generation/request_fields.h"
 
 namespace sdrbee {
 namespace {
 
 using Json = nlohmann::json;
-constexpr int64_t kFormat = 2;
+constexpr int64_t kFormat = 3;
 constexpr int64_t kMaxTensorElements = int64_t{1} << 30;
 
 Json pack(const Tensor& tensor) {
@@ -55,6 +56,14 @@ std::optional<Image> unpack_image(const Json& json) {
   return Image{{json.at("width").get<int64_t>(), json.at("height").get<int64_t>()},
                json.at("channels").get<int64_t>(),
                json.at("pixels").get_binary()};
+}
+
+Json pack_pictures(const GenerationRequest& request) {
+  Json pictures = Json::object();
+  visit_request_pictures([&](std::string_view name, auto member, std::string_view) {
+    pictures[std::string(name)] = pack(request.*member);
+  });
+  return pictures;
 }
 
 Json pack(const std::optional<LatentImage>& latents) {
@@ -113,8 +122,9 @@ Generation unpack_generation(ImageModel& model, const Json& saved) {
                                   saved.at("model").dump(), " but this is ",
                                   model_identity(model.info()).dump()));
   GenerationRequest request = request_from_json(saved.at("request"));
-  request.image = unpack_image(saved.at("image"));
-  request.mask = unpack_image(saved.at("mask"));
+  visit_request_pictures([&](std::string_view name, auto member, std::string_view) {
+    request.*member = unpack_image(saved.at("pictures").at(std::string(name)));
+  });
   request.latents = unpack_latents(saved.at("source_latents"));
   sampling::Plan plan = plan_request(model, request);
   const Device device = model.device();
@@ -131,6 +141,7 @@ Generation unpack_generation(ImageModel& model, const Json& saved) {
           NoiseSource::restore(saved.at("seed").get<uint64_t>(), saved.at("noise").get_binary()),
       .masked = unpack_masked(saved.at("masked"), device),
       .input_channels = unpack(saved.at("input_channels"), device),
+      .reference = unpack(saved.at("reference"), device),
       .batched = saved.at("batched").get<bool>(),
   };
   if (generation.first_step < 0 || generation.next_step < generation.first_step ||
@@ -146,8 +157,7 @@ std::vector<uint8_t> save(const Generation& generation, const ModelInfo& info) {
   const Json saved = {{"format", kFormat},
                       {"model", model_identity(info)},
                       {"request", request_to_json(generation.request)},
-                      {"image", pack(generation.request.image)},
-                      {"mask", pack(generation.request.mask)},
+                      {"pictures", pack_pictures(generation.request)},
                       {"source_latents", pack(generation.request.latents)},
                       {"first_step", generation.first_step},
                       {"end_step", generation.end_step},
@@ -159,6 +169,7 @@ std::vector<uint8_t> save(const Generation& generation, const ModelInfo& info) {
                       {"noise", Json::binary(generation.noise.state())},
                       {"masked", pack(generation.masked)},
                       {"input_channels", pack(generation.input_channels)},
+                      {"reference", pack(generation.reference)},
                       {"batched", generation.batched}};
   return Json::to_cbor(saved);
 }

@@ -21,7 +21,8 @@ Conditioning stack(std::span<const Conditioning* const> rows) {
   Conditioning stacked;
   for (Tensor Conditioning::*field :
        {&Conditioning::context, &Conditioning::pooled, &Conditioning::time_ids,
-        &Conditioning::guidance, &Conditioning::skipped, &Conditioning::channels})
+        &Conditioning::guidance, &Conditioning::skipped, &Conditioning::channels,
+        &Conditioning::reference})
     stacked.*field = stack_field(rows, field);
   return stacked;
 }

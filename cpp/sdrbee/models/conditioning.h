@@ -43,12 +43,13 @@ struct Prompt {
 /// live on the model's device in its dtype unless said otherwise; a family leaves undefined what
 /// its network does not take.
 struct Conditioning {
-  Tensor context;        // [B, tokens, channels]
-  Tensor pooled = {};    // [B, channels]
-  Tensor time_ids = {};  // [B, n] fp32: sizes, crop and score of XL
-  Tensor guidance = {};  // [B] fp64 on the CPU: guidance scales, for guidance-distilled networks
-  Tensor skipped = {};   // [B, blocks] bool on the CPU: blocks that leave a row as it is
-  Tensor channels = {};  // [B, C, h, w] fp32: further input channels, as of native inpainting
+  Tensor context;         // [B, tokens, channels]
+  Tensor pooled = {};     // [B, channels]
+  Tensor time_ids = {};   // [B, n] fp32: sizes, crop and score of XL
+  Tensor guidance = {};   // [B] fp64 on the CPU: guidance scales, for guidance-distilled networks
+  Tensor skipped = {};    // [B, blocks] bool on the CPU: blocks that leave a row as it is
+  Tensor channels = {};   // [B, C, h, w] fp32: further input channels, as of native inpainting
+  Tensor reference = {};  // [B, C, h', w'] fp32: latents of a picture that is shown to the network
 };
 
 /// Prompts that are used together, encoded to the same number of tokens.

@@ -32,10 +32,13 @@ struct Capabilities {
   bool native_inpaint = false;      // the network itself is given mask and masked picture
   bool guidance = true;             // classifier-free guidance has an effect
   bool distilled_guidance = false;  // guidance_scale is an input of the network
+  bool true_guidance = false;       // true_guidance_scale guides against a negative prompt
   bool negative_prompt = true;      // used while guidance is active
   bool prompt_2 = false;            // a second text encoder may be given a text of its own
   bool prompt_3 = false;            // so may a third
   bool framing = false;             // original_size, target_size and crop have an effect
+  bool control_image = false;       // the network is given a control image, which it needs
+  bool reference_image = false;     // `image` is shown to the network; nothing starts from it
   bool lora = false;
   bool controlnet = false;
   bool operator==(const Capabilities&) const = default;
@@ -63,6 +66,12 @@ struct ModelInfo {
   /// Image-to-image with the samplers lcm and tcd takes all its steps within the part of the
   /// distilled timesteps that strength leaves, instead of leaving steps out.
   bool strength_over_distilled_steps = false;
+  /// Native inpainting encodes the source also where strength 1 leaves nothing of it, which moves
+  /// the noise generator.
+  bool always_encodes_source = false;
+  /// Sizes that a reference image is brought to, the one of the nearest aspect; and the picture's
+  /// size where the request has none. Empty without `reference_image`.
+  std::vector<PixelSize> reference_sizes;
   int64_t max_sequence_length = 0;  // default tokens of the T5 encoder's input; 0: it has none
   int64_t skippable_layers = 0;     // blocks that skip-layer guidance may leave out; 0: it can't
   int64_t latent_channels = 4;
@@ -70,6 +79,12 @@ struct ModelInfo {
   std::string device;
   std::string dtype;
   std::vector<std::string> warnings;  // what the files could not tell, and the option that does
+
+  /// Tokens of a picture in networks that work on tokens of `sizes.multiple` pixels a side.
+  int64_t token_count(PixelSize size) const;
+
+  /// The one of `reference_sizes` whose aspect is nearest to that of a picture of this size.
+  PixelSize reference_size(PixelSize size) const;
 
   /// The defaults of one mode.
   const ModeDefaults& defaults(Mode mode) const;

@@ -6,8 +6,8 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/models/common/ldm_single_file.h"
+#include "sdrbee/models/flux/flux.h"
 #include "sdrbee/models/sd3/sd3.h"
-#include "sdrbee/models/sd3/single_file.h"
 #include "sdrbee/models/sdxl/sdxl.h"
 #include "sdrbee/models/stable_diffusion/stable_diffusion.h"
 #include "sdrbee/sampling/prediction.h"
@@ -23,9 +23,11 @@ const std::array kFamilies = {
               sdxl::variants(), sdxl::recognises, sdxl::load},
     FamilyRow{"sd3", "Stable Diffusion 3 and 3.5: MMDiT, two CLIP text encoders and T5",
               sd3::variants(), sd3::recognises, sd3::load},
+    FamilyRow{"flux", "FLUX.1: transformer, CLIP and T5 text encoders, rectified flow",
+              flux::variants(), flux::recognises, flux::load},
 };
 
-const std::array kSingleFiles = {ldm::kSingleFileFormat, sd3::kSingleFileFormat};
+const std::array kSingleFiles = {ldm::kSingleFileFormat};
 
 std::string known_pipelines() {
   std::string listed;

@@ -74,7 +74,7 @@ std::vector<double> table_sigmas(const PlanDetails& plan, const std::vector<floa
   return sigmas;
 }
 
-/// FlowMatchEuler's grid. Without own sigmas the ends are already shifted and are shifted again.
+/// FlowMatchEuler's grid. The scheduler's own ends are already shifted and are shifted again.
 std::vector<double> flow_match_sigmas(const PlanDetails& plan, const SamplerOptions& options,
                                       int64_t steps) {
   const std::vector<float> table = training_sigmas(plan);
@@ -87,13 +87,15 @@ std::vector<double> flow_match_sigmas(const PlanDetails& plan, const SamplerOpti
     return sigmas;
   }
   std::vector<double> sigmas;
-  if (options.sigmas.empty()) {
+  if (!options.sigmas.empty()) {
+    sigmas = finished(plan, options, to_float(options.sigmas));
+  } else if (plan.config.whole_flow) {
+    sigmas = finished(plan, options, to_float(linspace(1, 1 / static_cast<double>(steps), steps)));
+  } else {
     const auto count = static_cast<double>(plan.train_steps());
     sigmas = linspace(table.back() * count, table.front() * count, steps);
     for (double& s : sigmas) s /= count;
     sigmas = finished(plan, options, std::move(sigmas));
-  } else {
-    sigmas = finished(plan, options, to_float(options.sigmas));
   }
   if (plan.schedule == "normal") return sigmas;
   return spread_sigmas(plan.schedule, sigmas.front(), sigmas.back(),

@@ -94,6 +94,12 @@ void read_flow(const io::Config& file, SchedulerConfig& config) {
   if (!config.shift) config.shift = number(file, "flow_shift");
   config.use_dynamic_shifting = file.bool_or("use_dynamic_shifting", false);
   config.time_shift_type = file.string_or("time_shift_type", config.time_shift_type);
+  config.base_shift = file.double_or("base_shift", config.base_shift);
+  config.max_shift = file.double_or("max_shift", config.max_shift);
+  config.base_image_seq_len = file.int64_or("base_image_seq_len", config.base_image_seq_len);
+  config.max_image_seq_len = file.int64_or("max_image_seq_len", config.max_image_seq_len);
+  if (config.max_image_seq_len <= config.base_image_seq_len)
+    file.reject("max_image_seq_len", "more than 'base_image_seq_len'");
   config.shift_terminal = number(file, "shift_terminal");
   config.stochastic_sampling = file.bool_or("stochastic_sampling", false);
 }
@@ -109,6 +115,13 @@ SchedulerConfig SchedulerConfig::from_json(const io::Config& file) {
   read_flow(file, config);
   config.unsupported = unsupported_options(file);
   return config;
+}
+
+double SchedulerConfig::dynamic_shift(int64_t tokens) const {
+  const auto span = static_cast<double>(max_image_seq_len - base_image_seq_len);
+  const double slope = (max_shift - base_shift) / span;
+  const double offset = base_shift - slope * static_cast<double>(base_image_seq_len);
+  return static_cast<double>(tokens) * slope + offset;
 }
 
 }  // namespace sdrbee::sampling

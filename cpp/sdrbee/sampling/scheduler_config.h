@@ -60,8 +60,17 @@ struct SchedulerConfig {
   std::optional<double> shift;  ///< `shift` or `flow_shift`
   bool use_dynamic_shifting = false;
   std::string time_shift_type = "exponential";
+  // The dynamic shift's mu goes from `base_shift` to `max_shift` between these numbers of tokens.
+  double base_shift = 0.5;
+  double max_shift = 1.15;
+  int64_t base_image_seq_len = 256;
+  int64_t max_image_seq_len = 4096;
   std::optional<double> shift_terminal;
   bool stochastic_sampling = false;
+  /// Before the shift the noise levels of N steps fall from 1 to 1/N, which pipelines of some
+  /// families ask of the scheduler; else the levels are the scheduler's own. Families set this, no
+  /// file does.
+  bool whole_flow = false;
 
   /// Options that are set in the file and not supported, as "key = value".
   std::vector<std::string> unsupported;
@@ -69,6 +78,10 @@ struct SchedulerConfig {
   /// Reads the file's object; keys that no sampler knows are ignored.
   /// Throws CheckpointError naming file and key when a value has the wrong type.
   static SchedulerConfig from_json(const io::Config& file);
+
+  /// The mu of `use_dynamic_shifting` for a picture of `tokens` tokens (Esser et al. 2024,
+  /// arXiv:2403.03206, section 5.3.2, in diffusers' form).
+  double dynamic_shift(int64_t tokens) const;
 };
 
 }  // namespace sdrbee::sampling

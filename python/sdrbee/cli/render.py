@@ -32,10 +32,14 @@ _quiet_option = click.option("-q", "--quiet", is_flag=True, help="no progress ba
 _image_option = click.option(
     "-i", "--image", required=True, type=_SOURCE_FILE, help="picture to start from"
 )
+_control_option = click.option(
+    "--control-image", type=_SOURCE_FILE, help="edges or depths for models that follow them"
+)
 
 
 @click.command()
 @click.argument("prompt")
+@_control_option
 @_out_option
 @common_options
 @request_options(leave_out=NEEDS_IMAGE | NEEDS_MASK)
@@ -77,13 +81,14 @@ def inpaint(prompt: str, **options: Any) -> None:
 @click.argument("file", type=_SOURCE_FILE)
 @click.option("-i", "--image", type=_SOURCE_FILE, help="the picture that it was made from")
 @click.option("--mask", type=_SOURCE_FILE, help="the mask that it was made with")
+@click.option("--control-image", type=_SOURCE_FILE, help="the control image it was made with")
 @_out_option
 @json_option
-def replay(file: Path, image: Path | None, mask: Path | None, out: Path, as_json: bool) -> None:
+def replay(file: Path, out: Path, as_json: bool, **pictures: Any) -> None:
     """Make the picture in FILE again from the recipe inside it, bit by bit."""
     check_writable(out)
     started = time.perf_counter()
-    made = sdrbee.replay(file, image=image, mask=mask)
+    made = sdrbee.replay(file, **pictures)
     _report([write_result(made, out)], [made], time.perf_counter() - started, as_json)
 
 

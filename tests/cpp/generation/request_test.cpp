@@ -139,6 +139,62 @@ TEST(ResolveRequest, RefusesAModeThatTheModelHasNot) {
   EXPECT_THROW(resolve(request, info), InvalidRequest);
 }
 
+/// The message of the InvalidRequest for a model of these capabilities.
+std::string refusal(const GenerationRequest& request, const Capabilities& capabilities) {
+  ModelInfo info;
+  info.capabilities = capabilities;
+  info.reference_sizes = {{512, 512}};
+  try {
+    resolve(request, info);
+  } catch (const InvalidRequest& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(ResolveRequest, AsksForAControlImageWhereTheModelFollowsOne) {
+  GenerationRequest request;
+  EXPECT_NE(refusal(request, {.control_image = true}).find("[control_image]"), std::string::npos);
+  request.control_image = grey(8, 8);
+  EXPECT_EQ(refusal(request, {.control_image = true}), "accepted");
+  EXPECT_NE(refusal(request, {}).find("[control_image]"), std::string::npos);
+  request.control_image->pixels.clear();
+  EXPECT_NE(refusal(request, {.control_image = true}).find("no pixels"), std::string::npos);
+}
+
+TEST(ResolveRequest, GuidesTrulyWhereTheModelCan) {
+  GenerationRequest request;
+  request.true_guidance_scale = 2.0;
+  EXPECT_NE(refusal(request, {}).find("[true_guidance_scale]"), std::string::npos);
+  EXPECT_EQ(refusal(request, {.true_guidance = true}), "accepted");
+  request.true_guidance_scale = kNan;
+  EXPECT_NE(refusal(request, {.true_guidance = true}).find("finite"), std::string::npos);
+}
+
+TEST(ResolveRequest, StartsFromNoiseBesideAReference) {
+  GenerationRequest request;
+  request.image = grey(300, 200);
+  ModelInfo info;
+  info.capabilities.reference_image = true;
+  info.reference_sizes = {{640, 320}, {480, 320}, {320, 320}};
+  const GenerationRequest resolved = resolve(request, info);
+  EXPECT_FALSE(resolved.strength.has_value());
+  EXPECT_EQ(resolved.width, 480);
+  EXPECT_EQ(resolved.height, 320);
+  request.strength = 0.5;
+  EXPECT_NE(refusal(request, info.capabilities).find("[strength]"), std::string::npos);
+  request.strength.reset();
+  request.denoising_start = 0.5;
+  EXPECT_NE(refusal(request, info.capabilities).find("[denoising_start]"), std::string::npos);
+}
+
+TEST(ModelInfo, TakesTheNarrowerOfEquallyNearReferenceSizes) {
+  ModelInfo info;
+  info.reference_sizes = {{300, 200}, {100, 200}};
+  EXPECT_EQ(info.reference_size({400, 400}).width, 100);
+  EXPECT_EQ(info.reference_size({400, 390}).width, 300);
+}
+
 TEST(SplitCount, GivesEachPictureItsOwnSeed) {
   GenerationRequest request;
   request.seed = 5;

@@ -133,6 +133,21 @@ TEST(Plan, NeedsMuWhereTheModelShiftsBySize) {
   expect_all(refusal({}, 4, config), {"[mu]"});
 }
 
+// calculate_shift(seq), scheduler.set_timesteps(sigmas=linspace(1, 1 / 4, 4), mu=...)
+TEST(Plan, ShiftsByTheNumberOfTokens) {
+  auto config = SchedulerConfig::from_json(
+      io::Json{{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"use_dynamic_shifting", true}});
+  config.whole_flow = true;
+  EXPECT_DOUBLE_EQ(config.dynamic_shift(256), 0.5);
+  EXPECT_DOUBLE_EQ(config.dynamic_shift(4096), 1.15);
+  const Plan plan = make_plan(config, {.mu = config.dynamic_shift(1536)}, 4);
+  const std::vector<double> expected = {1.0, 0.8599986433982849, 0.6718725562095642,
+                                        0.40565770864486694, 0.0};
+  EXPECT_EQ(plan.sigmas(), expected);
+  config.use_dynamic_shifting = false;
+  EXPECT_EQ(make_plan(config, {}, 4).sigmas(), (std::vector<double>{1.0, 0.75, 0.5, 0.25, 0.0}));
+}
+
 TEST(Plan, RefusesUnsupportedConfigurations) {
   const auto throws = [](const char* key, const io::Json& value) {
     io::Json json = {{"_class_name", "DPMSolverMultistepScheduler"}};

@@ -30,6 +30,11 @@ class LatentModel final : public ImageModel {
     return parts_.prompt_encoder->encode(prompts);
   }
 
+  Tensor inpaint_channels(const Tensor& mask, const Tensor& masked_latents) const override {
+    return parts_.inpaint_channels ? parts_.inpaint_channels(mask, masked_latents)
+                                   : ImageModel::inpaint_channels(mask, masked_latents);
+  }
+
  private:
   io::Checkpoint checkpoint_;
   Device device_;

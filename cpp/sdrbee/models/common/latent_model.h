@@ -17,6 +17,8 @@ struct LatentModelParts {
   std::unique_ptr<PromptEncoder> prompt_encoder;
   std::unique_ptr<Denoiser> denoiser;
   std::unique_ptr<Autoencoder> autoencoder;
+  /// See ImageModel::inpaint_channels; null: as there.
+  Tensor (*inpaint_channels)(const Tensor& mask, const Tensor& masked_latents) = nullptr;
 };
 
 /// The model of these parts. Throws InternalError when one is missing.

@@ -1,0 +1,24 @@
+// FLUX's network behind the Denoiser interface: packing, positions, rounding of the timestep.
+#pragma once
+
+#include "sdrbee/models/flux/transformer.h"
+#include "sdrbee/models/registry.h"
+
+namespace sdrbee::flux {
+
+/// The network of one checkpoint. Further channels of a Conditioning are packed with the latents, a
+/// reference picture's tokens follow those of the latents.
+class FluxDenoiser final : public Denoiser {
+ public:
+  /// Throws CheckpointError for missing or wrong weights, UnsupportedModel for other networks.
+  FluxDenoiser(const io::Component& component, const LoadOptions& options);
+
+  Tensor predict(const Tensor& latents, const Tensor& timesteps,
+                 const Conditioning& conditioning) override;
+
+ private:
+  Transformer network_;
+  Dtype dtype_;
+};
+
+}  // namespace sdrbee::flux
