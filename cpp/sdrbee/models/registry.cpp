@@ -8,6 +8,7 @@
 #include "sdrbee/models/common/ldm_single_file.h"
 #include "sdrbee/models/flux/flux.h"
 #include "sdrbee/models/sd3/sd3.h"
+#include "sdrbee/models/sd3/single_file.h"
 #include "sdrbee/models/sdxl/sdxl.h"
 #include "sdrbee/models/stable_diffusion/stable_diffusion.h"
 #include "sdrbee/sampling/prediction.h"
@@ -27,7 +28,7 @@ const std::array kFamilies = {
               flux::variants(), flux::recognises, flux::load},
 };
 
-const std::array kSingleFiles = {ldm::kSingleFileFormat};
+const std::array kSingleFiles = {ldm::kSingleFileFormat, sd3::kSingleFileFormat};
 
 std::string known_pipelines() {
   std::string listed;

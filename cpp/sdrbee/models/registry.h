@@ -23,10 +23,8 @@ struct LoadOptions {
   std::string variant;
   /// What the network predicts, a name of sampling/prediction.h; empty: what the files tell.
   std::string prediction;
-  /// Where to look for CLIP's vocabulary when the checkpoint carries none, in order.
+  /// Where to look for a tokenizer vocabulary when the checkpoint carries none, in order.
   std::vector<std::filesystem::path> vocabulary_candidates;
-  /// The same for T5's.
-  std::vector<std::filesystem::path> t5_vocabulary_candidates;
 };
 
 /// One variant of a family: `sdrbee list --families` prints these.

@@ -87,7 +87,8 @@ Conditioning Sd3PromptEncoder::encode_clip(const Rows& rows, int64_t clip_skip) 
     const text::ClipTextOutput output = clip_[c].encode(rows[c]);
     const Tensor& own = states_before_last(output, clip_skip);
     states.push_back(own.reshape({1, -1, own.size(-1)}));  // [rows, 77, D] -> [1, rows * 77, D]
-    pooled.push_back(output.text_embeds.value().narrow(0, 0, 1));
+    // Files may lack CLIP-L's projection, which is the identity in the published folders.
+    pooled.push_back(output.text_embeds.value_or(output.pooled).narrow(0, 0, 1));
   }
   const Tensor joined = at::cat(states, -1);
   return {.context = at::constant_pad_nd(joined, {0, width_ - joined.size(-1)}),

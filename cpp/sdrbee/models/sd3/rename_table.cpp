@@ -1,8 +1,6 @@
 #include "sdrbee/models/sd3/rename_table.h"
 
-#include <algorithm>
 #include <array>
-#include <cmath>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,11 +13,6 @@ namespace {
 using io::RenameRule;
 using io::RenameVerb;
 using Row = std::pair<std::string_view, std::string_view>;
-
-// Latent cells on a side of the training pictures of all published models.
-constexpr int64_t kSampleSize = 128;
-// Where no norm of the queries shows the width of a head.
-constexpr int64_t kHeadWidth = 64;
 
 constexpr std::array<Row, 7> kRows = {{
     {"pos_embed", "pos_embed.pos_embed"},
@@ -66,30 +59,8 @@ void add_block(std::vector<RenameRule>& rules, const std::string& from, const st
   }
 }
 
-/// The shape of a tensor of `dimensions` dimensions that must be there.
-std::vector<int64_t> shape_of(const io::WeightSource& weights, const std::string& name,
-                              size_t dimensions) {
-  const auto info = weights.find(name);
-  if (!info)
-    throw CheckpointError(message("[", weights.origin(name), "] missing tensor '", name, "'"));
-  if (info->shape.size() != dimensions)
-    throw CheckpointError(message("[", weights.origin(name), "] tensor '", name,
-                                  "': unexpected shape ", shape_text(info->shape)));
-  return info->shape;
-}
-
 std::string block_tensor(int64_t block, std::string_view name) {
   return message("joint_blocks.", block, ".", name);
-}
-
-/// Tokens on a side of the square of positions.
-int64_t position_side(const io::WeightSource& weights) {
-  const int64_t positions = shape_of(weights, "pos_embed", 3)[1];
-  const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(positions))));
-  if (side * side != positions)
-    throw CheckpointError(message("[", weights.origin("pos_embed"), "] tensor 'pos_embed': ",
-                                  "expected positions of a square but got ", positions));
-  return side;
 }
 
 }  // namespace
@@ -112,38 +83,6 @@ std::vector<RenameRule> transformer_rules(const TransformerConfig& config) {
                      0});
   }
   return rules;
-}
-
-io::Config read_transformer_config(const io::WeightSource& weights) {
-  const std::vector<int64_t> patches = shape_of(weights, "x_embedder.proj.weight", 4);
-  const int64_t width = patches[0];
-  const auto norm = weights.find(block_tensor(0, "x_block.attn.ln_q.weight"));
-  const int64_t head_width =
-      norm ? shape_of(weights, block_tensor(0, "x_block.attn.ln_q.weight"), 1)[0] : kHeadWidth;
-  if (head_width < 1 || width % head_width != 0)
-    throw CheckpointError(message("[", weights.origin("x_embedder.proj.weight"), "] tensor ",
-                                  "'x_embedder.proj.weight': expected rows for whole heads of ",
-                                  head_width, " channels but got shape ", shape_text(patches)));
-  std::vector<int64_t> dual;
-  int64_t layers = 0;
-  for (; weights.find(block_tensor(layers, "x_block.attn.qkv.weight")); ++layers)
-    if (weights.find(block_tensor(layers, "x_block.attn2.qkv.weight"))) dual.push_back(layers);
-  io::Json config = {{"_class_name", "SD3Transformer2DModel"},
-                     {"sample_size", kSampleSize},
-                     {"patch_size", patches[2]},
-                     {"in_channels", patches[1]},
-                     {"out_channels", shape_of(weights, "final_layer.linear.weight", 2)[0] /
-                                          std::max<int64_t>(1, patches[2] * patches[3])},
-                     {"num_layers", layers},
-                     {"attention_head_dim", head_width},
-                     {"num_attention_heads", width / head_width},
-                     {"joint_attention_dim", shape_of(weights, "context_embedder.weight", 2)[1]},
-                     {"caption_projection_dim", width},
-                     {"pooled_projection_dim", shape_of(weights, "y_embedder.mlp.0.weight", 2)[1]},
-                     {"pos_embed_max_size", position_side(weights)},
-                     {"dual_attention_layers", dual}};
-  if (norm) config["qk_norm"] = "rms_norm";
-  return io::Config(std::move(config), weights.origin("x_embedder.proj.weight"));
 }
 
 }  // namespace sdrbee::sd3

@@ -12,9 +12,4 @@ namespace sdrbee::sd3 {
 /// Rules for names without the "model.diffusion_model." prefix.
 std::vector<io::RenameRule> transformer_rules(const TransformerConfig& config);
 
-/// SD3Transformer2DModel's config.json for original names without their prefix, read off the
-/// tensors. Throws CheckpointError naming the file and the tensor when they are not a whole
-/// network.
-io::Config read_transformer_config(const io::WeightSource& weights);
-
 }  // namespace sdrbee::sd3

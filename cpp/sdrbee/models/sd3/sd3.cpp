@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sdrbee/core/error.h"
 #include "sdrbee/models/common/component_fit.h"
 #include "sdrbee/models/common/describe_model.h"
 #include "sdrbee/models/common/kl_autoencoder.h"
@@ -47,6 +48,19 @@ class Sd3Denoiser final : public Denoiser {
   Transformer network_;
 };
 
+/// Files of the network alone are usual.
+void check_whole(const io::Checkpoint& checkpoint) {
+  std::string missing;
+  for (const char* name : {"text_encoder", "text_encoder_2", "vae"})
+    if (checkpoint.find(name) == nullptr)
+      missing += message(missing.empty() ? "'" : ", '", name, "'");
+  if (!missing.empty())
+    throw CheckpointError(
+        message("[", checkpoint.path().string(), "] this model has no ", missing,
+                " (the text encoders are CLIP-L and OpenCLIP-bigG): it holds a part of Stable ",
+                "Diffusion 3 only; take a file that includes them or the diffusers folder"));
+}
+
 ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options,
                    const TransformerConfig& config) {
   const Variant& variant = find_variant(config, options.variant);
@@ -83,6 +97,7 @@ bool recognises(const io::Checkpoint& checkpoint) {
 std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint,
                                  const LoadOptions& options) {
   const c10::InferenceMode inference;
+  check_whole(checkpoint);
   const io::Component& transformer = checkpoint.component("transformer", "SD3Transformer2DModel");
   const auto config = TransformerConfig::from(transformer.config);
   check_latent_channels(transformer, {config.in_channels, config.out_channels},
