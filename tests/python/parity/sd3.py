@@ -136,6 +136,9 @@ KINDS = {
     "sd3.5-medium": Kind(V35 | {"dual_attention_layers": [0, 1]}),
     "sd3.5-large": Kind(V35),
     "without t5": Kind(t5=False),
+    "dynamic shift": Kind(
+        scheduler={"use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15}
+    ),
     "native inpaint": Kind({"in_channels": 2 * CELLS + 1}, modes=("inpaint",)),
 }
 

@@ -141,6 +141,25 @@ def test_single_file_with_t5(open_folder: Callable[[str], Folder], tmp_path: Pat
     assert np.array_equal(single.generate(PROMPT, **fields), whole.generate(PROMPT, **fields))
 
 
+def test_scales_of_8_bit_files_are_applied(
+    open_folder: Callable[[str], Folder], tmp_path: Path
+) -> None:
+    folder, pipeline = open_folder("sd3")
+    state = original_state(pipeline)
+    scaled = [
+        "model.diffusion_model.joint_blocks.1.x_block.attn.qkv",
+        "text_encoders.clip_g.transformer.text_model.encoder.layers.0.mlp.fc1",
+    ]
+    for name in scaled:
+        state[f"{name}.weight"] = state[f"{name}.weight"] / 4
+        state[f"{name}.scale_weight"] = torch.tensor(4.0)
+    state["model.diffusion_model.scaled_fp8"] = torch.zeros(2)
+    path = write(tmp_path / "model.safetensors", state, folder)
+    single = sdrbee.load(path, device="cpu", dtype="fp32")
+    whole = sdrbee.load(folder, device="cpu", dtype="fp32")
+    assert np.array_equal(single.generate(PROMPT, **FIELDS), whole.generate(PROMPT, **FIELDS))
+
+
 def test_a_file_without_text_encoders_names_what_is_missing(
     open_folder: Callable[[str], Folder], tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/diffusers_folder.h"
 #include "sdrbee/io/renamed_weights.h"
+#include "sdrbee/io/scaled_weights.h"
 #include "sdrbee/models/common/ldm_rename_table.h"
 #include "sdrbee/models/sd3/read_config.h"
 #include "sdrbee/models/sd3/rename_table.h"
@@ -43,8 +44,13 @@ constexpr std::array<TextPart, 3> kTextParts = {{
      "T5Tokenizer", "<pad>", ""},
 }};
 
+/// The weights below a prefix; those of 8-bit files with their scales applied.
+Source below(const Source& file, const char* prefix) {
+  return io::with_scales(std::make_shared<io::SubsetWeights>(file, prefix));
+}
+
 Component transformer_component(const Source& file, const char* prefix) {
-  const Source stored = std::make_shared<io::SubsetWeights>(file, prefix);
+  const Source stored = below(file, prefix);
   Config config = read_transformer_config(*stored);
   auto weights = std::make_shared<io::RenamedWeights>(
       stored, transformer_rules(TransformerConfig::from(config)));
@@ -57,7 +63,7 @@ Component transformer_component(const Source& file, const char* prefix) {
 }
 
 Component autoencoder_component(const Source& file) {
-  const Source stored = std::make_shared<io::SubsetWeights>(file, kAutoencoderPrefix);
+  const Source stored = below(file, kAutoencoderPrefix);
   const auto rules =
       ldm::vae_rules(count_numbered(*stored, "encoder.down.", ".block.0.norm1.weight"),
                      count_numbered(*stored, "encoder.down.0.block.", ".norm1.weight"));
@@ -75,8 +81,7 @@ void add_text_part(const Source& file, const TextPart& part, SingleFileParts& pa
   const bool clip = std::string_view(part.hidden_act) != "";
   const char* first = clip ? "text_model.embeddings.token_embedding.weight" : "shared.weight";
   if (!file->find(message(part.prefix, first))) return;
-  const Source weights = io::with_current_names(
-      std::make_shared<io::SubsetWeights>(file, part.prefix), part.class_name);
+  const Source weights = io::with_current_names(below(file, part.prefix), part.class_name);
   parts.components.push_back(
       {.name = part.name,
        .library = "transformers",
