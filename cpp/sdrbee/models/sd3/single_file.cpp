@@ -121,7 +121,9 @@ std::optional<SingleFileParts> recognise(const Source& file,
     parts.components.push_back(autoencoder_component(file));
   for (const TextPart& part : kTextParts) add_text_part(file, part, parts);
   parts.components.push_back(scheduler_component(file->origin("")));
-  Json index = {{"_class_name", parts.pipeline_class}};
+  // Also what the file may lack: the model has a place for it.
+  Json index = {{"_class_name", parts.pipeline_class}, {"vae", {"diffusers", "AutoencoderKL"}}};
+  for (const TextPart& part : kTextParts) index[part.name] = {"transformers", part.class_name};
   for (const Component& part : parts.components) index[part.name] = {part.library, part.class_name};
   parts.index = Config(std::move(index), file->origin(""));
   return parts;
