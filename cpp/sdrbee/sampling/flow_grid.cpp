@@ -60,6 +60,11 @@ std::vector<float> to_float(const std::vector<double>& values) {
 std::vector<double> table_sigmas(const PlanDetails& plan, const std::vector<float>& table,
                                  int64_t steps) {
   std::vector<double> sigmas;
+  if (plan.schedule == "linear_quadratic") {
+    sigmas = linear_quadratic_shares(steps);
+    for (double& s : sigmas) s *= table.back();
+    return sigmas;
+  }
   if (plan.schedule == "sgm_uniform") {
     const double shift = *plan.config.shift;
     sigmas = linspace(table.back(), table.front(), steps + 1);
@@ -79,7 +84,7 @@ std::vector<double> flow_match_sigmas(const PlanDetails& plan, const SamplerOpti
                                       int64_t steps) {
   const std::vector<float> table = training_sigmas(plan);
   const bool from_table = plan.schedule == "simple" || plan.schedule == "ddim_uniform" ||
-                          plan.schedule == "sgm_uniform";
+                          plan.schedule == "sgm_uniform" || plan.schedule == "linear_quadratic";
   if (from_table && options.sigmas.empty()) {
     std::vector<double> sigmas = table_sigmas(plan, table, steps);
     if (plan.config.use_dynamic_shifting)
@@ -99,7 +104,7 @@ std::vector<double> flow_match_sigmas(const PlanDetails& plan, const SamplerOpti
   }
   if (plan.schedule == "normal") return sigmas;
   return spread_sigmas(plan.schedule, sigmas.front(), sigmas.back(),
-                       static_cast<int64_t>(sigmas.size()));
+                       static_cast<int64_t>(sigmas.size()), plan.rho);
 }
 
 double flow_shift(const PlanDetails& plan, const SamplerOptions& options) {
@@ -124,7 +129,7 @@ std::vector<double> unipc_flow_sigmas(const PlanDetails& plan, const SamplerOpti
   if (plan.schedule == "karras") {
     std::vector<double> sigmas =
         spread_sigmas("karras", plan.config.sigma_max.value_or(plan.training.sigma_max()),
-                      plan.config.sigma_min.value_or(plan.training.sigma_min()), steps);
+                      plan.config.sigma_min.value_or(plan.training.sigma_min()), steps, plan.rho);
     for (double& s : sigmas) s = s / (s + 1);
     return sigmas;
   }
@@ -148,7 +153,7 @@ void finish_flow_match(PlanDetails& plan, const std::vector<double>& sigmas) {
   plan.points.push_back(0);
   plan.timesteps = timesteps;
   plan.sigmas = plan.points;
-  if (plan.order() == 2) add_second_order(plan, sigmas, timesteps);
+  if (plan.evaluations() == 2) add_second_order(plan, sigmas, timesteps);
 }
 
 void finish_solver(PlanDetails& plan, const std::vector<double>& sigmas) {

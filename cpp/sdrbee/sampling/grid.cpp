@@ -4,22 +4,18 @@
 #include <cmath>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/sampling/published_steps.h"
 
 namespace sdrbee::sampling {
 namespace {
-
-/// Points before they are rounded to fp32, without the final one.
-struct Points {
-  std::vector<double> sigmas;
-  std::vector<double> timesteps;
-};
 
 bool is_dpm_family(Grid grid) {
   return grid == Grid::Dpm || grid == Grid::UniPc || grid == Grid::Deis;
 }
 
 bool spreads_between_ends(std::string_view schedule) {
-  return schedule == "karras" || schedule == "exponential" || schedule == "beta";
+  return schedule == "karras" || schedule == "exponential" || schedule == "polyexponential" ||
+         schedule == "beta";
 }
 
 /// The end of the timesteps that `lambda_min_clipped` leaves (Lu et al. 2022, arXiv:2211.01095,
@@ -84,9 +80,34 @@ Points spread_points(const PlanDetails& plan, int64_t steps) {
     max = plan.config.sigma_max.value_or(max);
     min = plan.config.sigma_min.value_or(min);
   }
-  points.sigmas = spread_sigmas(plan.schedule, max, min, steps);
-  for (const double sigma : points.sigmas)
-    points.timesteps.push_back(rounded_timestep(plan, plan.training.timestep_of(sigma)));
+  points.sigmas = spread_sigmas(plan.schedule, max, min, steps, plan.rho);
+  return points;
+}
+
+/// The sigmas of linear_quadratic, align_your_steps and gits.
+Points fixed_points(const PlanDetails& plan, const SamplerOptions& options, int64_t steps) {
+  if (plan.schedule != "linear_quadratic")
+    return {published_sigmas(plan.schedule, options.xl_steps, steps), {}};
+  Points points{linear_quadratic_shares(steps), {}};
+  for (double& s : points.sigmas) s *= plan.training.sigma_max();
+  return points;
+}
+
+/// The distilled timesteps of SD-Turbo (Sauer et al. 2023, arXiv:2311.17042): every tenth part of
+/// the training, beginning where the strength does.
+Points turbo_points(const PlanDetails& plan, const SamplerOptions& options, int64_t steps) {
+  constexpr int64_t kDistilled = 10;
+  const auto first = kDistilled - static_cast<int64_t>(kDistilled * options.strength);
+  if (steps > kDistilled - first)
+    throw InvalidRequest(message("[steps] schedule turbo expected at most ", kDistilled - first,
+                                 options.strength < 1 ? " at this strength" : "", " but got ",
+                                 steps));
+  Points points;
+  for (int64_t i = first; i < first + steps; ++i) {
+    const int64_t entry = (kDistilled - i) * plan.training.size() / kDistilled - 1;
+    points.sigmas.push_back(plan.training.sigmas[static_cast<size_t>(entry)]);
+    points.timesteps.push_back(static_cast<double>(entry));
+  }
   return points;
 }
 
@@ -101,9 +122,20 @@ Points sgm_uniform_points(const PlanDetails& plan, int64_t steps) {
   return points;
 }
 
-Points schedule_points(const PlanDetails& plan, int64_t steps) {
+/// Fills in the timesteps of sigmas that were laid out as such.
+Points with_timesteps(const PlanDetails& plan, Points points) {
+  for (const double sigma : points.sigmas)
+    points.timesteps.push_back(rounded_timestep(plan, plan.training.timestep_of(sigma)));
+  return points;
+}
+
+Points schedule_points(const PlanDetails& plan, const SamplerOptions& options, int64_t steps) {
   if (spreads_between_ends(plan.schedule) || plan.schedule == "kl_optimal")
-    return spread_points(plan, steps);
+    return with_timesteps(plan, spread_points(plan, steps));
+  if (plan.schedule == "linear_quadratic" || plan.schedule == "align_your_steps" ||
+      plan.schedule == "gits")
+    return with_timesteps(plan, fixed_points(plan, options, steps));
+  if (plan.schedule == "turbo") return turbo_points(plan, options, steps);
   if (plan.schedule == "sgm_uniform") return sgm_uniform_points(plan, steps);
   Points points;
   if (plan.schedule == "normal") {
@@ -141,14 +173,14 @@ double final_sigma(const PlanDetails& plan, const Points& points) {
 
 void lay_out_sigmas(PlanDetails& plan, const SamplerOptions& options, int64_t steps) {
   const bool own = !options.sigmas.empty();
-  const Points points = own ? own_points(plan, options.sigmas) : schedule_points(plan, steps);
+  const Points points = plan_points(plan, options, steps);
   for (const double sigma : points.sigmas) plan.points.push_back(static_cast<float>(sigma));
   plan.points.push_back(
       static_cast<float>(own ? options.sigmas.back() : final_sigma(plan, points)));
   plan.steps = static_cast<int64_t>(points.sigmas.size());
   plan.timesteps = points.timesteps;
   plan.sigmas = plan.points;
-  if (plan.order() == 2) add_second_order(plan, points.sigmas, points.timesteps);
+  if (plan.evaluations() == 2) add_second_order(plan, points.sigmas, points.timesteps);
 }
 
 void require_at_most(int64_t steps, int64_t limit, const PlanDetails& plan, std::string_view why) {
@@ -188,6 +220,11 @@ void lay_out_distilled(PlanDetails& plan, const SamplerOptions& options, int64_t
 
 }  // namespace
 
+Points plan_points(const PlanDetails& plan, const SamplerOptions& options, int64_t steps) {
+  return options.sigmas.empty() ? schedule_points(plan, options, steps)
+                                : own_points(plan, options.sigmas);
+}
+
 void lay_out(PlanDetails& plan, const SamplerOptions& options, int64_t steps) {
   switch (plan.row->grid) {
     case Grid::Ddim:
@@ -195,6 +232,12 @@ void lay_out(PlanDetails& plan, const SamplerOptions& options, int64_t steps) {
       return lay_out_whole(plan, steps);
     case Grid::Lcm:
       return lay_out_distilled(plan, options, steps);
+    case Grid::Restart:
+      return lay_out_restart(plan, options, steps);
+    case Grid::DpmFast:
+      return lay_out_fast(plan, options, steps);
+    case Grid::DpmAdaptive:
+      return lay_out_adaptive(plan, options, steps);
     default:
       return lay_out_sigmas(plan, options, steps);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,21 @@ namespace sdrbee::sampling {
 /// Throws InvalidRequest when the grid has no room for that many steps.
 void lay_out(PlanDetails& plan, const SamplerOptions& options, int64_t steps);
 
+/// As lay_out for the samplers that go their own way between two ends.
+void lay_out_restart(PlanDetails& plan, const SamplerOptions& options, int64_t steps);
+void lay_out_fast(PlanDetails& plan, const SamplerOptions& options, int64_t steps);
+void lay_out_adaptive(PlanDetails& plan, const SamplerOptions& options, int64_t steps);
+
+/// Noise levels before they are rounded to fp32, without the final one, and what the network is
+/// told.
+struct Points {
+  std::vector<double> sigmas;
+  std::vector<double> timesteps;
+};
+
+/// The points of a diffusion model: own sigmas, or those of the plan's schedule for `steps` steps.
+Points plan_points(const PlanDetails& plan, const SamplerOptions& options, int64_t steps);
+
 /// As lay_out for flow models.
 void lay_out_flow(PlanDetails& plan, const SamplerOptions& options, int64_t steps);
 
@@ -24,9 +40,16 @@ void lay_out_flow(PlanDetails& plan, const SamplerOptions& options, int64_t step
 void add_second_order(PlanDetails& plan, const std::vector<double>& sigmas,
                       const std::vector<double>& timesteps);
 
-/// karras, exponential, beta and kl_optimal: `count` sigmas from `max` down to `min`. Ho et al.'s
-/// rho = 7 (Karras et al. 2022, arXiv:2206.00364, eq. 5); beta after arXiv:2407.12173.
-std::vector<double> spread_sigmas(std::string_view schedule, double max, double min, int64_t count);
+/// karras, exponential, polyexponential, beta and kl_optimal: `count` sigmas from `max` down to
+/// `min`. `rho` is 7 for karras (Karras et al. 2022, arXiv:2206.00364, eq. 5) and 1 for
+/// polyexponential unless given; beta after arXiv:2407.12173.
+std::vector<double> spread_sigmas(std::string_view schedule, double max, double min, int64_t count,
+                                  std::optional<double> rho);
+
+/// linear_quadratic: `count` shares of the largest sigma, falling from 1: 2.5 % of the way in the
+/// first half of the steps, quadratic after it, as published with Mochi
+/// (https://github.com/genmoai/mochi, src/genmo/mochi_preview/pipelines.py).
+std::vector<double> linear_quadratic_shares(int64_t count);
 
 /// simple, ddim_uniform: the chosen entries of a rising table of `size` sigmas, noisiest first.
 std::vector<int64_t> table_entries(std::string_view schedule, int64_t size, int64_t count);

@@ -72,7 +72,7 @@ std::string choose_schedule(const SchedulerConfig& config, const SamplerOptions&
   }
   if (!options.schedule) {
     const std::string_view preset = config_schedule(config);
-    return std::string(row.config_schedule && contains(allowed, preset) ? preset : "normal");
+    return std::string(row.config_schedule && contains(allowed, preset) ? preset : allowed.front());
   }
   const std::string_view name = find_schedule(*options.schedule).name;
   if (!contains(allowed, name))
@@ -118,6 +118,8 @@ SchedulerConfig with_defaults(SchedulerConfig config, const SamplerRow& row) {
   fill(config.final_sigmas_type, std::string("zero"));
   fill(config.original_inference_steps, int64_t{50});
   fill(config.solver_order, int64_t{2});
+  fill(config.predictor_order, int64_t{2});
+  fill(config.corrector_order, int64_t{2});
   fill(config.lower_order_final, true);
   fill(config.set_alpha_to_one, defaults.set_alpha_to_one);
   fill(config.clip_sample, defaults.clip_sample);
@@ -150,6 +152,9 @@ void check_config(const PlanDetails& plan) {
     reject("solver_order", *config.solver_order, "1, 2 or 3");
   if (*config.solver_order == 3 && *config.algorithm_type == "sde-dpmsolver")
     reject("solver_order", 3, "1 or 2 with algorithm_type sde-dpmsolver");
+  for (const auto& [key, order] : {std::pair{"predictor_order", *config.predictor_order},
+                                   {"corrector_order", *config.corrector_order}})
+    if (order < 1 || order > 4) reject(key, order, "1 to 4");
   if (*config.original_inference_steps < 1)
     reject("original_inference_steps", *config.original_inference_steps, "at least 1");
   if (*config.num_train_timesteps < 2)
@@ -202,7 +207,7 @@ void check_sigmas(const PlanDetails& plan, const SamplerOptions& options) {
   const bool flow = plan.is_flow();
   const bool has_sigmas =
       flow ? contains(plan.row->flow_schedules, "simple") || plan.row->grid == Grid::UniPc
-           : plan.row->schedules.size() > 1;
+           : plan.row->has_schedules();
   if (!has_sigmas)
     throw InvalidRequest(
         message("[sigmas] sampler ", plan.sampler, " has its own grid; leave sigmas out"));
@@ -221,7 +226,15 @@ void check_sigmas(const PlanDetails& plan, const SamplerOptions& options) {
 
 double eta_of(const PlanDetails& plan, const SamplerOptions& options) {
   if (!plan.row->uses_eta) return 0;
-  return options.eta.value_or(plan.row->grid == Grid::Dpm2s ? 1 : 0);
+  return options.eta.value_or(plan.row->default_eta);
+}
+
+void check_rho(const PlanDetails& plan, const SamplerOptions& options) {
+  if (!options.rho) return;
+  check_range("rho", *options.rho, 0.01, 100, "0.01..100");
+  if (plan.schedule != "karras" && plan.schedule != "polyexponential")
+    throw InvalidRequest(message("[rho] schedule ", plan.schedule,
+                                 " has no rho; it belongs to karras and polyexponential"));
 }
 
 void check_flow(const PlanDetails& plan, const SamplerOptions& options) {
@@ -248,15 +261,20 @@ Plan make_plan(const SchedulerConfig& config, const SamplerOptions& options, int
   check_noise_options(*plan, options);
   check_sigmas(*plan, options);
   check_range("distilled_strength", options.distilled_strength, 0, 1, "0..1");
+  check_range("strength", options.strength, 0, 1, "0..1");
+  check_rho(*plan, options);
   plan->eta = eta_of(*plan, options);
   plan->s_churn = options.s_churn;
   plan->s_noise = options.s_noise;
   plan->distilled_strength = options.distilled_strength;
+  plan->rho = options.rho;
+  plan->from_strength =
+      options.strength < 1 && (begins_at_strength(plan->row->grid) || plan->schedule == "turbo");
   const bool dpm_family = plan->row->grid == Grid::Dpm || plan->row->grid == Grid::UniPc ||
                           plan->row->grid == Grid::Deis;
   if (!plan->is_flow() || dpm_family) {
-    const bool has_sigmas = plan->row->schedules.size() > 1;
-    plan->training = training_noise(plan->config, has_sigmas || plan->row->grid == Grid::Pndm);
+    plan->training =
+        training_noise(plan->config, plan->row->has_schedules() || plan->row->grid == Grid::Pndm);
   }
   if (plan->is_flow()) {
     check_flow(*plan, options);

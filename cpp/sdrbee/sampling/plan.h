@@ -22,10 +22,17 @@ struct SamplerOptions {
   /// Own noise levels, descending: with the final level, usually 0, for diffusion models; without
   /// it for flow models, whose shift is still applied. Replaces the number of steps.
   std::vector<double> sigmas{};
-  /// 0..1 for ddim and tcd (default 0) and dpmpp_2s_ancestral (default 1).
+  /// 0..1, the share of new noise of the samplers whose row says so, and its default.
   std::optional<double> eta{};
   double s_churn = 0;  ///< euler, and heun on flow models: at least 0
   double s_noise = 1;  ///< scale of the noise that s_churn and the SDE samplers add
+  /// Exponent of the schedules karras (default 7) and polyexponential (default 1).
+  std::optional<double> rho{};
+  /// align_your_steps: the steps published for Stable Diffusion XL instead of those for 1.x.
+  bool xl_steps = false;
+  /// Of an image-to-image generation, for samplers and schedules that lay their steps out from
+  /// there; such a generation begins with step 0.
+  double strength = 1;
   /// lcm and tcd: lays the grid out over this share of the distilled timesteps, as diffusers'
   /// LatentConsistencyModelImg2ImgPipeline does; such a generation begins with step 0.
   double distilled_strength = 1;
@@ -39,9 +46,12 @@ struct PlanDetails;
 class Plan {
  public:
   /// Steps as the user counts them: a Heun step is one although it needs two evaluations. Equals
-  /// the number asked for, except for own sigmas and for `ddim_uniform`, whose definition may add
-  /// a step.
+  /// the number asked for, except for own sigmas, for `ddim_uniform`, whose definition may add a
+  /// step, and for `dpm_fast`, which is asked for evaluations. The limit for open-ended plans.
   int64_t step_count() const;
+
+  /// Whether the sampler finds its steps on the way: History::progress then tells the end.
+  bool open_ended() const;
 
   /// Resolved names, for recipes. `schedule` is "custom" for own sigmas of a diffusion model.
   const std::string& sampler() const;
@@ -51,7 +61,7 @@ class Plan {
   PredictionType prediction_type() const;
 
   /// The first step of an image-to-image generation of `strength` 0..1, by diffusers' rule; 0 where
-  /// the grid was laid out over a `distilled_strength`, all of which is run.
+  /// the grid was laid out over or from a strength, all of which is run.
   /// Throws InvalidRequest when no step is left.
   int64_t first_step(double strength) const;
 
@@ -76,6 +86,8 @@ class Plan {
 
   /// The noise levels of add_noise and add_start_noise.
   NoiseLevel level(int64_t step) const;
+  /// ... after the steps that `history` remembers, the next one being `step`.
+  NoiseLevel level(int64_t step, const History& history) const;
   NoiseLevel start_level(int64_t step) const;
 
   /// Clean latents noised to one of the noise levels.

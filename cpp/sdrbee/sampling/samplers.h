@@ -21,13 +21,16 @@ enum class Grid {
   Dpm2Ancestral,  ///< as Dpm2, the point inside lies on the way to the ancestral sigma
   DpmSde,         ///< as Euler with a point inside each step at half the log of sigma
   Dpm2s,          ///< as DpmSde, the point inside lies on the way to the ancestral sigma
-  Dpm,    ///< N + 1 whole points without the last; ends of karras, exponential and beta: the
-          ///< training table's; timesteps are whole
-  UniPc,  ///< as Dpm; a final sigma_min is the last point's
-  Deis,   ///< as Dpm; always ends above 0
-  Ddim,   ///< N whole timesteps, no sigmas
-  Pndm,   ///< as Ddim, the second timestep twice
-  Lcm,    ///< N of the timesteps that the model was distilled on
+  Dpm,          ///< N + 1 whole points without the last; ends of karras, exponential and beta: the
+                ///< training table's; timesteps are whole
+  UniPc,        ///< as Dpm; a final sigma_min is the last point's
+  Deis,         ///< as Dpm; always ends above 0
+  Ddim,         ///< N whole timesteps, no sigmas
+  Pndm,         ///< as Ddim, the second timestep twice
+  Lcm,          ///< N of the timesteps that the model was distilled on
+  Restart,      ///< as Heun, with steps between that go back up
+  DpmFast,      ///< even in log sigma between the ends that Euler's points have
+  DpmAdaptive,  ///< those ends; what lies between is found on the way
 };
 
 /// What a diffusers class takes for granted where scheduler_config.json is silent.
@@ -43,11 +46,20 @@ struct ClassDefaults {
 /// The defaults of most classes.
 inline constexpr ClassDefaults kCommonDefaults;
 
+/// Whether a grid's samplers lay their own steps out from the noise level at which a strength
+/// begins, and so run the whole plan (SamplerOptions::strength).
+constexpr bool begins_at_strength(Grid grid) {
+  return grid == Grid::Restart || grid == Grid::DpmFast || grid == Grid::DpmAdaptive;
+}
+
 /// One sampler.
 struct SamplerRow {
   std::string_view name;
   std::vector<std::string_view> aliases;  ///< other spellings and diffusers' classes
   std::string_view description;
+  std::string_view paper;   ///< authors, year, arXiv number
+  int64_t order = 1;        ///< of convergence; of the part without noise where noise is drawn
+  int64_t evaluations = 1;  ///< of the network in a step; fewer in the first or last one of some
   Grid grid;
   /// For diffusion models; the first is the default.
   std::vector<std::string_view> schedules;
@@ -57,9 +69,13 @@ struct SamplerRow {
   /// Whether the model folder's use_karras_sigmas, ... choose its default schedule.
   bool config_schedule = true;
   bool uses_eta = false;
+  double default_eta = 0;
   bool uses_churn = false;
   const ClassDefaults* defaults = &kCommonDefaults;
   Step (*step)(StepContext context, Tensor latents, History& history);
+
+  /// Whether the sampler takes the noise levels of a schedule; the others have a grid of their own.
+  bool has_schedules() const { return schedules.size() > 1; }
 };
 
 /// All samplers, in the order in which they are listed to users.

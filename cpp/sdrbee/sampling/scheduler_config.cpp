@@ -42,6 +42,8 @@ std::vector<std::string> unsupported_options(const io::Config& file) {
     const std::string value = file.string_or(key, usual);
     if (value != usual) found.push_back(std::string(key) + " = " + value);
   }
+  if (file.string_or("algorithm_type", "") == "noise_prediction")
+    found.emplace_back("algorithm_type = noise_prediction");
   for (std::string_view key : {"solver_p", "scale_factors"})
     if (file.has(key)) found.push_back(std::string(key));
   return found;
@@ -72,6 +74,8 @@ void read_grid(const io::Config& file, SchedulerConfig& config) {
 
 void read_solver(const io::Config& file, SchedulerConfig& config) {
   config.solver_order = integer(file, "solver_order");
+  config.predictor_order = integer(file, "predictor_order");
+  config.corrector_order = integer(file, "corrector_order");
   config.algorithm_type = text(file, "algorithm_type");
   config.solver_type = text(file, "solver_type");
   config.lower_order_final = flag(file, "lower_order_final");

@@ -39,6 +39,8 @@ struct SchedulerConfig {
 
   // The solver.
   std::optional<int64_t> solver_order;
+  std::optional<int64_t> predictor_order;
+  std::optional<int64_t> corrector_order;
   std::optional<std::string> algorithm_type;
   std::optional<std::string> solver_type;
   std::optional<bool> lower_order_final;

@@ -12,7 +12,8 @@ namespace sdrbee::sampling {
 struct ScheduleRow {
   std::string_view name;
   std::string_view description;
-  bool uses_spacing;  ///< whether linspace, leading and trailing make a difference
+  std::string_view paper;  ///< authors, year, arXiv number, or where it was published
+  bool uses_spacing;       ///< whether linspace, leading and trailing make a difference
 };
 
 /// All schedules, in the order in which they are listed to users.

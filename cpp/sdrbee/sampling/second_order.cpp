@@ -50,6 +50,13 @@ AncestralSpread accurate_ancestral_spread(double from, double to, double eta) {
   return {static_cast<float>(std::sqrt((to - up) * (to + up))), static_cast<float>(up)};
 }
 
+AncestralSpread ancestral_spread_above(double from, double to, double lowest, double eta) {
+  const double down =
+      std::max(lowest, static_cast<double>(accurate_ancestral_spread(from, to, eta).down));
+  const double up = std::sqrt(std::max(0.0, (to - down) * (to + down)));
+  return {static_cast<float>(down), eta > 0 ? static_cast<float>(up) : 0};
+}
+
 void add_second_order(PlanDetails& plan, const std::vector<double>& sigmas,
                       const std::vector<double>& timesteps) {
   const bool heun = plan.row->grid == Grid::Heun;

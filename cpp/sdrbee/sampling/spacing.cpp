@@ -8,12 +8,18 @@
 namespace sdrbee::sampling {
 namespace {
 
-std::vector<double> karras_sigmas(double max, double min, int64_t count) {
-  constexpr double kRho = 7;
-  const double min_root = std::pow(min, 1 / kRho);
-  const double max_root = std::pow(max, 1 / kRho);
+std::vector<double> karras_sigmas(double max, double min, int64_t count, double rho) {
+  const double min_root = std::pow(min, 1 / rho);
+  const double max_root = std::pow(max, 1 / rho);
   std::vector<double> sigmas = linspace(0, 1, count);
-  for (double& s : sigmas) s = std::pow(max_root + s * (min_root - max_root), kRho);
+  for (double& s : sigmas) s = std::pow(max_root + s * (min_root - max_root), rho);
+  return sigmas;
+}
+
+/// k-diffusion's schedule: even in log sigma with rho 1, and else in its power.
+std::vector<double> polyexponential_sigmas(double max, double min, int64_t count, double rho) {
+  std::vector<double> sigmas = linspace(1, 0, count);
+  for (double& s : sigmas) s = std::exp(std::pow(s, rho) * std::log(max / min) + std::log(min));
   return sigmas;
 }
 
@@ -67,9 +73,11 @@ std::vector<double> spaced_timesteps(const Spacing& spacing, int64_t steps) {
   return falling;
 }
 
-std::vector<double> spread_sigmas(std::string_view schedule, double max, double min,
-                                  int64_t count) {
-  if (schedule == "karras") return karras_sigmas(max, min, count);
+std::vector<double> spread_sigmas(std::string_view schedule, double max, double min, int64_t count,
+                                  std::optional<double> rho) {
+  if (schedule == "karras") return karras_sigmas(max, min, count, rho.value_or(7));
+  if (schedule == "polyexponential")
+    return polyexponential_sigmas(max, min, count, rho.value_or(1));
   if (schedule == "beta") return beta_sigmas(max, min, count);
   std::vector<double> sigmas;
   if (schedule == "exponential") {
@@ -80,6 +88,24 @@ std::vector<double> spread_sigmas(std::string_view schedule, double max, double 
     for (double& s : sigmas) s = std::tan(s * std::atan(min) + (1 - s) * std::atan(max));
   }
   return sigmas;
+}
+
+std::vector<double> linear_quadratic_shares(int64_t count) {
+  constexpr double kThreshold = 0.025;
+  if (count == 1) return {1};
+  const int64_t half = count / 2;
+  const auto linear = static_cast<double>(half);
+  const auto quadratic = static_cast<double>(count - half);
+  const double bend =
+      (linear - kThreshold * static_cast<double>(count)) / (linear * quadratic * quadratic);
+  const double slope = kThreshold / linear - 2 * linear * bend;
+  std::vector<double> shares;
+  for (int64_t i = 0; i < count; ++i) {
+    const auto at = static_cast<double>(i);
+    shares.push_back(1 - (i < half ? at * kThreshold / linear
+                                   : bend * (at * at + linear * linear) + slope * at));
+  }
+  return shares;
 }
 
 std::vector<int64_t> table_entries(std::string_view schedule, int64_t size, int64_t count) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -39,17 +40,25 @@ struct Prediction {
 ///   of that prediction into `scalars`;
 /// - lms: `tensors` are the last derivatives, newest last;
 /// - pndm: `tensors` are the last network outputs, newest last;
+/// - ipndm, ipndm_v, gradient_estimation: `tensors` are the last derivatives, newest last;
+/// - dpmpp_3m_sde, res_multistep, er_sde: `tensors` are the last clean estimates, newest last;
+/// - sa_solver: `tensors` are the sample before the last prediction, its noise, and the last clean
+///   estimates, newest last; `scalars` the order of the correction that is still to be made;
+/// - dpm_adaptive: `tensors` is the lower-order sample of the last step taken, `scalars` the time
+///   -log sigma that was reached and the length of the next step;
 /// - all others leave `tensors` and `scalars` empty.
 struct History {
   std::vector<Tensor> tensors;
   std::vector<double> scalars;
-  int64_t count = 0;  ///< steps made since the beginning of this generation
+  int64_t count = 0;    ///< steps made since the beginning of this generation
+  double progress = 0;  ///< open-ended plans: the part of the way that is made; 1 is the end
 };
 
 /// One of the plan's noise levels: an index into `Plan::timesteps()`; the index after the last one
-/// stands for the clean picture.
+/// stands for the clean picture. A level that an open-ended plan found on the way is a sigma.
 struct NoiseLevel {
   int64_t index = 0;
+  std::optional<float> sigma{};
 };
 
 /// Called on the latents inside a step where diffusers ends a `scheduler.step()` (after the first

@@ -37,8 +37,9 @@ struct Run {
   History history{};
   int64_t next_step = 0;
   Constraint constrain{};  ///< blends, for masked generations
+  bool guided = false;     ///< answers with an unconditional prediction, too
 
-  bool done() const { return next_step >= plan.step_count(); }
+  bool done() const { return next_step >= plan.step_count() || history.progress >= 1; }
 };
 
 inline void take_step(Run& run) {
@@ -46,11 +47,14 @@ inline void take_step(Run& run) {
       begin_step({run.plan, run.next_step, run.noise, run.constrain}, run.latents, run.history);
   while (!step.done()) {
     const Evaluation& evaluation = step.evaluation();
-    step.resume({fake_network(evaluation.input, evaluation.timestep), {}});
+    step.resume(
+        {fake_network(evaluation.input, evaluation.timestep),
+         run.guided ? fake_network(evaluation.input, evaluation.timestep + 300) : Tensor()});
   }
   run.latents = step.latents();
   ++run.next_step;
-  if (run.constrain) run.latents = run.constrain(run.latents, run.plan.level(run.next_step));
+  if (run.constrain)
+    run.latents = run.constrain(run.latents, run.plan.level(run.next_step, run.history));
 }
 
 /// What a generation starts from; `strength` makes it image-to-image, `masked` an inpainting.

@@ -31,6 +31,8 @@ SamplerOptions options_of(const Json& json) {
   options.mu = optional_of<double>(json, "mu");
   options.s_churn = json.value("s_churn", 0.0);
   options.s_noise = json.value("s_noise", 1.0);
+  options.rho = optional_of<double>(json, "rho");
+  options.xl_steps = json.value("xl_steps", false);
   options.distilled_strength = json.value("distilled_strength", 1.0);
   options.sigmas = json.value("sigmas", std::vector<double>());
   return options;
@@ -57,9 +59,12 @@ void expect_near(const std::vector<double>& expected, const std::vector<double>&
 constexpr double kTolerance = 1e-5;
 
 void check_run(const SchedulerConfig& config, const SamplerOptions& options, const Json& run) {
-  testing::Run generation =
-      testing::start(make_plan(config, options, run.at("steps")),
-                     optional_of<double>(run, "strength"), run.value("inpaint", false));
+  const auto strength = optional_of<double>(run, "strength");
+  SamplerOptions chosen = options;
+  chosen.strength = strength.value_or(1);
+  testing::Run generation = testing::start(make_plan(config, chosen, run.at("steps")), strength,
+                                           run.value("inpaint", false));
+  generation.guided = run.value("guided", false);
   while (!generation.done()) testing::take_step(generation);
 
   const auto expected = run.at("final").get<std::vector<double>>();
@@ -92,7 +97,8 @@ TEST_P(GoldenFile, EqualsTheReference) {
 INSTANTIATE_TEST_SUITE_P(Sampling, GoldenFile,
                          ::testing::Values("sampling_table.json", "sampling_variants.json",
                                            "sampling_flow.json", "sampling_masked.json",
-                                           "sampling_options.json", "sampling_derived.json"),
+                                           "sampling_options.json", "sampling_derived.json",
+                                           "sampling_more.json"),
                          [](const auto& parameter) {
                            std::string name = parameter.param;
                            name = name.substr(name.find('_') + 1);

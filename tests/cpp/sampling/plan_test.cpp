@@ -211,9 +211,10 @@ TEST(Plan, NoiseAtTheEndIsTheCleanPicture) {
   const Tensor clean = at::ones({1, 4, 2, 2});
   for (const SamplerRow& row : samplers()) {
     const Plan plan = make_plan(stable_diffusion(), {.sampler = std::string(row.name)}, 5);
-    EXPECT_TRUE(at::equal(plan.add_noise(clean, clean * 9, 5), clean)) << row.name;
-    const Tensor noised = plan.add_noise(clean, at::zeros({1, 4, 2, 2}), 1);
-    EXPECT_FALSE(at::equal(plan.add_noise(clean, clean, 1), noised)) << row.name;
+    EXPECT_TRUE(at::equal(plan.add_noise(clean, clean * 9, plan.step_count()), clean)) << row.name;
+    const int64_t inside = plan.open_ended() ? 0 : 1;
+    const Tensor noised = plan.add_noise(clean, at::zeros({1, 4, 2, 2}), inside);
+    EXPECT_FALSE(at::equal(plan.add_noise(clean, clean, inside), noised)) << row.name;
   }
 }
 
@@ -221,6 +222,50 @@ TEST(Plan, DdimUniformMayAddAStep) {
   const SamplerOptions options{.sampler = "euler", .schedule = "ddim_uniform"};
   EXPECT_EQ(make_plan(stable_diffusion(), options, 20).step_count(), 20);
   EXPECT_EQ(make_plan(stable_diffusion(), options, 7).step_count(), 8);
+}
+
+TEST(Plan, PublishedStepsAreThoseOfTheirTables) {
+  const auto sigmas = [](const char* schedule, int64_t steps, bool xl) {
+    return make_plan(stable_diffusion(), {.sampler = "euler", .schedule = schedule, .xl_steps = xl},
+                     steps)
+        .sigmas();
+  };
+  const auto expect = [](const std::vector<double>& actual, const std::vector<float>& expected) {
+    EXPECT_EQ(actual, std::vector<double>(expected.begin(), expected.end()));
+  };
+  // https://github.com/zju-pi/diff-sampler/tree/main/gits-main, coefficient 1.2
+  expect(sigmas("gits", 4, false), {14.61464119F, 2.36326075F, 0.92192322F, 0.36617002F, 0});
+  EXPECT_EQ(sigmas("gits", 20, false)[10], 0.50118381F);
+  EXPECT_EQ(sigmas("gits", 1, false).size(), 2U);
+  EXPECT_EQ(sigmas("gits", 30, false).size(), 31U);
+  EXPECT_EQ(sigmas("align_your_steps", 10, false)[1], 6.475F);
+  EXPECT_EQ(sigmas("align_your_steps", 10, true)[1], 6.315F);
+}
+
+TEST(Plan, SomeLayTheirStepsOutFromTheStrength) {
+  SamplerOptions options{.sampler = "restart", .strength = 0.5};
+  const Plan half = make_plan(stable_diffusion(), options, 40);
+  EXPECT_EQ(half.first_step(0.5), 0);
+  EXPECT_EQ(half.step_count(), 20);
+  EXPECT_LT(half.sigmas().front(), 4);
+  options = {.sampler = "euler", .schedule = "turbo", .strength = 0.5};
+  EXPECT_EQ(make_plan(stable_diffusion(), options, 4).timesteps().front(), 499);
+  expect_all(refusal(options, 6), {"[steps]", "turbo", "at most 5", "got 6"});
+  options = {.sampler = "dpm_adaptive", .strength = 0.01};
+  expect_all(refusal(options, 20), {"[strength]", "leaves none"});
+}
+
+TEST(Plan, OpenEndedPlansCantHandOver) {
+  const Plan plan = make_plan(stable_diffusion(), {.sampler = "dpm_adaptive"}, 20);
+  EXPECT_TRUE(plan.open_ended());
+  EXPECT_THROW(plan.handover_step(0.8), InvalidRequest);
+}
+
+TEST(Plan, RhoBelongsToTwoSchedules) {
+  expect_all(refusal({.sampler = "euler", .schedule = "beta", .rho = 3}), {"[rho]", "beta"});
+  const SamplerOptions flat{.sampler = "euler", .schedule = "karras", .rho = 1};
+  const std::vector<double> sigmas = make_plan(stable_diffusion(), flat, 3).sigmas();
+  EXPECT_NEAR(sigmas[1], (sigmas[0] + sigmas[2]) / 2, 1e-5);
 }
 
 TEST(Plan, ZeroTerminalSnrHoldsForEverySampler) {

@@ -52,6 +52,7 @@ testing::Run restored(const testing::Run& run) {
   for (const Tensor& tensor : run.history.tensors) copy.history.tensors.push_back(tensor.clone());
   copy.history.scalars = run.history.scalars;
   copy.history.count = run.history.count;
+  copy.history.progress = run.history.progress;
   copy.next_step = run.next_step;
   return copy;
 }
@@ -73,7 +74,7 @@ TEST(Step, EveryRowRunsWithAllItsSchedulesAndPredictions) {
 TEST(Step, HistoryIsAllThatOneStepLeavesToTheNext) {
   for (const SamplerRow& row : samplers()) {
     SCOPED_TRACE(row.name);
-    testing::Run run = testing::start(plan_for(row, row.predictions[0], "normal"));
+    testing::Run run = testing::start(plan_for(row, row.predictions[0], row.schedules[0]));
     const Tensor whole = finish(run);
     while (!run.done()) {
       EXPECT_TRUE(at::equal(whole, finish(restored(run)))) << "restored at " << run.next_step;
@@ -85,7 +86,7 @@ TEST(Step, HistoryIsAllThatOneStepLeavesToTheNext) {
 TEST(Step, GenerationsDoNotTouchEachOther) {
   for (const SamplerRow& row : samplers()) {
     SCOPED_TRACE(row.name);
-    const Plan plan = plan_for(row, row.predictions[0], "normal");
+    const Plan plan = plan_for(row, row.predictions[0], row.schedules[0]);
     testing::Run one = testing::start(plan);
     testing::Run other = testing::start(plan);
     other.noise = NoiseSource(99);
@@ -112,9 +113,12 @@ TEST(Step, PredictedCleanIsTheCleanSampleOfAPerfectNetwork) {
   for (const SamplerRow& row : samplers()) {
     for (const PredictionType prediction : row.predictions) {
       SCOPED_TRACE(message(row.name, " ", prediction_name(prediction)));
-      testing::Run run = testing::start(plan_for(row, prediction, "normal"));
-      run.latents = run.plan.add_start_noise(clean, noise, 2);
-      Step step = begin_step({run.plan, 2, run.noise, run.constrain}, run.latents, run.history);
+      testing::Run run = testing::start(
+          plan_for(row, prediction,
+                   prediction == PredictionType::Flow ? row.flow_schedules[0] : row.schedules[0]));
+      const int64_t at = run.plan.open_ended() ? 0 : 2;
+      run.latents = run.plan.add_start_noise(clean, noise, at);
+      Step step = begin_step({run.plan, at, run.noise, run.constrain}, run.latents, run.history);
       const Mix mix = step.evaluation().mix;
       Tensor raw = noise;
       if (prediction == PredictionType::Velocity) raw = noise * mix.alpha - clean * mix.sigma;
