@@ -124,7 +124,8 @@ void register_generation(py::module_& module) {
   py::class_<Generation>(module, "Generation",
                          "One picture being made, between two steps: a value that can be saved.")
       .def_property_readonly("step", &Generation::steps_taken, "steps taken")
-      .def_property_readonly("total", &Generation::steps_total, "steps in all")
+      .def_property_readonly("total", &Generation::steps_total,
+                             "steps in all; None where the sampler finds them on the way")
       .def_property_readonly("done", &Generation::done, "whether every step is taken");
 }
 

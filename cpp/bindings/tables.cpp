@@ -39,6 +39,11 @@ void register_samplers(py::module_& module) {
           "aliases", [](const SamplerRow& self) { return names(self.aliases); },
           "other spellings and diffusers' class names")
       .def_readonly("description", &SamplerRow::description)
+      .def_readonly("paper", &SamplerRow::paper, "authors, year and arXiv number")
+      .def_readonly("order", &SamplerRow::order,
+                    "order of convergence; of the part without noise where noise is drawn")
+      .def_readonly("evaluations", &SamplerRow::evaluations,
+                    "evaluations of the network in a step; fewer in the first or last step of some")
       .def_property_readonly(
           "schedules", [](const SamplerRow& self) { return names(self.schedules); },
           "schedules that it allows; the first one is the default")
@@ -46,11 +51,13 @@ void register_samplers(py::module_& module) {
           "flow_schedules", [](const SamplerRow& self) { return names(self.flow_schedules); },
           "schedules that it allows with flow models; empty: it does not run them")
       .def_readonly("uses_eta", &SamplerRow::uses_eta)
+      .def_readonly("default_eta", &SamplerRow::default_eta, "eta when none is given")
       .def_readonly("uses_churn", &SamplerRow::uses_churn, "whether s_churn has an effect")
       .def("__repr__",
            [](const SamplerRow& self) { return "<sampler " + std::string(self.name) + ">"; });
-  type.attr("_fields") = py::make_tuple("name", "aliases", "description", "schedules",
-                                        "flow_schedules", "uses_eta", "uses_churn");
+  type.attr("_fields") =
+      py::make_tuple("name", "aliases", "description", "paper", "order", "evaluations", "schedules",
+                     "flow_schedules", "uses_eta", "default_eta", "uses_churn");
   module.def("samplers", &sampler_list, "The samplers, in the order in which users see them.");
 }
 
@@ -59,11 +66,12 @@ void register_schedules(py::module_& module) {
   py::class_<ScheduleRow> type(module, "Schedule", "One schedule of noise levels.");
   type.def_readonly("name", &ScheduleRow::name)
       .def_readonly("description", &ScheduleRow::description)
+      .def_readonly("paper", &ScheduleRow::paper, "authors, year and arXiv number, or the program")
       .def_readonly("uses_spacing", &ScheduleRow::uses_spacing,
                     "whether the timestep spacing makes a difference")
       .def("__repr__",
            [](const ScheduleRow& self) { return "<schedule " + std::string(self.name) + ">"; });
-  type.attr("_fields") = py::make_tuple("name", "description", "uses_spacing");
+  type.attr("_fields") = py::make_tuple("name", "description", "paper", "uses_spacing");
   module.def("schedules", &schedule_list, "The schedules, in the order in which users see them.");
 }
 

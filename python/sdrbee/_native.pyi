@@ -18,7 +18,7 @@ _ImageSource: TypeAlias = (
     | PIL.Image.Image
     | "Image"
 )
-_OnStep: TypeAlias = Callable[[int, int, "Image | None"], object]
+_OnStep: TypeAlias = Callable[[int, int | None, "Image | None"], object]
 _ModeName: TypeAlias = Literal["text_to_image", "image_to_image", "inpaint"]
 
 class Error(Exception): ...
@@ -81,6 +81,7 @@ class GenerationRequest:
         schedule: str | None = ...,
         spacing: str | None = ...,
         sigmas: Sequence[float] | None = ...,
+        rho: float | None = ...,
         prediction: str | None = ...,
         eta: float | None = ...,
         s_churn: float = ...,
@@ -89,6 +90,15 @@ class GenerationRequest:
         denoising_start: float | None = ...,
         denoising_end: float | None = ...,
         keep_unmasked: bool = ...,
+        inpaint_area: str = ...,
+        mask_padding: int = ...,
+        mask_blur: float = ...,
+        outpaint: Sequence[int] | None = ...,
+        hires_scale: float | None = ...,
+        hires_steps: int | None = ...,
+        hires_denoising_strength: float = ...,
+        hires_upscaler: str = ...,
+        tiling: str = ...,
         output: str = ...,
         preview: str = ...,
         exact: bool = ...,
@@ -127,6 +137,7 @@ class GenerationRequest:
     schedule: str | None
     spacing: str | None
     sigmas: list[float]
+    rho: float | None
     prediction: str | None
     eta: float | None
     s_churn: float
@@ -135,6 +146,15 @@ class GenerationRequest:
     denoising_start: float | None
     denoising_end: float | None
     keep_unmasked: bool
+    inpaint_area: str
+    mask_padding: int
+    mask_blur: float
+    outpaint: list[int]
+    hires_scale: float | None
+    hires_steps: int | None
+    hires_denoising_strength: float
+    hires_upscaler: str
+    tiling: str
     output: str
     preview: str
     exact: bool
@@ -212,6 +232,8 @@ class Capabilities:
     @property
     def reference_image(self) -> bool: ...
     @property
+    def tiling(self) -> bool: ...
+    @property
     def lora(self) -> bool: ...
     @property
     def controlnet(self) -> bool: ...
@@ -269,11 +291,19 @@ class Sampler:
     @property
     def description(self) -> str: ...
     @property
+    def paper(self) -> str: ...
+    @property
+    def order(self) -> int: ...
+    @property
+    def evaluations(self) -> int: ...
+    @property
     def schedules(self) -> tuple[str, ...]: ...
     @property
     def flow_schedules(self) -> tuple[str, ...]: ...
     @property
     def uses_eta(self) -> bool: ...
+    @property
+    def default_eta(self) -> float: ...
     @property
     def uses_churn(self) -> bool: ...
 
@@ -283,6 +313,8 @@ class Schedule:
     def name(self) -> str: ...
     @property
     def description(self) -> str: ...
+    @property
+    def paper(self) -> str: ...
     @property
     def uses_spacing(self) -> bool: ...
 
@@ -314,7 +346,7 @@ class Generation:
     @property
     def step(self) -> int: ...
     @property
-    def total(self) -> int: ...
+    def total(self) -> int | None: ...
     @property
     def done(self) -> bool: ...
 

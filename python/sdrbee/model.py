@@ -105,8 +105,9 @@ class Model:
 
         Args:
             prompt: What the picture shows; may be empty.
-            on_step: Called as ``on_step(step, total, preview)`` after every step; `preview` is an
-                Image when ``preview="fast"`` or ``"full"`` asks for it. An exception that it
+            on_step: Called as ``on_step(step, total, preview)`` after every step; `total` is None
+                where the sampler finds its steps on the way (dpm_adaptive), `preview` is an Image
+                when ``preview="fast"`` or ``"full"`` asks for it. An exception that it
                 raises ends the generation and comes out of this call.
             cancel: Its ``cancel()``, from any thread, ends the generation within one step.
             **fields: Any other field of `GenerationRequest`, which documents them.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         | PIL.Image.Image
         | Image
     )
-    OnStep = Callable[[int, int, Image | None], object]
+    OnStep = Callable[[int, int | None, Image | None], object]
 
 
 class RequestFields(TypedDict, total=False):
@@ -57,6 +57,7 @@ class RequestFields(TypedDict, total=False):
     schedule: str | None
     spacing: str | None
     sigmas: Sequence[float] | None
+    rho: float | None
     prediction: str | None
     eta: float | None
     s_churn: float
@@ -65,6 +66,15 @@ class RequestFields(TypedDict, total=False):
     denoising_start: float | None
     denoising_end: float | None
     keep_unmasked: bool
+    inpaint_area: str
+    mask_padding: int
+    mask_blur: float
+    outpaint: Sequence[int] | None
+    hires_scale: float | None
+    hires_steps: int | None
+    hires_denoising_strength: float
+    hires_upscaler: str
+    tiling: str
     preview: str
     exact: bool
     image: ImageSource | None

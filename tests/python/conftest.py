@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--parity-device", default="cpu", help="device of sdrbee in the parity tests, e.g. cuda"
     )
     parser.addoption(
-        "--parity-full", action="store_true", help="all 2,022 cases of the sampler grid"
+        "--parity-full", action="store_true", help="all 2,244 cases of the sampler grid"
     )
 
 

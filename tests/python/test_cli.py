@@ -53,8 +53,15 @@ def test_json_is_all_of_stdout(run: Run, tmp_path: Path) -> None:
     assert all((tmp_path / image["file"]).exists() for image in report["images"])
 
 
+def test_inpaint_wants_something_to_paint(run: Run) -> None:
+    run("generate", *PICTURE)
+    done = run("inpaint", "a star", "-i", "out.png")
+    assert done.returncode == 2
+    assert "--outpaint" in done.stderr
+
+
 def test_every_request_field_is_an_option(run: Run) -> None:
-    text = run("inpaint", "--help").stdout
+    text = run("inpaint", "--help").stdout + run("generate", "--help").stdout
     for field in sdrbee.request_fields():
         assert field.name == "prompt" or f"--{field.name.replace('_', '-')}" in text
 

@@ -13,7 +13,21 @@ import sdrbee
 
 PROMPT = "a large red circle on a blue background"
 # Samplers whose next step depends on more than the latents: history, noise draws, both.
-SAMPLERS_WITH_STATE = ["dpmpp_2m", "dpmpp_sde", "unipc", "lms", "pndm", "euler_ancestral", "heun"]
+SAMPLERS_WITH_STATE = [
+    "dpmpp_2m",
+    "dpmpp_sde",
+    "dpmpp_3m_sde",
+    "unipc",
+    "lms",
+    "ipndm",
+    "pndm",
+    "euler_ancestral",
+    "heun",
+    "res_multistep",
+    "er_sde",
+    "sa_solver",
+    "gradient_estimation",
+]
 # shapes has zero terminal SNR, which sigma samplers meet with a huge but finite first sigma.
 STEPS = 4
 
@@ -122,7 +136,7 @@ def test_cancelling_ends_within_one_step(model: sdrbee.Model) -> None:
     token = sdrbee.CancelToken()
     seen: list[int] = []
 
-    def on_step(step: int, total: int, preview: object) -> None:
+    def on_step(step: int, total: int | None, preview: object) -> None:
         seen.append(step)
         if step == 2:
             token.cancel()
@@ -133,7 +147,7 @@ def test_cancelling_ends_within_one_step(model: sdrbee.Model) -> None:
 
 
 def test_an_exception_of_the_observer_comes_out(model: sdrbee.Model) -> None:
-    def on_step(step: int, total: int, preview: object) -> None:
+    def on_step(step: int, total: int | None, preview: object) -> None:
         raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
@@ -176,7 +190,7 @@ def test_exact_requests_keep_their_bits_in_a_batch(model: sdrbee.Model) -> None:
 def test_the_last_fast_preview_looks_like_the_picture(model: sdrbee.Model) -> None:
     previews: list[np.ndarray] = []
 
-    def on_step(step: int, total: int, preview: sdrbee.Image | None) -> None:
+    def on_step(step: int, total: int | None, preview: sdrbee.Image | None) -> None:
         assert preview is not None
         previews.append(np.asarray(preview).astype(float))
 
@@ -190,7 +204,7 @@ def test_the_last_fast_preview_looks_like_the_picture(model: sdrbee.Model) -> No
 def test_full_previews_are_as_large_as_the_picture(model: sdrbee.Model) -> None:
     sizes: list[tuple[int, ...]] = []
 
-    def on_step(step: int, total: int, preview: sdrbee.Image | None) -> None:
+    def on_step(step: int, total: int | None, preview: sdrbee.Image | None) -> None:
         sizes.append(np.asarray(preview).shape)
 
     model.generate(PROMPT, steps=2, seed=3, preview="full", on_step=on_step)

@@ -80,7 +80,7 @@ def test_fast_preview_has_one_pixel_a_latent_cell(model: sdrbee.Model) -> None:
 def test_an_exception_of_the_observer_comes_out_and_the_model_goes_on(
     model: sdrbee.Model,
 ) -> None:
-    def refuse(step: int, _total: int, _preview: object) -> None:
+    def refuse(step: int, _total: int | None, _preview: object) -> None:
         if step == 2:
             raise LookupError("enough")
 
@@ -93,7 +93,7 @@ def test_cancel_from_another_thread_ends_within_a_step(model: sdrbee.Model) -> N
     token = sdrbee.CancelToken()
     steps: list[int] = []
 
-    def cancel_at_two(step: int, _total: int, _preview: object) -> None:
+    def cancel_at_two(step: int, _total: int | None, _preview: object) -> None:
         steps.append(step)
         if step == 2:
             thread = threading.Thread(target=token.cancel)

@@ -8,6 +8,8 @@
 
 #include "sdrbee/core/check.h"
 #include "sdrbee/generation/generation.h"
+#include "sdrbee/generation/second_pass.h"
+#include "sdrbee/generation/tiling.h"
 
 namespace sdrbee {
 namespace {
@@ -40,8 +42,10 @@ struct Running {
 
   static ActiveGuidance active_guidance(const Generation& generation) {
     const GenerationRequest& request = generation.request;
-    const auto step = static_cast<double>(generation.next_step);
-    const auto count = static_cast<double>(generation.plan.step_count());
+    const bool open = generation.plan.open_ended();
+    const double step =
+        open ? generation.history.progress : static_cast<double>(generation.next_step);
+    const double count = open ? 1 : static_cast<double>(generation.plan.step_count());
     ActiveGuidance active;
     active.contrast = generation.conditions.base && step / count >= request.guidance_start &&
                       step / count < request.guidance_end;
@@ -61,6 +65,7 @@ struct Running {
       key.push_back(conditioning.reference.size(2));
       key.push_back(conditioning.reference.size(3));
     }
+    for (const char axis : generation->request.tiling) key.push_back(axis);
     // `exact` runs alone: its key is its own address.
     key.push_back(generation->request.exact ? reinterpret_cast<int64_t>(generation) : 0);
     return key;
@@ -68,14 +73,15 @@ struct Running {
 
   void commit() {
     generation->latents = step->latents();
+    generation->history = std::move(history);
     const int64_t next = generation->next_step + 1;
     // The clean source after the last step, also where denoising_end cuts, as in diffusers.
-    const int64_t level = next == generation->end_step ? generation->plan.step_count() : next;
+    const int64_t begins = next == generation->end_step ? generation->plan.step_count() : next;
+    const sampling::NoiseLevel level = generation->plan.level(begins, generation->history);
     if (generation->masked)
       generation->latents =
-          generation->masked->blend_before(generation->latents, generation->plan, level);
+          generation->masked->blend_at(generation->latents, generation->plan, level);
     if (denoised.defined()) generation->denoised = denoised;
-    generation->history = std::move(history);
     generation->noise = std::move(noise);
     generation->batched |= batched;
     ++generation->next_step;
@@ -95,6 +101,7 @@ void evaluate(ImageModel& model, const std::vector<Running*>& batch) {
       rows.push_back(row);
     }
   }
+  const nn::CircularPadding padding = padding_of(batch.front()->generation->request);
   const Tensor raw = model.denoiser().predict(at::cat(inputs), at::cat(timesteps), stack(rows));
   int64_t next_row = 0;
   for (Running* running : batch) {
@@ -119,8 +126,11 @@ void advance(ImageModel& model, std::span<Generation* const> generations,
              const CancelToken& cancel) {
   const c10::InferenceMode inference;
   std::vector<std::unique_ptr<Running>> all;
-  for (Generation* generation : generations)
-    if (!generation->done()) all.push_back(std::make_unique<Running>(*generation));
+  for (Generation* generation : generations) {
+    if (generation->done()) continue;
+    if (generation->pass_done()) begin_second_pass(model, *generation);
+    all.push_back(std::make_unique<Running>(*generation));
+  }
   while (true) {
     std::map<std::vector<int64_t>, std::vector<Running*>> batches;
     for (const auto& running : all)

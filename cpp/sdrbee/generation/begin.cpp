@@ -8,8 +8,12 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/generation.h"
+#include "sdrbee/generation/inpaint_source.h"
 #include "sdrbee/generation/plan_request.h"
+#include "sdrbee/generation/second_pass.h"
 #include "sdrbee/generation/source_image.h"
+#include "sdrbee/generation/tiling.h"
+#include "sdrbee/sampling/plan_details.h"
 
 namespace sdrbee {
 namespace {
@@ -21,13 +25,6 @@ PixelSize picture_size(const GenerationRequest& request) {
 std::vector<int64_t> latent_shape(const ModelInfo& info, PixelSize size) {
   return {1, info.latent_channels, size.height / info.latent_downscale,
           size.width / info.latent_downscale};
-}
-
-/// Encodes a picture of the request with a drawn posterior sample.
-Tensor encode_picture(ImageModel& model, Generation& generation, const Tensor& picture) {
-  const LatentPosterior posterior = model.autoencoder().encode(picture.to(model.device()));
-  std::ranges::move(model.autoencoder().take_warnings(), std::back_inserter(generation.warnings));
-  return posterior.sample(generation.noise.normal(posterior.mean.sizes()));
 }
 
 /// Pure noise without a source; else the source raised to where the first step begins, or as it is
@@ -85,8 +82,10 @@ void draw_inpaint(ImageModel& model, Generation& generation) {
   const ModelInfo& info = model.info();
   const bool native = info.capabilities.native_inpaint;
   const bool from_pure_noise = request.strength == 1.0;
-  const Tensor picture = picture_to_tensor(*request.image, size);
-  const Tensor mask = mask_to_tensor(*request.mask, size);
+  const InpaintSource prepared = inpaint_source(request);
+  const Tensor picture = picture_to_tensor(prepared.picture, size);
+  Tensor mask = mask_to_tensor(prepared.picture_mask, size);
+  if (native) mask = mask.ge(0.5).to(at::kFloat);  // such networks learnt from masks of 0 and 1
   Tensor source;
   if (!native || !from_pure_noise || info.always_encodes_source)
     source = encode_picture(model, generation, picture);
@@ -117,10 +116,15 @@ void draw_latents(ImageModel& model, Generation& generation) {
   generation.latents = first_latents(generation, {}, draw_noise(model, generation));
 }
 
-Framing framing_of(const GenerationRequest& request) {
+/// How the picture of a pass is framed. Sizes that are the picture's own are so in both passes.
+Framing framing_of(const GenerationRequest& request, PixelSize size) {
   if (request.original_size.empty()) return {};
-  return {.original_size = {request.original_size[0], request.original_size[1]},
-          .target_size = {request.target_size[0], request.target_size[1]},
+  const auto of_this_pass = [&](const std::vector<int64_t>& given) {
+    const PixelSize chosen{given[0], given[1]};
+    return chosen == picture_size(request) ? size : chosen;
+  };
+  return {.original_size = of_this_pass(request.original_size),
+          .target_size = of_this_pass(request.target_size),
           .crop_left = request.crop[0],
           .crop_top = request.crop[1]};
 }
@@ -137,9 +141,10 @@ bool guides_against_negative(const GenerationRequest& request, const Capabilitie
 }
 
 /// The positive prompt and, where classifier-free guidance acts, the negative one.
-std::vector<Prompt> prompts_of(const GenerationRequest& request, const ModelInfo& info) {
+std::vector<Prompt> prompts_of(const GenerationRequest& request, const ModelInfo& info,
+                               PixelSize size) {
   const LongPrompt rule = request.long_prompt == "chunk" ? LongPrompt::Chunk : LongPrompt::Truncate;
-  const Framing framing = framing_of(request);
+  const Framing framing = framing_of(request, size);
   std::vector<Prompt> prompts = {{.text = request.prompt,
                                   .text_2 = request.prompt_2,
                                   .text_3 = request.prompt_3,
@@ -175,7 +180,9 @@ void choose_skipped_layers(Generation& generation, int64_t layers) {
 
 void encode_prompts(ImageModel& model, Generation& generation) {
   const GenerationRequest& request = generation.request;
-  EncodedPrompts encoded = model.encode(prompts_of(request, model.info()));
+  const PixelSize size =
+      generation.pass == 0 ? picture_size(request) : hires_size(request, model.info());
+  EncodedPrompts encoded = model.encode(prompts_of(request, model.info(), size));
   if (model.info().capabilities.distilled_guidance)
     for (Conditioning& conditioning : encoded.conditionings)
       conditioning.guidance = at::full({1}, *request.guidance_scale, at::kDouble);
@@ -184,7 +191,9 @@ void encode_prompts(ImageModel& model, Generation& generation) {
   if (encoded.conditionings.size() > 1) generation.conditions.base = encoded.conditionings[1];
   if (model.info().skippable_layers > 0)
     choose_skipped_layers(generation, model.info().skippable_layers);
-  generation.warnings = std::move(encoded.warnings);
+  for (std::string& warning : encoded.warnings)
+    if (std::ranges::find(generation.warnings, warning) == generation.warnings.end())
+      generation.warnings.push_back(std::move(warning));
 }
 
 /// Hands what the network is shown beside the latents to all rows.
@@ -199,9 +208,11 @@ void attach_pictures(Generation& generation) {
   if (all.skipping) attach(all.skipping->conditioning);
 }
 
-}  // namespace
+constexpr double kLeastShare = 0.01;  // of the steps that a second pass runs
 
-sampling::Plan plan_request(const ImageModel& model, GenerationRequest& request) {
+/// The request's choices of sampler and noise levels, for a picture of `size`.
+sampling::SamplerOptions sampler_options(const ImageModel& model, const GenerationRequest& request,
+                                         PixelSize size) {
   sampling::SamplerOptions options;
   options.sampler = request.sampler;
   options.schedule = request.schedule;
@@ -211,17 +222,58 @@ sampling::Plan plan_request(const ImageModel& model, GenerationRequest& request)
   options.eta = request.eta;
   options.s_churn = request.s_churn;
   options.s_noise = request.s_noise;
+  options.rho = request.rho;
+  options.xl_steps = model.info().align_your_steps_xl;
+  if (model.scheduler().use_dynamic_shifting)
+    options.mu = model.scheduler().dynamic_shift(model.info().token_count(size));
+  return options;
+}
+
+/// The number of steps that own sigmas make.
+int64_t own_steps(const GenerationRequest& request, const sampling::Plan& plan) {
+  const int64_t steps = plan.open_ended() ? std::ssize(request.sigmas) - 1 : plan.step_count();
+  if (request.steps.value_or(steps) == steps) return steps;
+  throw InvalidRequest(message("[steps] expected ", steps, " to match `sigmas` but got ",
+                               *request.steps, "; leave `steps` out"));
+}
+
+}  // namespace
+
+sampling::Plan plan_request(const ImageModel& model, GenerationRequest& request) {
+  sampling::SamplerOptions options = sampler_options(model, request, picture_size(request));
+  options.strength = request.strength.value_or(1.0);
   if (model.info().strength_over_distilled_steps && request.mode() == Mode::ImageToImage)
-    options.distilled_strength = request.strength.value_or(1.0);
-  const sampling::SchedulerConfig& scheduler = model.scheduler();
-  if (scheduler.use_dynamic_shifting)
-    options.mu = scheduler.dynamic_shift(model.info().token_count(picture_size(request)));
-  sampling::Plan plan = sampling::make_plan(scheduler, options, *request.steps);
+    options.distilled_strength = options.strength;
+  sampling::Plan plan = sampling::make_plan(model.scheduler(), options, request.steps.value_or(1));
+  if (!request.sigmas.empty()) request.steps = own_steps(request, plan);
   request.sampler = plan.sampler();
   request.schedule = plan.schedule();
   request.spacing = plan.spacing();
   request.prediction = plan.prediction();
   return plan;
+}
+
+PassPlan plan_second_pass(const ImageModel& model, const GenerationRequest& request) {
+  sampling::SamplerOptions options =
+      sampler_options(model, request, hires_size(request, model.info()));
+  options.strength = request.hires_denoising_strength;
+  const bool distilled = model.info().strength_over_distilled_steps &&
+                         sampling::find_sampler(*request.sampler).grid == sampling::Grid::Lcm;
+  if (distilled) options.distilled_strength = options.strength;
+  // As many steps are run as were asked for: the plan is as long as the strength makes it.
+  const int64_t run = *request.hires_steps;
+  const auto share = std::max(options.strength, kLeastShare);
+  const auto laid_out = std::max(run, static_cast<int64_t>(static_cast<double>(run) / share));
+  sampling::Plan plan = sampling::make_plan(model.scheduler(), options, distilled ? run : laid_out);
+  const bool whole = distilled || plan.details().from_strength;
+  const int64_t first = whole ? 0 : std::max<int64_t>(0, plan.step_count() - run);
+  return {std::move(plan), first};
+}
+
+Tensor encode_picture(ImageModel& model, Generation& generation, const Tensor& picture) {
+  const LatentPosterior posterior = model.autoencoder().encode(picture.to(model.device()));
+  std::ranges::move(model.autoencoder().take_warnings(), std::back_inserter(generation.warnings));
+  return posterior.sample(generation.noise.normal(posterior.mean.sizes()));
 }
 
 Generation begin(ImageModel& model, const GenerationRequest& request) {
@@ -232,6 +284,9 @@ Generation begin(ImageModel& model, const GenerationRequest& request) {
   Generation generation{
       .request = std::move(resolved), .plan = std::move(plan), .noise = NoiseSource(seed)};
   choose_steps(generation);
+  if (generation.request.hires_scale)
+    generation.steps_after = second_pass_steps(model, generation.request);
+  const nn::CircularPadding padding = padding_of(generation.request);
   encode_prompts(model, generation);
   draw_latents(model, generation);
   attach_pictures(generation);

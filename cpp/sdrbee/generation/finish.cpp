@@ -6,8 +6,10 @@
 
 #include "sdrbee/core/check.h"
 #include "sdrbee/generation/generation.h"
+#include "sdrbee/generation/inpaint_source.h"
 #include "sdrbee/generation/recipe.h"
 #include "sdrbee/generation/source_image.h"
+#include "sdrbee/generation/tiling.h"
 
 namespace sdrbee {
 
@@ -23,6 +25,7 @@ GeneratedImage finish(ImageModel& model, Generation&& generation) {
     result.array = generation.latents[0].to(at::kCPU, at::kFloat).contiguous();
     return result;
   }
+  const nn::CircularPadding padding = padding_of(request);
   const Tensor values = picture_to_float(model.autoencoder().decode(generation.latents));
   std::ranges::move(model.autoencoder().take_warnings(), std::back_inserter(result.warnings));
   if (request.output == "float") {
@@ -30,8 +33,8 @@ GeneratedImage finish(ImageModel& model, Generation&& generation) {
     return result;
   }
   result.image = float_to_image(values);
-  if (request.mask && request.keep_unmasked)
-    result.image = keep_unmasked(result.image, *request.image, *request.mask);
+  if (request.mode() == Mode::Inpaint)
+    result.image = paste_back(result.image, inpaint_source(request), request.keep_unmasked);
   return result;
 }
 

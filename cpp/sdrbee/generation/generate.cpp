@@ -2,6 +2,7 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/source_image.h"
+#include "sdrbee/generation/tiling.h"
 
 namespace sdrbee {
 
@@ -53,6 +54,7 @@ std::optional<Image> Generator::preview(const Generation& generation) {
   if (generation.request.preview == "none" || !generation.denoised.defined()) return std::nullopt;
   if (generation.request.preview == "full") {
     const c10::InferenceMode inference;
+    const nn::CircularPadding padding = padding_of(generation.request);
     return float_to_image(picture_to_float(model_->autoencoder().decode(generation.denoised)));
   }
   if (!preview_map_) preview_map_ = PreviewMap::fit(*model_);

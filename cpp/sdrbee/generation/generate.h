@@ -13,8 +13,8 @@ namespace sdrbee {
 /// Told after every step of a picture.
 struct StepEvent {
   int64_t image_index = 0;       // 0.. within the call
-  int64_t step = 0;              // steps taken of this picture, 1..total
-  int64_t total = 0;             // steps of this picture
+  int64_t step = 0;              // steps taken of this picture, 1..
+  std::optional<int64_t> total;  // steps of this picture; empty where nobody knows
   std::optional<Image> preview;  // as request.preview asks
 };
 using StepObserver = std::function<void(const StepEvent&)>;

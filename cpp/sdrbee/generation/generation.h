@@ -26,11 +26,14 @@ namespace sdrbee {
 struct Generation {
   GenerationRequest request;  // resolved: no default is open
   sampling::Plan plan;
-  int64_t first_step = 0;  // image-to-image starts later than 0
-  int64_t end_step = 0;    // plan.step_count(), or less with denoising_end
-  int64_t next_step = 0;   // end_step when all is done
-  Tensor latents = {};     // [1, C, h, w] fp32, in the sampler's scale
-  Tensor denoised = {};    // the latest estimate of the clean latents, for previews
+  int64_t first_step = 0;    // image-to-image starts later than 0
+  int64_t end_step = 0;      // plan.step_count(), or less with denoising_end
+  int64_t next_step = 0;     // end_step when the pass is done
+  int64_t pass = 0;          // 1 in the second pass of hires_scale
+  int64_t steps_before = 0;  // steps of the first pass, in the second
+  int64_t steps_after = 0;   // steps of the second pass, in the first
+  Tensor latents = {};       // [1, C, h, w] fp32, in the sampler's scale
+  Tensor denoised = {};      // the latest estimate of the clean latents, for previews
   sampling::History history = {};
   NoiseSource noise;
   GuidedConditions conditions = {};
@@ -40,9 +43,14 @@ struct Generation {
   bool batched = false;                     // shared a network call with another picture
   std::vector<std::string> warnings = {};
 
-  bool done() const { return next_step >= end_step; }
-  int64_t steps_taken() const { return next_step - first_step; }
-  int64_t steps_total() const { return end_step - first_step; }
+  bool pass_done() const { return next_step >= end_step || history.progress >= 1; }
+  bool done() const { return pass_done() && steps_after == 0; }
+  int64_t steps_taken() const { return steps_before + next_step - first_step; }
+  /// Empty where the sampler finds its steps on the way (dpm_adaptive).
+  std::optional<int64_t> steps_total() const {
+    return plan.open_ended() ? std::nullopt
+                             : std::optional(steps_before + end_step - first_step + steps_after);
+  }
 };
 
 /// A finished picture. Which of `image` and `array` is filled follows `request.output`.

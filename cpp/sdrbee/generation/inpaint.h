@@ -14,14 +14,9 @@ struct MaskedSource {
   Tensor mask;     // [1, 1, h, w], 1 repaints
 
   /// The blend of diffusers' inpainting pipeline: `current` where the mask is 1, elsewhere the
-  /// source raised to a noise level of the plan inside a step, ...
+  /// source raised to a noise level of the plan.
   Tensor blend_at(const Tensor& current, const sampling::Plan& plan,
                   const sampling::NoiseLevel& level) const;
-  /// ... or to the level at which `step` starts.
-  Tensor blend_before(const Tensor& current, const sampling::Plan& plan, int64_t step) const;
-
- private:
-  Tensor blend(const Tensor& current, const Tensor& source) const;
 };
 
 }  // namespace sdrbee

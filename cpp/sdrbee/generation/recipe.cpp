@@ -99,6 +99,15 @@ std::string a1111_parameters(const Json& recipe) {
        << ", Model hash: " << recipe.at("model").at("sha256").get<std::string>().substr(0, 10)
        << ", Model: " << recipe.at("model").at("source").get<std::string>();
   if (request.strength) text << ", Denoising strength: " << request.strength.value();
+  if (request.hires_scale)
+    text << ", Denoising strength: " << request.hires_denoising_strength
+         << ", Hires upscale: " << *request.hires_scale
+         << ", Hires steps: " << request.hires_steps.value()
+         << ", Hires upscaler: " << (request.hires_upscaler == "latent" ? "Latent" : "Lanczos");
+  if (request.mask_blur > 0) text << ", Mask blur: " << request.mask_blur;
+  if (request.inpaint_area == "masked")
+    text << ", Inpaint area: Only masked, Masked area padding: " << request.mask_padding;
+  if (request.tiling == "xy") text << ", Tiling: True";
   // A1111 counts the last layer as 1.
   if (request.clip_skip > 0) text << ", Clip skip: " << request.clip_skip + 1;
   text << ", Version: sdrbee " << recipe.at("environment").at("sdrbee").get<std::string>();

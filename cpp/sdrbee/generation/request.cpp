@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/generation/inpaint_source.h"
+#include "sdrbee/generation/second_pass.h"
 
 namespace sdrbee {
 namespace {
@@ -16,6 +18,9 @@ constexpr int64_t kMaxSequenceLength = 512;  // as diffusers' pipelines
 constexpr int64_t kMaxSteps = 10000;
 constexpr int64_t kMaxCount = 64;
 constexpr int64_t kMaxFramingSide = 65536;
+constexpr int64_t kMaxMargin = 8192;
+constexpr double kMaxScale = 8.0;
+constexpr double kMaxBlur = 512.0;
 
 void check_integer(const char* field, int64_t value, int64_t low, int64_t high) {
   if (value < low || value > high)
@@ -82,8 +87,8 @@ void resolve_latents(GenerationRequest& request, const ModelInfo& info) {
 /// The size of a picture that the request gives none for.
 PixelSize usual_size(const GenerationRequest& request, const ModelInfo& info) {
   if (!request.image) return info.default_size;
-  const bool reference = info.capabilities.reference_image;
-  return reference ? info.reference_size(request.image->size) : request.image->size;
+  if (info.capabilities.reference_image) return info.reference_size(request.image->size);
+  return request.inpaint_area == "whole" ? canvas_size(request) : info.default_size;
 }
 
 void resolve_size(GenerationRequest& request, const ModelInfo& info) {
@@ -91,8 +96,10 @@ void resolve_size(GenerationRequest& request, const ModelInfo& info) {
   const SizeLimits& limits = info.sizes;
   const bool has_image = request.image.has_value();
   const PixelSize own = usual_size(request, info);
-  if (!request.width) request.width = has_image ? floored_side(own.width, limits) : own.width;
-  if (!request.height) request.height = has_image ? floored_side(own.height, limits) : own.height;
+  const bool from_picture = has_image && request.inpaint_area == "whole";
+  if (!request.width) request.width = from_picture ? floored_side(own.width, limits) : own.width;
+  if (!request.height)
+    request.height = from_picture ? floored_side(own.height, limits) : own.height;
   check_side("width", *request.width, limits);
   check_side("height", *request.height, limits);
 }
@@ -147,6 +154,49 @@ void check_shown(const GenerationRequest& request, const ModelInfo& info) {
                                  "' is shown a picture: give `image` instead"));
 }
 
+void check_outpaint(const GenerationRequest& request) {
+  if (!request.image)
+    throw InvalidRequest("[outpaint] needs the picture to enlarge: give `image` too");
+  if (request.outpaint.size() != 4)
+    throw InvalidRequest(
+        message("[outpaint] expected 4 numbers (left, top, right, bottom) but got ",
+                request.outpaint.size()));
+  for (const int64_t margin : request.outpaint) check_integer("outpaint", margin, 0, kMaxMargin);
+  if (std::ranges::max(request.outpaint) == 0 && !request.mask)
+    throw InvalidRequest("[outpaint] all four are 0: there is nothing to paint");
+}
+
+/// A second pass belongs to pictures made from text alone.
+void check_hires(const GenerationRequest& request) {
+  if (!request.hires_scale) {
+    if (request.hires_steps)
+      throw InvalidRequest("[hires_steps] has no effect without hires_scale; leave it out");
+    return;
+  }
+  check_number("hires_scale", *request.hires_scale, 1.0, kMaxScale);
+  check_number("hires_denoising_strength", request.hires_denoising_strength, 0.0, 1.0);
+  if (request.hires_steps) check_integer("hires_steps", *request.hires_steps, 1, kMaxSteps);
+  for (const auto& [field, given] : {std::pair{"image", request.mode() != Mode::TextToImage},
+                                     {"control_image", request.control_image.has_value()},
+                                     {"denoising_end", request.denoising_end.has_value()},
+                                     {"sigmas", !request.sigmas.empty()}})
+    if (given)
+      throw InvalidRequest(message("[hires_scale] a second pass can't go with `", field,
+                                   "`; leave one of them out"));
+}
+
+/// Fills in the second pass and checks its size.
+void resolve_hires(GenerationRequest& request, const ModelInfo& info) {
+  if (!request.hires_scale) return;
+  if (!request.hires_steps) request.hires_steps = request.steps;
+  const PixelSize size = hires_size(request, info);
+  for (const int64_t side : {size.width, size.height})
+    if (side > info.sizes.maximum)
+      throw InvalidRequest(message("[hires_scale] the second pass would be of ", size.width, "x",
+                                   size.height, " pixels but the model takes at most ",
+                                   info.sizes.maximum));
+}
+
 void check_inputs(const GenerationRequest& request) {
   if (request.mask && !request.image)
     throw InvalidRequest("[mask] a mask needs the picture that it belongs to: give `image` too");
@@ -159,6 +209,12 @@ void check_inputs(const GenerationRequest& request) {
   if (request.denoising_start && !starts_from_picture)
     throw InvalidRequest(
         "[denoising_start] needs what the other model made: give `latents` or `image`");
+  if (!request.outpaint.empty()) check_outpaint(request);
+  for (const auto& [field, given] : {std::pair{"inpaint_area", request.inpaint_area == "masked"},
+                                     {"mask_blur", request.mask_blur > 0}})
+    if (given && request.mode() != Mode::Inpaint)
+      throw InvalidRequest(
+          message("[", field, "] has a meaning only with `mask` or `outpaint`; leave it out"));
   if (request.denoising_start && request.strength)
     throw InvalidRequest("[strength] has no effect with denoising_start; leave it out");
   if (request.image) check_picture("image", *request.image);
@@ -240,18 +296,20 @@ void check_sigmas(const GenerationRequest& request) {
       throw InvalidRequest(message("[sigmas] expected falling values but got ", sigmas[i - 1],
                                    " before ", sigmas[i], " at index ", i));
   }
-  if (!sigmas.empty() && request.steps && *request.steps != static_cast<int64_t>(sigmas.size()))
-    throw InvalidRequest(message("[steps] expected ", sigmas.size(), " to match `sigmas` but got ",
-                                 *request.steps, "; leave `steps` out"));
 }
 
 void check_ranges(const GenerationRequest& request) {
   check_choice("long_prompt", request.long_prompt, {"chunk", "truncate"});
   check_choice("output", request.output, {"image", "float", "latent"});
   check_choice("preview", request.preview, {"none", "fast", "full"});
+  check_choice("inpaint_area", request.inpaint_area, {"whole", "masked"});
+  check_choice("hires_upscaler", request.hires_upscaler, {"latent", "lanczos"});
+  check_choice("tiling", request.tiling, {"none", "x", "y", "xy"});
+  check_integer("mask_padding", request.mask_padding, 0, kMaxMargin);
+  check_number("mask_blur", request.mask_blur, 0.0, kMaxBlur);
   check_integer("clip_skip", request.clip_skip, 0, 11);
   check_integer("count", request.count, 1, kMaxCount);
-  check_integer("steps", *request.steps, 1, kMaxSteps);
+  if (request.steps) check_integer("steps", *request.steps, 1, kMaxSteps);
   check_finite("guidance_scale", *request.guidance_scale);
   check_number("guidance_rescale", request.guidance_rescale, 0.0, 1.0);
   check_number("guidance_start", request.guidance_start, 0.0, 1.0);
@@ -269,19 +327,20 @@ void check_ranges(const GenerationRequest& request) {
 }  // namespace
 
 Mode GenerationRequest::mode() const {
-  if (mask) return Mode::Inpaint;
+  if (mask || !outpaint.empty()) return Mode::Inpaint;
   return image || latents ? Mode::ImageToImage : Mode::TextToImage;
 }
 
 GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   check_inputs(request);
+  check_hires(request);
   check_mode(request, info);
   check_shown(request, info);
   check_texts(request, info.capabilities);
   check_sigmas(request);
   const ModeDefaults& defaults = info.defaults(request.mode());
-  if (!request.sigmas.empty()) request.steps = static_cast<int64_t>(request.sigmas.size());
-  if (!request.steps) request.steps = defaults.steps;
+  // Own sigmas are counted when the plan is made.
+  if (!request.steps && request.sigmas.empty()) request.steps = defaults.steps;
   if (!request.guidance_scale) request.guidance_scale = defaults.guidance_scale;
   resolve_true_guidance(request, info.capabilities);
   const bool noised = request.mode() != Mode::TextToImage && !request.denoising_start &&
@@ -294,6 +353,9 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   resolve_sequence_length(request, info);
   check_skipped_layers(request, info);
   check_ranges(request);
+  resolve_hires(request, info);
+  if (request.tiling != "none" && !info.capabilities.tiling)
+    throw InvalidRequest("[tiling] this model's network can't wrap around; expected 'none'");
   return request;
 }
 

@@ -13,8 +13,8 @@
 namespace sdrbee {
 
 /// A request for one or several pictures. An empty optional means the default of that model and
-/// mode. The mode follows from `image`, `latents` and
-/// `mask`. docs of each field: request_fields.h.
+/// mode. The mode follows from `image`, `latents`,
+/// `mask` and `outpaint`. docs of each field: request_fields.h.
 struct GenerationRequest {
   std::string prompt;
   std::optional<std::string> prompt_2;
@@ -46,6 +46,7 @@ struct GenerationRequest {
   std::optional<std::string> schedule;
   std::optional<std::string> spacing;
   std::vector<double> sigmas;
+  std::optional<double> rho;
   std::optional<std::string> prediction;
   std::optional<double> eta;
   double s_churn = 0.0;
@@ -54,6 +55,15 @@ struct GenerationRequest {
   std::optional<double> denoising_start;
   std::optional<double> denoising_end;
   bool keep_unmasked = true;
+  std::string inpaint_area = "whole";
+  int64_t mask_padding = 32;
+  double mask_blur = 0.0;
+  std::vector<int64_t> outpaint;
+  std::optional<double> hires_scale;
+  std::optional<int64_t> hires_steps;
+  double hires_denoising_strength = 0.7;
+  std::string hires_upscaler = "latent";
+  std::string tiling = "none";
   std::string output = "image";
   std::string preview = "none";
   bool exact = false;

@@ -35,7 +35,7 @@ void visit_request_fields(Visitor&& visit) {
   visit("crop", &R::crop, "xl: left and top of the crop in pixels of the original");
   visit("count", &R::count, "number of pictures, 1..64; picture i has seed + i");
   visit("seed", &R::seed, "seed of the noise, 0..2^64-1; random when not given");
-  visit("steps", &R::steps, "denoising steps, 1..10000");
+  visit("steps", &R::steps, "denoising steps, 1..10000; follows from `sigmas` when they are given");
   visit("guidance_scale", &R::guidance_scale,
         "weight of the prompt against the negative prompt; 1 or less switches guidance off; an "
         "input of the network for guidance-distilled models");
@@ -57,10 +57,15 @@ void visit_request_fields(Visitor&& visit) {
   visit("sampler", &R::sampler, "sampler name, see `sdrbee samplers`");
   visit("schedule", &R::schedule, "noise schedule name, see `sdrbee samplers`");
   visit("spacing", &R::spacing, "timestep spacing: leading, linspace or trailing");
-  visit("sigmas", &R::sigmas, "noise levels of your own, falling; replaces steps and schedule");
+  visit("sigmas", &R::sigmas,
+        "noise levels of your own, falling: with the last one, usually 0, for diffusion models, "
+        "without "
+        "it for flow models; replaces steps and schedule");
+  visit("rho", &R::rho, "exponent of the schedules karras (default 7) and polyexponential (1)");
   visit("prediction", &R::prediction,
         "what the network predicts: epsilon, v_prediction, sample or flow_prediction");
-  visit("eta", &R::eta, "0..1, share of fresh noise in ddim and tcd");
+  visit("eta", &R::eta,
+        "0..1, share of fresh noise in the samplers that have it, see `sdrbee samplers`");
   visit("s_churn", &R::s_churn, "extra noise in each step of euler and heun (Karras et al. 2022)");
   visit("s_noise", &R::s_noise, "scale of the noise that a sampler adds");
   visit("strength", &R::strength, "0..1, how much of `image` is replaced");
@@ -69,7 +74,26 @@ void visit_request_fields(Visitor&& visit) {
       "0..1, the part that another model has run already; takes `image` or `latents` as they are");
   visit("denoising_end", &R::denoising_end,
         "0..1, where to stop, for another model to go on (with output='latent')");
-  visit("keep_unmasked", &R::keep_unmasked, "paste the source back where the mask is black");
+  visit("keep_unmasked", &R::keep_unmasked,
+        "paste the source back where the mask is black, and blend it where the mask is grey");
+  visit("inpaint_area", &R::inpaint_area,
+        "'whole' repaints at the picture's size; 'masked' cuts out the masked part, repaints it at "
+        "width x height, and puts it back");
+  visit("mask_padding", &R::mask_padding,
+        "pixels around the mask that are cut out with it when inpaint_area is 'masked'");
+  visit("mask_blur", &R::mask_blur, "radius in pixels by which the mask's edges are softened");
+  visit("outpaint", &R::outpaint,
+        "pixels to add to `image` on the left, top, right and bottom, and to paint there");
+  visit("hires_scale", &R::hires_scale,
+        "above 1: make the picture at width x height first, then enlarge it by this and go over it "
+        "again");
+  visit("hires_steps", &R::hires_steps, "steps of the second pass; `steps` when not given");
+  visit("hires_denoising_strength", &R::hires_denoising_strength,
+        "0..1, how much the second pass may change");
+  visit("hires_upscaler", &R::hires_upscaler,
+        "what enlarges for the second pass: 'latent' (bilinear) or 'lanczos' (of the picture)");
+  visit("tiling", &R::tiling,
+        "'x', 'y' or 'xy': a picture whose opposite edges fit together; 'none'");
   visit("output", &R::output, "'image' (8 bit), 'float' (0..1 before rounding) or 'latent'");
   visit("preview", &R::preview, "pictures on the way: 'none', 'fast' or 'full'");
   visit("exact", &R::exact, "run alone in every step, so that the picture repeats bit by bit");

@@ -14,7 +14,7 @@ namespace sdrbee {
 namespace {
 
 using Json = nlohmann::json;
-constexpr int64_t kFormat = 3;
+constexpr int64_t kFormat = 4;
 constexpr int64_t kMaxTensorElements = int64_t{1} << 30;
 
 Json pack(const Tensor& tensor) {
@@ -84,7 +84,10 @@ std::optional<LatentImage> unpack_latents(const Json& json) {
 Json pack(const sampling::History& history) {
   Json tensors = Json::array();
   for (const Tensor& tensor : history.tensors) tensors.push_back(pack(tensor));
-  return {{"tensors", tensors}, {"scalars", history.scalars}, {"count", history.count}};
+  return {{"tensors", tensors},
+          {"scalars", history.scalars},
+          {"count", history.count},
+          {"progress", history.progress}};
 }
 
 sampling::History unpack_history(const Json& json, Device device) {
@@ -92,6 +95,7 @@ sampling::History unpack_history(const Json& json, Device device) {
   for (const Json& tensor : json.at("tensors")) history.tensors.push_back(unpack(tensor, device));
   history.scalars = json.at("scalars").get<std::vector<double>>();
   history.count = json.at("count").get<int64_t>();
+  history.progress = json.at("progress").get<double>();
   return history;
 }
 
@@ -126,7 +130,11 @@ Generation unpack_generation(ImageModel& model, const Json& saved) {
     request.*member = unpack_image(saved.at("pictures").at(std::string(name)));
   });
   request.latents = unpack_latents(saved.at("source_latents"));
+  const auto pass = saved.at("pass").get<int64_t>();
   sampling::Plan plan = plan_request(model, request);
+  if (pass > 0 && !(request.hires_scale && request.hires_steps))
+    throw CheckpointError("[saved generation] a second pass without hires_scale");
+  if (pass > 0) plan = plan_second_pass(model, request).plan;
   const Device device = model.device();
   Generation generation{
       .request = std::move(request),
@@ -134,6 +142,9 @@ Generation unpack_generation(ImageModel& model, const Json& saved) {
       .first_step = saved.at("first_step").get<int64_t>(),
       .end_step = saved.at("end_step").get<int64_t>(),
       .next_step = saved.at("next_step").get<int64_t>(),
+      .pass = pass,
+      .steps_before = saved.at("steps_before").get<int64_t>(),
+      .steps_after = saved.at("steps_after").get<int64_t>(),
       .latents = unpack(saved.at("latents"), device),
       .denoised = unpack(saved.at("denoised"), device),
       .history = unpack_history(saved.at("history"), device),
@@ -162,6 +173,9 @@ std::vector<uint8_t> save(const Generation& generation, const ModelInfo& info) {
                       {"first_step", generation.first_step},
                       {"end_step", generation.end_step},
                       {"next_step", generation.next_step},
+                      {"pass", generation.pass},
+                      {"steps_before", generation.steps_before},
+                      {"steps_after", generation.steps_after},
                       {"latents", pack(generation.latents)},
                       {"denoised", pack(generation.denoised)},
                       {"history", pack(generation.history)},

@@ -2,7 +2,9 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "sdrbee/core/check.h"
 #include "sdrbee/core/resample.h"
@@ -23,11 +25,6 @@ uint8_t luma(const uint8_t* pixel, int64_t channels) {
                               16);
 }
 
-bool repaints(const Image& mask, int64_t index) {
-  return luma(&mask.pixels[static_cast<size_t>(index * mask.channels)], mask.channels) >=
-         kMaskThreshold;
-}
-
 }  // namespace
 
 Tensor picture_to_tensor(const Image& image, PixelSize size) {
@@ -44,12 +41,46 @@ Tensor picture_to_tensor(const Image& image, PixelSize size) {
   return picture;
 }
 
+bool has_grey_levels(const Image& mask) {
+  return std::ranges::any_of(mask.pixels, [](uint8_t level) { return level != 0 && level != 255; });
+}
+
+Image cut_at_half(Image mask) {
+  for (uint8_t& level : mask.pixels) level = level >= kMaskThreshold ? 255 : 0;
+  return mask;
+}
+
 Tensor mask_to_tensor(const Image& mask, PixelSize size) {
-  const Image source = resized(mask, size);
+  const bool soft = has_grey_levels(grey(mask));
+  Image levels = grey(resized(mask, size));
+  if (!soft) levels = cut_at_half(std::move(levels));
   Tensor values = at::empty({1, 1, size.height, size.width}, at::kFloat);
   float* out = values.mutable_data_ptr<float>();
-  for (int64_t i = 0; i < size.width * size.height; ++i) out[i] = repaints(source, i) ? 1.0F : 0.0F;
+  for (const uint8_t level : levels.pixels) *out++ = static_cast<float>(level) / 255.0F;
   return values;
+}
+
+Image grey(const Image& image) {
+  if (image.channels == 1) return image;
+  Image result{image.size, 1, {}};
+  const auto count = static_cast<size_t>(image.size.width * image.size.height);
+  result.pixels.reserve(count);
+  for (size_t i = 0; i < count; ++i)
+    result.pixels.push_back(
+        luma(&image.pixels[i * static_cast<size_t>(image.channels)], image.channels));
+  return result;
+}
+
+Image colours(const Image& image) {
+  if (image.channels == 3) return image;
+  Image result{image.size, 3, {}};
+  const auto count = static_cast<size_t>(image.size.width * image.size.height);
+  result.pixels.reserve(3 * count);
+  for (size_t i = 0; i < count; ++i)
+    for (size_t c = 0; c < 3; ++c)
+      result.pixels.push_back(
+          image.pixels[i * static_cast<size_t>(image.channels) + (image.channels > 3 ? c : 0)]);
+  return result;
 }
 
 Tensor latents_to_tensor(const LatentImage& latents) {
@@ -78,13 +109,13 @@ Image float_to_image(const Tensor& values) {
 
 Image keep_unmasked(const Image& generated, const Image& source, const Image& mask) {
   Image result = resized(generated, source.size);
-  for (int64_t i = 0; i < source.size.width * source.size.height; ++i) {
-    if (repaints(mask, i)) continue;
-    for (int64_t c = 0; c < 3; ++c) {
-      const int64_t from = source.channels >= 3 ? c : 0;
-      result.pixels[static_cast<size_t>(i * 3 + c)] =
-          source.pixels[static_cast<size_t>(i * source.channels + from)];
-    }
+  const Image kept = colours(source);
+  const Image levels = grey(mask);
+  for (size_t i = 0; i < levels.pixels.size(); ++i) {
+    const int level = levels.pixels[i];
+    for (size_t c = 3 * i; c < 3 * i + 3; ++c)
+      result.pixels[c] = static_cast<uint8_t>(
+          (result.pixels[c] * level + kept.pixels[c] * (255 - level) + 127) / 255);
   }
   return result;
 }

@@ -10,8 +10,22 @@ namespace sdrbee {
 /// spread over three channels.
 Tensor picture_to_tensor(const Image& image, PixelSize size);
 
-/// A mask of `size` as [1, 1, H, W] fp32 with 0 and 1: 1 (light, from grey level 128 on) repaints.
+/// A mask of `size` (Lanczos) as [1, 1, H, W] fp32 in 0..1: 1 (white) repaints. A mask of black and
+/// white alone is cut to 0 and 1 at grey level 128 after the resize, as diffusers does; one with
+/// grey levels keeps them.
 Tensor mask_to_tensor(const Image& mask, PixelSize size);
+
+/// Whether a mask of one channel has levels between black and white.
+bool has_grey_levels(const Image& mask);
+
+/// A mask of one channel cut to black and white at grey level 128.
+Image cut_at_half(Image mask);
+
+/// One channel: ITU-R 601 luma as PIL computes it.
+Image grey(const Image& image);
+
+/// Three channels: alpha is dropped, grey is spread.
+Image colours(const Image& image);
 
 /// Latents as [1, C, h, w] fp32.
 Tensor latents_to_tensor(const LatentImage& latents);
@@ -22,7 +36,8 @@ Tensor picture_to_float(const Tensor& picture);
 /// [H, W, 3] in 0..1 rounded (half to even) to 8 bits.
 Image float_to_image(const Tensor& values);
 
-/// `generated`, at the source's own size, with the source's pixels back where the mask is 0.
+/// `generated`, at the source's own size, blended with the source's pixels by the mask: where it is
+/// 0 they come back as they were, where it is white nothing of them is left.
 Image keep_unmasked(const Image& generated, const Image& source, const Image& mask);
 
 }  // namespace sdrbee

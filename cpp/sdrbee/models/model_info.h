@@ -39,6 +39,7 @@ struct Capabilities {
   bool framing = false;             // original_size, target_size and crop have an effect
   bool control_image = false;       // the network is given a control image, which it needs
   bool reference_image = false;     // `image` is shown to the network; nothing starts from it
+  bool tiling = false;              // pictures whose opposite edges fit together
   bool lora = false;
   bool controlnet = false;
   bool operator==(const Capabilities&) const = default;
@@ -72,8 +73,9 @@ struct ModelInfo {
   /// Sizes that a reference image is brought to, the one of the nearest aspect; and the picture's
   /// size where the request has none. Empty without `reference_image`.
   std::vector<PixelSize> reference_sizes;
-  int64_t max_sequence_length = 0;  // default tokens of the T5 encoder's input; 0: it has none
-  int64_t skippable_layers = 0;     // blocks that skip-layer guidance may leave out; 0: it can't
+  int64_t max_sequence_length = 0;   // default tokens of the T5 encoder's input; 0: it has none
+  int64_t skippable_layers = 0;      // blocks that skip-layer guidance may leave out; 0: it can't
+  bool align_your_steps_xl = false;  // the schedule of this name has a table of its own for XL
   int64_t latent_channels = 4;
   int64_t latent_downscale = 8;  // pixels per latent cell and side
   std::string device;

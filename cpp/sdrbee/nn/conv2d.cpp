@@ -3,6 +3,7 @@
 #include <ATen/ops/conv2d.h>
 
 #include "sdrbee/core/check.h"
+#include "sdrbee/nn/circular_padding.h"
 #include "sdrbee/nn/cpu/packed_weights.h"
 #include "sdrbee/nn/layout.h"
 
@@ -33,13 +34,23 @@ Tensor Conv2d::add(const Tensor& x, const Tensor& residual) const {
 }
 
 Tensor Conv2d::convolve(const Tensor& x, const Tensor& residual) const {
-  if (weight_->packed) {
-    return cpu::run_convolution(channels_last(x), weight_->values, bias_,
-                                {.stride = stride_, .padding = padding_}, residual);
-  }
-  Tensor y = channels_last(at::conv2d(channels_last(x), weight_->values, bias_, {stride_, stride_},
-                                      {padding_, padding_}));
-  return residual.defined() ? y.add_(residual) : y;
+  const auto with_zeros = [this](const Tensor& input, const Tensor& residue) {
+    if (weight_->packed)
+      return cpu::run_convolution(channels_last(input), weight_->values, bias_,
+                                  {.stride = stride_, .padding = padding_}, residue);
+    Tensor y = channels_last(at::conv2d(channels_last(input), weight_->values, bias_,
+                                        {stride_, stride_}, {padding_, padding_}));
+    return residue.defined() ? y.add_(residue) : y;
+  };
+  if (padding_ == 0 || !CircularPadding::acts()) return with_zeros(x, residual);
+  // The picture is made larger than the kernel reaches, so that the zeros around it stay in what is
+  // cut off again; by whole strides, so that the kernel meets the same pixels.
+  const int64_t cells = (padding_ + stride_ - 1) / stride_;
+  const int64_t grown = cells * stride_;
+  const Tensor around = CircularPadding::pad(x, {grown, grown, grown, grown});
+  const Tensor whole = with_zeros(around, {});
+  const Tensor own = channels_last(CircularPadding::crop(whole, {cells, cells, cells, cells}));
+  return residual.defined() ? own + residual : own;
 }
 
 }  // namespace sdrbee::nn

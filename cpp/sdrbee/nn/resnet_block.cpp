@@ -4,6 +4,7 @@
 #include <ATen/ops/upsample_nearest2d.h>
 
 #include "sdrbee/core/check.h"
+#include "sdrbee/nn/circular_padding.h"
 #include "sdrbee/nn/layout.h"
 
 namespace sdrbee::nn {
@@ -49,7 +50,11 @@ Downsample::Downsample(const io::WeightScope& scope, int64_t channels, Downsampl
 
 Tensor Downsample::operator()(const Tensor& x) const {
   if (padding_ == DownsamplePadding::AllSides) return conv_(x);
-  return conv_(at::constant_pad_nd(x, {0, 1, 0, 1}));  // left, right, top, bottom
+  if (!CircularPadding::acts())
+    return conv_(at::constant_pad_nd(x, {0, 1, 0, 1}));  // left, right, top, bottom
+  const Tensor padded = CircularPadding::pad(x, {.right = 1, .bottom = 1});
+  return conv_(at::constant_pad_nd(
+      padded, {0, x.size(3) + 1 - padded.size(3), 0, x.size(2) + 1 - padded.size(2)}));
 }
 
 Upsample::Upsample(const io::WeightScope& scope, int64_t channels)

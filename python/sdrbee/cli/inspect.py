@@ -62,13 +62,25 @@ def samplers(as_json: bool) -> None:
     if as_json:
         print_json({"samplers": sdrbee.samplers(), "schedules": sdrbee.schedules()})
         return
-    rows = [(row.name, row.description, ", ".join(row.schedules)) for row in sdrbee.samplers()]
-    print_table([("SAMPLER", "WHAT", "SCHEDULES (the first is the default)"), *rows])
-    click.echo()
+    columns = ("SAMPLER", "WHAT", "ORDER", "EVALUATIONS A STEP", "PAPER", "ALIASES", "SCHEDULES")
+    rows = [
+        (
+            row.name,
+            row.description,
+            str(row.order),
+            str(row.evaluations),
+            row.paper,
+            ", ".join(row.aliases),
+            ", ".join(row.schedules),
+        )
+        for row in sdrbee.samplers()
+    ]
+    print_table([columns, *rows])
+    click.echo("\nThe first schedule of a sampler is its default.\n")
     print_table(
         [
-            ("SCHEDULE", "WHAT"),
-            *((row.name, row.description) for row in sdrbee.schedules()),
+            ("SCHEDULE", "WHAT", "PAPER"),
+            *((row.name, row.description, row.paper) for row in sdrbee.schedules()),
         ]
     )
 

@@ -15,7 +15,8 @@ Number = TypeVar("Number", int, float)
 # Fields that a command takes as an argument or that make sense in one mode only.
 _OWN_PARAMETER = {"prompt"}
 NEEDS_IMAGE = {"strength", "denoising_start"}
-NEEDS_MASK = {"keep_unmasked"}
+NEEDS_MASK = {"keep_unmasked", "inpaint_area", "mask_padding", "mask_blur", "outpaint"}
+NEEDS_NO_IMAGE = {"hires_scale", "hires_steps", "hires_denoising_strength", "hires_upscaler"}
 
 
 def numbers(text: str) -> list[float]:

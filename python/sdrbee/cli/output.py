@@ -61,7 +61,7 @@ class Progress:
         if self._preview_file is not None:
             self._preview_file.unlink(missing_ok=True)
 
-    def __call__(self, _step: int, total: int, preview: sdrbee.Image | None) -> None:
+    def __call__(self, _step: int, total: int | None, preview: sdrbee.Image | None) -> None:
         if self._preview_file is not None and preview is not None:
             preview.save(self._preview_file)
         if self._quiet:
@@ -69,7 +69,8 @@ class Progress:
         if self._bar is None:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total * self._pictures, unit="step", leave=True)
+            whole = None if total is None else total * self._pictures
+            self._bar = tqdm(total=whole, unit="step", leave=True)
         self._bar.update()
 
 

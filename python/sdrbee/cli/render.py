@@ -12,6 +12,7 @@ import sdrbee
 from sdrbee.cli.options import (
     NEEDS_IMAGE,
     NEEDS_MASK,
+    NEEDS_NO_IMAGE,
     common_options,
     given_fields,
     json_option,
@@ -55,7 +56,7 @@ def generate(prompt: str, **options: Any) -> None:
 @_image_option
 @_out_option
 @common_options
-@request_options(leave_out=NEEDS_MASK)
+@request_options(leave_out=NEEDS_MASK | NEEDS_NO_IMAGE)
 @_quiet_option
 @json_option
 def transform(prompt: str, **options: Any) -> None:
@@ -66,14 +67,16 @@ def transform(prompt: str, **options: Any) -> None:
 @click.command()
 @click.argument("prompt")
 @_image_option
-@click.option("--mask", required=True, type=_SOURCE_FILE, help="white is repainted, black is kept")
+@click.option("--mask", type=_SOURCE_FILE, help="white is repainted, black is kept")
 @_out_option
 @common_options
-@request_options()
+@request_options(leave_out=NEEDS_NO_IMAGE)
 @_quiet_option
 @json_option
 def inpaint(prompt: str, **options: Any) -> None:
-    """Repaint the part of --image that --mask shows in white."""
+    """Repaint the part of --image that --mask shows in white, or --outpaint beyond its edges."""
+    if options["mask"] is None and options["outpaint"] is None:
+        raise click.UsageError("give --mask, --outpaint, or both")
     _render(prompt, **options)
 
 

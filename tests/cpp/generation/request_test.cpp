@@ -82,6 +82,12 @@ TEST(ResolveRequest, RefusesValuesOutOfRangeByName) {
   names([](GenerationRequest& r) { r.image = Image{{64, 64}, 3, {}}; }, "image");
   names([](GenerationRequest& r) { r.sigmas = {1.0, 2.0}; }, "sigmas");
   names([](GenerationRequest& r) { r.sigmas = {2.0, kNan}; }, "sigmas");
+  names([](GenerationRequest& r) { r.outpaint = {8, 0, 0, 0}; }, "outpaint");
+  names([](GenerationRequest& r) { r.image = grey(64, 64), r.outpaint = {8, 0}; }, "outpaint");
+  names([](GenerationRequest& r) { r.mask_blur = 2; }, "mask_blur");
+  names([](GenerationRequest& r) { r.hires_scale = kNan; }, "hires_scale");
+  names([](GenerationRequest& r) { r.hires_steps = 4; }, "hires_steps");
+  names([](GenerationRequest& r) { r.tiling = "z"; }, "tiling");
 }
 
 TEST(ResolveRequest, LeavesAResolvedRequestAsItIs) {
@@ -203,6 +209,16 @@ TEST(SplitCount, GivesEachPictureItsOwnSeed) {
   ASSERT_EQ(singles.size(), 3U);
   EXPECT_EQ(singles[2].seed, 7U);
   EXPECT_EQ(singles[2].count, 1);
+}
+
+TEST(ResolveRequest, OutpaintingIsAnInpaintingOfTheLargerPicture) {
+  GenerationRequest request;
+  request.image = grey(64, 72);
+  request.outpaint = {8, 16, 24, 0};
+  EXPECT_EQ(request.mode(), Mode::Inpaint);
+  const GenerationRequest resolved = resolve(request, ModelInfo());
+  EXPECT_EQ(resolved.width, 96);
+  EXPECT_EQ(resolved.height, 88);
 }
 
 TEST(RequestJson, KeepsEveryField) {

@@ -1,5 +1,6 @@
 #include "sdrbee/generation/source_image.h"
 
+#include <ATen/ops/equal.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
@@ -17,10 +18,19 @@ TEST(SourceImage, RoundsHalfToEven) {
   EXPECT_EQ(float_to_image(values).pixels, (std::vector<uint8_t>{0, 2, 2}));
 }
 
-TEST(SourceImage, CutsTheMaskAtHalf) {
-  const Tensor mask = mask_to_tensor({{3, 1}, 1, {127, 128, 255}}, {3, 1});
-  EXPECT_EQ(mask.sum().item<float>(), 2.0F);
+TEST(SourceImage, CutsAMaskOfBlackAndWhiteAtHalfAfterTheResize) {
+  // Lanczos puts grey levels between black and white.
+  const Tensor mask = mask_to_tensor({{4, 1}, 1, {0, 0, 255, 255}}, {9, 1});
+  EXPECT_TRUE(at::equal(mask, mask.round()));
   EXPECT_EQ(mask.const_data_ptr<float>()[0], 0.0F);
+  EXPECT_EQ(mask.const_data_ptr<float>()[8], 1.0F);
+}
+
+TEST(SourceImage, KeepsTheLevelsOfAGreyMask) {
+  const Tensor mask = mask_to_tensor({{3, 1}, 1, {0, 51, 255}}, {3, 1});
+  EXPECT_EQ(mask.const_data_ptr<float>()[0], 0.0F);
+  EXPECT_FLOAT_EQ(mask.const_data_ptr<float>()[1], 0.2F);
+  EXPECT_EQ(mask.const_data_ptr<float>()[2], 1.0F);
 }
 
 TEST(KeepUnmasked, LeavesBlackPartsOfTheSourceAsTheyWere) {
@@ -29,6 +39,14 @@ TEST(KeepUnmasked, LeavesBlackPartsOfTheSourceAsTheyWere) {
   const Image mask{{2, 1}, 1, {0, 255}};
   EXPECT_EQ(keep_unmasked(generated, source, mask).pixels,
             (std::vector<uint8_t>{10, 20, 30, 4, 5, 6}));
+}
+
+TEST(KeepUnmasked, BlendsByTheMask) {
+  const Image generated{{3, 1}, 1 * 3, {200, 200, 200, 200, 200, 200, 200, 200, 200}};
+  const Image source{{3, 1}, 1, {100, 100, 100}};
+  const Image mask{{3, 1}, 1, {0, 51, 255}};
+  EXPECT_EQ(keep_unmasked(generated, source, mask).pixels,
+            (std::vector<uint8_t>{100, 100, 100, 120, 120, 120, 200, 200, 200}));
 }
 
 TEST(KeepUnmasked, ComesBackAtTheSourcesOwnSize) {

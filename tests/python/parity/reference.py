@@ -143,6 +143,7 @@ DIFFUSION = {
     ),
     "unipc": Sampler("UniPCMultistepScheduler"),
     "deis": Sampler("DEISMultistepScheduler"),
+    "sa_solver": Sampler("SASolverScheduler"),
     "lcm": Sampler("LCMScheduler", schedules=("normal",), spacings=(None,)),
     "tcd": Sampler("TCDScheduler", schedules=("normal",), spacings=(None,)),
 }
@@ -161,6 +162,7 @@ FLOW = {
     "dpmpp_2m_sde": _flow("DPMSolverMultistepScheduler", **_SDE),
     "unipc": _flow("UniPCMultistepScheduler"),
     "deis": _flow("DEISMultistepScheduler"),
+    "sa_solver": _flow("SASolverScheduler"),
 }
 
 

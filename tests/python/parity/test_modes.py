@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 import pytest
-from parity.pair import Pair
+import torch
+from parity.pair import NEGATIVE_PROMPT, PROMPT, SEED, Pair
 from parity.reference import Case
 
 WIDTH, HEIGHT = 32, 24
@@ -28,6 +29,7 @@ SAMPLERS = [
     "pndm",
     "unipc",
     "deis",
+    "sa_solver",
     "lcm",
     "tcd",
 ]
@@ -81,6 +83,46 @@ def test_image_to_image_equals_diffusers(sd1: Pair, sampler: str, strength: floa
 def test_inpainting_equals_diffusers(sd1: Pair, sampler: str, strength: float) -> None:
     difference = difference_of(sd1, "inpaint", case(sampler), strength)
     assert difference.within_tolerance, difference
+
+
+@pytest.mark.parametrize("padding", [0, 6])
+def test_the_masked_part_alone_equals_diffusers(sd1: Pair, padding: int) -> None:
+    """`padding_mask_crop`: cut out, enlarged, repainted, put back; 8-bit pictures on both sides."""
+    picture = np.random.default_rng(3).integers(0, 256, (60, 76, 3), dtype=np.uint8)
+    mask = np.zeros((60, 76), dtype=np.uint8)
+    mask[20:39, 41:60] = 255
+    chosen = case("euler")
+    latents_of = sd1.reference.inpaint
+    latents_of.scheduler = chosen.scheduler(sd1.reference.config)
+    theirs = latents_of(
+        prompt=PROMPT,
+        negative_prompt=NEGATIVE_PROMPT,
+        image=PIL.Image.fromarray(picture),
+        mask_image=PIL.Image.fromarray(mask),
+        width=WIDTH,
+        height=WIDTH,
+        strength=0.75,
+        padding_mask_crop=padding,
+        num_inference_steps=chosen.steps,
+        guidance_scale=chosen.guidance_scale,
+        generator=torch.Generator("cpu").manual_seed(SEED),
+    ).images[0]
+    ours = sd1.model.generate(
+        PROMPT,
+        negative_prompt=NEGATIVE_PROMPT,
+        image=picture,
+        mask=mask,
+        width=WIDTH,
+        height=WIDTH,
+        strength=0.75,
+        inpaint_area="masked",
+        mask_padding=padding,
+        seed=SEED,
+        **chosen.fields(),
+    )
+    difference = np.abs(np.asarray(ours).astype(int) - np.asarray(theirs).astype(int))
+    assert difference.max() <= 1
+    np.testing.assert_array_equal(np.asarray(ours)[mask == 0], picture[mask == 0])
 
 
 @pytest.mark.parametrize("mode", ["image_to_image", "inpaint"])

@@ -10,6 +10,7 @@
 #include "sdrbee/core/heap.h"
 #include "sdrbee/core/out_of_memory.h"
 #include "sdrbee/models/common/load_network.h"
+#include "sdrbee/nn/circular_padding.h"
 
 namespace sdrbee {
 namespace {
@@ -50,7 +51,8 @@ auto KlAutoencoder::whole_or_in_tiles(int64_t picture_side, const char* verb, co
   try {
     return work(std::optional<int64_t>());
   } catch (const std::exception& error) {
-    if (!is_out_of_memory(error) || picture_side <= 2 * kTile) throw;
+    // Tiles see zeros or their neighbours at their edges, not the picture's opposite edge.
+    if (!is_out_of_memory(error) || picture_side <= 2 * kTile || nn::CircularPadding::acts()) throw;
   }
   auto result = work(std::optional(kTile));
   std::string warning = message("memory was too small for the whole picture: it was ", verb,

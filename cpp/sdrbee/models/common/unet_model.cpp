@@ -33,6 +33,7 @@ Capabilities capabilities_of(const UnetFacts& facts) {
   can.distilled_guidance = facts.distilled_guidance;
   can.guidance = !facts.distilled_guidance;
   can.negative_prompt = can.guidance;
+  can.tiling = true;
   return can;
 }
 

@@ -21,6 +21,7 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
   const c10::InferenceMode inference;
   LatentModelParts parts = describe_unet_model(checkpoint, options, "sdxl", unet_variants());
   parts.info.capabilities.framing = true;
+  parts.info.align_your_steps_xl = true;
   parts.info.capabilities.prompt_2 = checkpoint.find("text_encoder") != nullptr;
   parts.prompt_encoder = std::make_unique<XlPromptEncoder>(checkpoint, options);
   parts.autoencoder = load_autoencoder(checkpoint, options, /*upcast=*/true);

@@ -1,0 +1,59 @@
+#include "sdrbee/generation/second_pass.h"
+
+#include <ATen/ops/upsample_bilinear2d.h>
+#include <c10/core/InferenceMode.h>
+
+#include "sdrbee/core/resample.h"
+#include "sdrbee/generation/plan_request.h"
+#include "sdrbee/generation/source_image.h"
+#include "sdrbee/generation/tiling.h"
+
+namespace sdrbee {
+namespace {
+
+/// The latents of the first pass at the size of the second.
+Tensor enlarged(ImageModel& model, Generation& generation, PixelSize size) {
+  const int64_t cell = model.info().latent_downscale;
+  if (generation.request.hires_upscaler == "latent")
+    return at::upsample_bilinear2d(generation.latents, {size.height / cell, size.width / cell},
+                                   /*align_corners=*/false);
+  const Image small =
+      float_to_image(picture_to_float(model.autoencoder().decode(generation.latents)));
+  return encode_picture(model, generation, picture_to_tensor(resize_lanczos(small, size), size));
+}
+
+}  // namespace
+
+PixelSize hires_size(const GenerationRequest& request, const ModelInfo& info) {
+  const auto side = [&](int64_t pixels) {
+    const auto scaled = static_cast<int64_t>(static_cast<double>(pixels) * *request.hires_scale);
+    return scaled / info.sizes.multiple * info.sizes.multiple;
+  };
+  return {side(*request.width), side(*request.height)};
+}
+
+int64_t second_pass_steps(const ImageModel& model, const GenerationRequest& request) {
+  const PassPlan pass = plan_second_pass(model, request);
+  return pass.plan.step_count() - pass.first_step;
+}
+
+void begin_second_pass(ImageModel& model, Generation& generation) {
+  const c10::InferenceMode inference;
+  const nn::CircularPadding padding = padding_of(generation.request);
+  PassPlan pass = plan_second_pass(model, generation.request);
+  const PixelSize size = hires_size(generation.request, model.info());
+  const Tensor source = enlarged(model, generation, size);
+  const Tensor noise = generation.noise.normal(source.sizes()).to(model.device());
+  generation.latents = pass.plan.add_start_noise(source, noise, pass.first_step);
+  generation.denoised = Tensor();
+  generation.history = {};
+  generation.steps_before += generation.next_step - generation.first_step;
+  generation.steps_after = 0;
+  generation.pass = 1;
+  generation.first_step = generation.next_step = pass.first_step;
+  generation.end_step = pass.plan.step_count();
+  generation.plan = std::move(pass.plan);
+  if (model.info().capabilities.framing) restore_conditions(model, generation);
+}
+
+}  // namespace sdrbee
