@@ -212,9 +212,9 @@ def load(
     """Loads a model.
 
     Args:
-        name: A built-in model ("shapes"), a diffusers folder, or a ``.safetensors`` checkpoint in
-            the original Stable Diffusion naming. A built-in name wins over a folder of that name
-            in the working directory; write ``./shapes`` for the folder.
+        name: A built-in model ("shapes", "shapes-inpaint"), a diffusers folder, or a
+            ``.safetensors`` checkpoint in the original naming. A built-in name wins over a folder
+            of that name in the working directory; write ``./shapes`` for the folder.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto": the first GPU, else the CPU.
         dtype: "fp32", "bf16", "fp16", or "auto": bf16 on CPUs with AVX512-BF16 or AMX and on CUDA
             from compute capability 8.0, fp16 on other GPUs, else fp32.
@@ -248,7 +248,7 @@ def builtin_models() -> list[str]:
     Example:
         >>> import sdrbee
         >>> sdrbee.builtin_models()
-        ['shapes']
+        ['shapes', 'shapes-inpaint']
     """
     return sorted(path.parent.name for path in _DATA.glob("*/model_index.json"))
 

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.shapes.draw import draw, draw_batch
 from tools.shapes.judge import judge, read_background, read_things
+from tools.shapes.masks import box_around, random_mask
 from tools.shapes.scenes import (
     COLOURS,
     SHAPES,
@@ -23,6 +24,7 @@ from tools.shapes.scenes import (
     held_out_scenes,
     sample_scene,
 )
+from tools.shapes.score_inpaint import kept, make_cases, repaint
 
 LEFT = Thing("star", "red", "medium", 33.0, 64.0, 20.0)
 RIGHT = Thing("ring", "blue", "large", 95.0, 64.0, 25.0)
@@ -133,3 +135,22 @@ def test_judge_rejects_noise_and_blobs() -> None:
 def test_judge_names_a_wrong_picture_size() -> None:
     with pytest.raises(ValueError, match=r"128x128 RGB picture but got shape \(64, 64, 3\)"):
         judge(np.zeros((64, 64, 3), np.uint8), PAIR)
+
+
+def test_masks_hold_the_thing_that_is_repainted() -> None:
+    rng = np.random.default_rng(5)
+    for scene in (sample_scene(rng, 1 + i % 2) for i in range(20)):
+        thing = scene.things[0]
+        alone = draw(Scene((thing,), scene.background)).astype(int)
+        covered = (alone != draw(Scene((), scene.background))).any(axis=2)
+        assert not (covered & ~box_around(thing, scene, 2.0)).any()
+        assert random_mask(rng, scene).any()
+
+
+def test_the_inpainting_variant_paints_what_is_asked_and_nothing_else() -> None:
+    cases = make_cases(4, 4)
+    pictures = repaint("shapes-inpaint", cases, {"steps": 20})
+    right = [judge(p, case.after).right for p, case in zip(pictures, cases, strict=True)]
+    assert sum(right) >= 7
+    assert all(kept(case, p) for p, case in zip(pictures, cases, strict=True))
+    assert not any(judge(draw(case.before), case.after).right for case in cases)
