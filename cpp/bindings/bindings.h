@@ -26,6 +26,9 @@ void register_tables(py::module_& module);
 /// CancelToken, Generation and Model.
 void register_model(py::module_& module);
 
+/// The conversion of weight files.
+void register_convert(py::module_& module);
+
 /// ClipTokenizer.
 void register_tokenizer(py::module_& module);
 

@@ -48,6 +48,8 @@ void register_model_info(py::module_& module) {
   type.def_readonly("family", &ModelInfo::family, "row of sdrbee.families()")
       .def_readonly("variant", &ModelInfo::variant, "row of the family")
       .def_readonly("source", &ModelInfo::source, "the path that it was loaded from")
+      .def_readonly("components", &ModelInfo::components,
+                    "the components that came from other places, by name: their paths")
       .def_readonly("device", &ModelInfo::device)
       .def_readonly("dtype", &ModelInfo::dtype)
       .def_readonly("warnings", &ModelInfo::warnings,
@@ -71,9 +73,9 @@ void register_model_info(py::module_& module) {
                     "pixels per latent cell and side")
       .def("__repr__", &represent<ModelInfo>);
   type.attr("_fields") =
-      py::make_tuple("family", "variant", "source", "device", "dtype", "warnings", "capabilities",
-                     "sizes", "default_size", "defaults", "max_sequence_length", "skippable_layers",
-                     "latent_channels", "latent_downscale");
+      py::make_tuple("family", "variant", "source", "components", "device", "dtype", "warnings",
+                     "capabilities", "sizes", "default_size", "defaults", "max_sequence_length",
+                     "skippable_layers", "latent_channels", "latent_downscale");
 }
 
 }  // namespace

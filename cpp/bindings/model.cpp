@@ -110,13 +110,15 @@ GenerationRequest replay_in_python(Session& session, const std::string& recipe,
 std::unique_ptr<Session> load(const std::string& path, const std::string& device,
                               const std::string& dtype, const std::string& variant,
                               const std::string& prediction,
-                              const std::vector<std::string>& vocabulary_candidates) {
+                              const std::vector<std::string>& vocabulary_candidates,
+                              const std::map<std::string, std::string>& components) {
   LoadOptions options;
   options.device = parse_device(device);
   options.dtype = dtype == "auto" ? default_dtype(options.device) : parse_dtype(dtype);
   options.variant = variant;
   options.prediction = prediction;
   options.vocabulary_candidates.assign(vocabulary_candidates.begin(), vocabulary_candidates.end());
+  for (const auto& [name, file] : components) options.components.push_back({name, file});
   return std::make_unique<Session>(Registry::load(path, options));
 }
 
@@ -173,7 +175,7 @@ void register_model(py::module_& module) {
            py::arg("latents"));
   module.def("load", &load, py::arg("path"), py::arg("device"), py::arg("dtype"),
              py::arg("variant"), py::arg("prediction"), py::arg("vocabulary_candidates"),
-             py::call_guard<py::gil_scoped_release>());
+             py::arg("components"), py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace sdrbee::bindings

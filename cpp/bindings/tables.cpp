@@ -1,4 +1,6 @@
 // The tables of the engine: samplers, schedules, model families.
+#include <pybind11/stl.h>
+
 #include "bindings.h"
 #include "sdrbee/models/registry.h"
 #include "sdrbee/sampling/samplers.h"
@@ -96,6 +98,13 @@ void register_families(py::module_& module) {
 }  // namespace
 
 void register_tables(py::module_& module) {
+  module.def(
+      "overridable_components",
+      [] {
+        return std::vector<std::string>(io::kOverridableComponents.begin(),
+                                        io::kOverridableComponents.end());
+      },
+      "What sdrbee.load takes from other places than the model.");
   register_samplers(module);
   register_schedules(module);
   register_families(module);

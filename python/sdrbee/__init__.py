@@ -37,6 +37,7 @@ from sdrbee._native import (  # noqa: E402
     set_threads,
     system_info,
 )
+from sdrbee.conversion import Conversion, convert  # noqa: E402
 from sdrbee.model import Model, builtin_models, load, replay  # noqa: E402
 
 __version__ = system_info().sdrbee
@@ -45,6 +46,7 @@ __all__ = [
     "CancelToken",
     "Cancelled",
     "CheckpointError",
+    "Conversion",
     "Error",
     "Generation",
     "GenerationRequest",
@@ -58,6 +60,7 @@ __all__ = [
     "UnsupportedModel",
     "__version__",
     "builtin_models",
+    "convert",
     "families",
     "load",
     "replay",

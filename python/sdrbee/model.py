@@ -208,13 +208,20 @@ def load(
     dtype: str = "auto",
     variant: str | None = None,
     prediction: str | None = None,
+    transformer: str | os.PathLike[str] | None = None,
+    vae: str | os.PathLike[str] | None = None,
+    text_encoder: str | os.PathLike[str] | None = None,
+    text_encoder_2: str | os.PathLike[str] | None = None,
+    text_encoder_3: str | os.PathLike[str] | None = None,
 ) -> Model:
     """Loads a model.
 
     Args:
-        name: A built-in model ("shapes", "shapes-inpaint"), a diffusers folder, or a
-            ``.safetensors`` checkpoint in the original naming. A built-in name wins over a folder
-            of that name in the working directory; write ``./shapes`` for the folder.
+        name: A built-in model ("shapes", "shapes-inpaint"), a diffusers folder, a
+            ``.safetensors`` or ``.gguf`` checkpoint in the original naming, or the index of its
+            shards. A file may hold the denoiser alone when the other components are given. A
+            built-in name wins over a folder of that name in the working directory; write
+            ``./shapes`` for the folder.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto": the first GPU, else the CPU.
         dtype: "fp32", "bf16", "fp16", or "auto": bf16 on CPUs with AVX512-BF16 or AMX and on CUDA
             from compute capability 8.0, fp16 on other GPUs, else fp32.
@@ -222,21 +229,48 @@ def load(
             files do not tell: a warning names the option when they leave it open.
         prediction: What the network predicts, where the files are silent or wrong: "epsilon",
             "v_prediction", "sample" or "flow_prediction".
+        transformer: The denoiser, from another place than the model: a component's folder, a
+            model's folder (its component is taken), or a ``.safetensors`` or ``.gguf`` file.
+        vae: The autoencoder, likewise.
+        text_encoder: The first text encoder, likewise.
+        text_encoder_2: The second text encoder, likewise.
+        text_encoder_3: The third text encoder, likewise.
 
     Raises:
-        CheckpointError: There is no such model, or its files are damaged or incomplete.
+        CheckpointError: There is no such model, its files are damaged or incomplete, or its
+            components do not belong together.
         UnsupportedModel: The model is of a kind that this build does not run.
         InvalidRequest: The device or dtype is unknown or not available, or the family has no such
-            variant or prediction.
+            variant, prediction or component.
 
     Example:
         >>> import sdrbee
         >>> sdrbee.load("shapes").info.family
         'stable_diffusion'
     """
-    path = _model_path(os.fspath(name))
-    vocabularies = [str(place) for place in vocabulary_candidates(path)]
-    session = _native.load(str(path), device, dtype, variant or "", prediction or "", vocabularies)
+    path = model_path(os.fspath(name))
+    given = {
+        "transformer": transformer,
+        "vae": vae,
+        "text_encoder": text_encoder,
+        "text_encoder_2": text_encoder_2,
+        "text_encoder_3": text_encoder_3,
+    }
+    components = {
+        part: str(model_path(os.fspath(place)))
+        for part, place in given.items()
+        if place is not None
+    }
+    vocabularies = vocabulary_candidates(path, [Path(place) for place in components.values()])
+    session = _native.load(
+        str(path),
+        device,
+        dtype,
+        variant or "",
+        prediction or "",
+        [str(place) for place in vocabularies],
+        components,
+    )
     for warning in session.info.warnings:
         warnings.warn(f"{path}: {warning}", stacklevel=2)
     return Model(session)
@@ -307,10 +341,12 @@ def _load_for(recipe: dict[str, Any]) -> Model:
         device=environment["device"],
         dtype=environment["dtype"],
         variant=recipe["model"]["variant"],
+        **recipe["model"].get("components", {}),
     )
 
 
-def _model_path(name: str) -> Path:
+def model_path(name: str) -> Path:
+    """The path of a built-in name or of a path as users write it."""
     if name in builtin_models():
         return _DATA / name
     path = Path(name).expanduser()
@@ -321,6 +357,6 @@ def _model_path(name: str) -> Path:
     nearest = difflib.get_close_matches(name, builtin_models(), n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"built in: {builtin_models()}"
     raise CheckpointError(
-        f"[load] expected a built-in model, a folder or a .safetensors file but got {name!r}; "
-        f"{hint}"
+        f"[load] expected a built-in model, a folder, a .safetensors or a .gguf file but got "
+        f"{name!r}; {hint}"
     )

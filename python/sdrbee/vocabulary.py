@@ -3,8 +3,8 @@
 Single-file checkpoints hold weights only. The tokenizer's vocabulary is then looked for, in this
 order:
 
-1. beside the model file, or in a folder ``tokenizer`` there (CLIP's), ``tokenizer_3`` or
-   ``tokenizer_2`` (T5's);
+1. beside the model file and the files of its components, or in a folder ``tokenizer`` there
+   (CLIP's), ``tokenizer_3`` or ``tokenizer_2`` (T5's);
 2. in the files or folders that the environment variables ``SDRBEE_CLIP_VOCABULARY`` and
    ``SDRBEE_T5_VOCABULARY`` name;
 3. in the Hugging Face cache, where other programs have put a model with the same vocabulary;
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from sdrbee._native import CheckpointError
@@ -40,11 +41,12 @@ _REPOSITORIES = (
 _PACKAGES = ("open_clip", "clip")
 
 
-def vocabulary_candidates(model: Path) -> list[Path]:
+def vocabulary_candidates(model: Path, components: Iterable[Path] = ()) -> list[Path]:
     """Lists the places that may hold a vocabulary of CLIP or T5, the preferred first.
 
     Args:
         model: The model file or folder.
+        components: The files or folders of components that are not the model's own.
 
     Returns:
         Folders and files; those from the cache and from packages exist, the others may not.
@@ -52,8 +54,10 @@ def vocabulary_candidates(model: Path) -> list[Path]:
     Raises:
         CheckpointError: One of the variables names a path that doesn't exist.
     """
-    beside = model.parent if model.is_file() else model
-    return [beside, *_configured(), *_cached(), *_packaged()]
+    beside = [model.parent if model.is_file() else model]
+    for component in components:
+        beside += [component, component.parent] if component.is_dir() else [component.parent]
+    return [*beside, *_configured(), *_cached(), *_packaged()]
 
 
 def _configured() -> list[Path]:

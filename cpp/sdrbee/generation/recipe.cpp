@@ -75,12 +75,13 @@ Json make_recipe(ImageModel& model, const Generation& generation) {
   });
   if (request.latents) inputs["latents"] = latents_sha256(*request.latents);
   const ModelInfo& info = model.info();
+  Json source = {{"source", info.source},
+                 {"family", info.family},
+                 {"variant", info.variant},
+                 {"sha256", model.sha256()}};
+  if (!info.components.empty()) source["components"] = info.components;
   return {{"request", request_to_json(request)},
-          {"model",
-           {{"source", info.source},
-            {"family", info.family},
-            {"variant", info.variant},
-            {"sha256", model.sha256()}}},
+          {"model", std::move(source)},
           {"inputs", inputs},
           {"environment", environment(model)},
           {"batched", generation.batched}};

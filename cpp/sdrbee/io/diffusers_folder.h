@@ -7,27 +7,26 @@
 #include <vector>
 
 #include "sdrbee/io/checkpoint.h"
+#include "sdrbee/io/weight_file.h"
 
 namespace sdrbee::io {
 
-/// The weight files of one component folder, as one source.
-struct FolderWeights {
-  std::shared_ptr<const WeightSource> source;
-  std::vector<std::filesystem::path> files;  // the index of shards included
-};
+/// Opens `<stem>[.<variant>].safetensors`, its shards through the index file, or a .gguf file.
+/// Without a variant the plain files are taken, then those of fp16. Throws CheckpointError naming
+/// the folder, the index or the shard, and UnsupportedModel with the conversion when there are
+/// pickle files only.
+WeightFile open_folder_weights(const std::filesystem::path& folder, const std::string& stem,
+                               const std::string& variant);
 
-/// Opens `<stem>[.<variant>].safetensors`, or its shards through the index file. Without a variant
-/// the plain files are taken, then those of fp16.
-/// Throws CheckpointError naming the folder, the index or the shard, and UnsupportedModel with the
-/// conversion when there are pickle files only.
-FolderWeights open_folder_weights(const std::filesystem::path& folder, const std::string& stem,
-                                  const std::string& variant);
-
-/// Opens one component of a diffusers folder; its files are appended to `files`.
-Component open_folder_component(const std::filesystem::path& model, const std::string& name,
-                                const std::string& library, const std::string& class_name,
+/// Opens the component that lies in `folder`; its files are appended to `files`.
+/// Throws CheckpointError naming the folder or the file.
+Component open_component_folder(const std::filesystem::path& folder, const ComponentKind& kind,
                                 const std::string& variant,
                                 std::vector<std::filesystem::path>& files);
+
+/// The same without weights.
+Component describe_component_folder(const std::filesystem::path& folder, const ComponentKind& kind,
+                                    std::vector<std::filesystem::path>& files);
 
 /// Names as today's diffusers and transformers write them, whatever age the file has: text
 /// encoders without the "text_model." prefix, attention of the VAE as to_q, to_k, to_v, to_out.0.

@@ -83,6 +83,11 @@ void MappedFile::release_pages(std::span<const std::byte> range) const {
   if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
+bool is_plain_file_name(const std::string& name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
+         name.find('\\') == std::string::npos && name.find('\0') == std::string::npos;
+}
+
 std::string read_file(const fs::path& path, uint64_t max_bytes) {
   const OpenedFile file(path);
   if (file.size() > max_bytes)

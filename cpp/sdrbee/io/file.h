@@ -33,6 +33,10 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
+/// Whether `name` is a file name without any folder part, so that a hostile file that names another
+/// one can't reach out of its folder.
+bool is_plain_file_name(const std::string& name);
+
 /// The whole content of a regular file. Throws CheckpointError naming the path when it is missing,
 /// a folder, unreadable, or longer than `max_bytes`.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes);

@@ -65,6 +65,21 @@ const GgmlLayout& ggml_layout(GgmlType type) {
 
 std::string_view ggml_type_name(GgmlType type) { return ggml_layout(type).name; }
 
+bool has_whole_rows(const QuantisedTensor& tensor) {
+  const int64_t rows = tensor.shape.empty() ? 1 : tensor.shape.front();
+  const int64_t elements = c10::multiply_integers(tensor.shape);
+  return rows > 0 && elements / rows % ggml_layout(tensor.type).block_elements == 0;
+}
+
+QuantisedTensor narrow_rows(const QuantisedTensor& tensor, int64_t begin, int64_t count) {
+  SDRBEE_CHECK(has_whole_rows(tensor) && !tensor.shape.empty());
+  const auto row_bytes = static_cast<int64_t>(tensor.bytes.nbytes()) / tensor.shape.front();
+  QuantisedTensor rows = {tensor.type, tensor.shape,
+                          tensor.bytes.narrow(0, begin * row_bytes, count * row_bytes)};
+  rows.shape.front() = count;
+  return rows;
+}
+
 void check_blocks(const QuantisedTensor& tensor) {
   const GgmlLayout& layout = ggml_layout(tensor.type);
   const int64_t blocks = c10::multiply_integers(tensor.shape) / layout.block_elements;

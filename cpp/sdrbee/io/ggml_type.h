@@ -83,6 +83,13 @@ struct QuantisedTensor {
   Tensor bytes;
 };
 
+/// Whether the rows of the outermost extent are whole blocks, so that they can be taken alone.
+bool has_whole_rows(const QuantisedTensor& tensor);
+
+/// `count` rows of the outermost extent from `begin` on, sharing the memory. The rows must be whole
+/// blocks.
+QuantisedTensor narrow_rows(const QuantisedTensor& tensor, int64_t begin, int64_t count);
+
 /// Throws InternalError unless `bytes` is what type and shape ask for.
 void check_blocks(const QuantisedTensor& tensor);
 

@@ -28,8 +28,10 @@ std::vector<std::string> GgufFile::names() const {
 std::optional<WeightInfo> GgufFile::find(const std::string& name) const {
   const auto found = header_.tensors.find(name);
   if (found == header_.tensors.end()) return std::nullopt;
-  return WeightInfo{ggml_layout(found->second.type).dtype.value_or(Dtype::Float),
-                    found->second.shape};
+  const GgmlLayout& layout = ggml_layout(found->second.type);
+  WeightInfo info = {layout.dtype.value_or(Dtype::Float), found->second.shape};
+  if (!layout.dtype) info.blocks = layout.type;
+  return info;
 }
 
 std::optional<GgmlType> GgufFile::find_type(const std::string& name) const {

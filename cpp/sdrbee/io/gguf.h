@@ -30,9 +30,8 @@ class GgufFile final : public WeightSource {
   Tensor read(const std::string& name) const override;
   std::string origin(const std::string& name) const override;
 
-  /// The tensor as it is stored, aliasing the mapping. Throws CheckpointError when there is no
-  /// such name.
-  QuantisedTensor read_blocks(const std::string& name) const;
+  /// Plain tensors, too.
+  QuantisedTensor read_blocks(const std::string& name) const override;
 
   /// The type that a tensor is stored in; nothing when there is no such name.
   std::optional<GgmlType> find_type(const std::string& name) const;

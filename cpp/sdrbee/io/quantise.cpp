@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/io/quantise_k.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC would fuse products and sums on processors that can, which rounds once instead of twice.
@@ -21,7 +22,7 @@
 namespace sdrbee::io {
 namespace {
 
-constexpr int kBlock = 32;  // values in a block of every type here
+constexpr int kBlock = 32;  // values in a block of every type quantised in this file
 /// The largest half: larger values could have no scale or offset.
 constexpr float kMaxMagnitude = 65504;
 /// Values that are worth a thread.
@@ -71,7 +72,8 @@ uint8_t code(float value, float factor, float bias, float highest) {
 
 /// Q4_0 and Q5_0: the value of the largest magnitude becomes the lowest code.
 template <int kBits>
-void quantise_symmetric(const float* values, BlockWriter block) {
+void quantise_symmetric(const float* values, uint8_t* bytes) {
+  BlockWriter block(bytes);
   constexpr float kZero = 1 << (kBits - 1);
   const float extreme = *std::max_element(
       values, values + kBlock, [](float a, float b) { return std::abs(a) < std::abs(b); });
@@ -86,7 +88,8 @@ void quantise_symmetric(const float* values, BlockWriter block) {
 
 /// Q4_1 and Q5_1: from the lowest value to the highest.
 template <int kBits>
-void quantise_range(const float* values, BlockWriter block) {
+void quantise_range(const float* values, uint8_t* bytes) {
+  BlockWriter block(bytes);
   constexpr float kHighest = (1 << kBits) - 1;
   const auto [lowest, highest] = std::minmax_element(values, values + kBlock);
   const float offset = *lowest;
@@ -100,7 +103,8 @@ void quantise_range(const float* values, BlockWriter block) {
   block.low_bits(codes);
 }
 
-void quantise_bytes(const float* values, BlockWriter block) {
+void quantise_bytes(const float* values, uint8_t* bytes) {
+  BlockWriter block(bytes);
   float largest = 0;
   for (int i = 0; i < kBlock; ++i) largest = std::max(largest, std::abs(values[i]));
   const float scale = largest / 127;
@@ -111,15 +115,17 @@ void quantise_bytes(const float* values, BlockWriter block) {
 
 struct Row {
   GgmlType type;
-  void (*quantise)(const float* values, BlockWriter block);
+  void (*quantise)(const float* values, uint8_t* block);
 };
 
-constexpr std::array<Row, 5> kRows = {{
+constexpr std::array<Row, 7> kRows = {{
     {GgmlType::Q4_0, &quantise_symmetric<4>},
     {GgmlType::Q4_1, &quantise_range<4>},
     {GgmlType::Q5_0, &quantise_symmetric<5>},
     {GgmlType::Q5_1, &quantise_range<5>},
     {GgmlType::Q8_0, &quantise_bytes},
+    {GgmlType::Q4_K, &quantise_q4_k},
+    {GgmlType::Q6_K, &quantise_q6_k},
 }};
 
 const Row* find_row(GgmlType type) {
@@ -144,13 +150,14 @@ void check_values(const Tensor& values, const GgmlLayout& layout) {
 
 Tensor quantise_blocks(const Tensor& values, const Row& row) {
   const GgmlLayout& layout = ggml_layout(row.type);
-  const int64_t blocks = values.numel() / kBlock;
+  const int64_t elements = layout.block_elements;
+  const int64_t blocks = values.numel() / elements;
   Tensor bytes = at::empty({blocks * layout.block_bytes}, at::TensorOptions().dtype(Dtype::Byte));
   const auto* source = static_cast<const float*>(values.const_data_ptr());
   auto* target = static_cast<uint8_t*>(bytes.mutable_data_ptr());
-  at::parallel_for(0, blocks, kGrainElements / kBlock, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, blocks, kGrainElements / elements, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
-      row.quantise(source + i * kBlock, BlockWriter(target + i * layout.block_bytes));
+      row.quantise(source + i * elements, target + i * layout.block_bytes);
   });
   return bytes;
 }

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "sdrbee/core/check.h"
 #include "sdrbee/core/error.h"
 
 namespace sdrbee::io {
@@ -68,6 +69,22 @@ bool apply_to_shape(const RenameRule& rule, std::vector<int64_t>& shape) {
   return false;
 }
 
+/// Whether the verb leaves the stored blocks of such a tensor whole.
+bool keeps_blocks(const RenameRule& rule, const std::vector<int64_t>& shape, GgmlType type) {
+  switch (rule.verb) {
+    case RenameVerb::Rename:
+    case RenameVerb::SqueezeConv:
+    case RenameVerb::Drop:
+      return true;
+    case RenameVerb::Split:
+    case RenameVerb::SwapHalves:
+      return rule.dimension == 0 && has_whole_rows({type, shape, {}});
+    case RenameVerb::Transpose:
+      return false;
+  }
+  return false;
+}
+
 }  // namespace
 
 RenamedWeights::RenamedWeights(std::shared_ptr<const WeightSource> source,
@@ -93,6 +110,8 @@ void RenamedWeights::add_by_rule(const std::string& source_name, const RenameRul
   if (!apply_to_shape(rule, entry.info.shape))
     throw CheckpointError(message("[", source_->origin(source_name), "] tensor '", source_name,
                                   "': unexpected shape ", shape_text(stored_shape)));
+  if (entry.info.blocks && !keeps_blocks(rule, stored_shape, *entry.info.blocks))
+    entry.info.blocks.reset();
   const std::string rest = source_name.substr(rule.from.size());
   if (rule.verb != RenameVerb::Split) return add(rule.to.front() + rest, std::move(entry));
   const std::vector<int64_t> shares = shares_of(rule);
@@ -151,6 +170,33 @@ Tensor RenamedWeights::read(const std::string& name) const {
   return stored;
 }
 
+QuantisedTensor RenamedWeights::read_blocks(const std::string& name) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) fail_missing(origin(name), name);
+  const Entry& entry = found->second;
+  QuantisedTensor stored = source_->read_blocks(entry.source_name);
+  SDRBEE_CHECK(entry.info.blocks, name, " is not in blocks");
+  const int64_t rows = stored.shape.empty() ? 1 : stored.shape.front();
+  switch (entry.verb) {
+    case RenameVerb::Split: {
+      const int64_t length = entry.info.shape.front();
+      return narrow_rows(stored, entry.first, length);
+    }
+    case RenameVerb::SwapHalves:
+      stored.bytes = at::cat(
+          {narrow_rows(stored, rows / 2, rows / 2).bytes, narrow_rows(stored, 0, rows / 2).bytes});
+      return stored;
+    case RenameVerb::SqueezeConv:
+      stored.shape = entry.info.shape;
+      return stored;
+    case RenameVerb::Rename:
+    case RenameVerb::Transpose:
+    case RenameVerb::Drop:
+      return stored;
+  }
+  return stored;
+}
+
 std::string RenamedWeights::origin(const std::string& name) const {
   const auto found = entries_.find(name);
   return source_->origin(found == entries_.end() ? name : found->second.source_name);
@@ -171,6 +217,10 @@ std::optional<WeightInfo> SubsetWeights::find(const std::string& name) const {
 }
 
 Tensor SubsetWeights::read(const std::string& name) const { return source_->read(prefix_ + name); }
+
+QuantisedTensor SubsetWeights::read_blocks(const std::string& name) const {
+  return source_->read_blocks(prefix_ + name);
+}
 
 std::string SubsetWeights::origin(const std::string& name) const {
   return source_->origin(prefix_ + name);
@@ -205,6 +255,12 @@ Tensor MergedWeights::read(const std::string& name) const {
   const auto found = owners_.find(name);
   if (found == owners_.end()) fail_missing(origin_, name);
   return found->second->read(name);
+}
+
+QuantisedTensor MergedWeights::read_blocks(const std::string& name) const {
+  const auto found = owners_.find(name);
+  if (found == owners_.end()) fail_missing(origin_, name);
+  return found->second->read_blocks(name);
 }
 
 std::string MergedWeights::origin(const std::string& name) const {

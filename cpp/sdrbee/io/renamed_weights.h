@@ -32,7 +32,8 @@ struct RenameRule {
   std::vector<int64_t> shares = {};  // Split: lengths of the parts to each other; empty: equal
 };
 
-/// A source with other names. Names that no rule matches stay as they are, so that whoever loads
+/// A source with other names. Quantised tensors stay in blocks where a verb moves whole ones. Names
+/// that no rule matches stay as they are, so that whoever loads
 /// a network still meets the ones it has no place for.
 class RenamedWeights final : public WeightSource {
  public:
@@ -42,6 +43,7 @@ class RenamedWeights final : public WeightSource {
   std::vector<std::string> names() const override;
   std::optional<WeightInfo> find(const std::string& name) const override;
   Tensor read(const std::string& name) const override;
+  QuantisedTensor read_blocks(const std::string& name) const override;
   std::string origin(const std::string& name) const override;
 
  private:
@@ -67,6 +69,7 @@ class SubsetWeights final : public WeightSource {
   std::vector<std::string> names() const override;
   std::optional<WeightInfo> find(const std::string& name) const override;
   Tensor read(const std::string& name) const override;
+  QuantisedTensor read_blocks(const std::string& name) const override;
   std::string origin(const std::string& name) const override;
 
  private:
@@ -84,6 +87,7 @@ class MergedWeights final : public WeightSource {
   std::vector<std::string> names() const override;
   std::optional<WeightInfo> find(const std::string& name) const override;
   Tensor read(const std::string& name) const override;
+  QuantisedTensor read_blocks(const std::string& name) const override;
   std::string origin(const std::string& name) const override;
 
  private:

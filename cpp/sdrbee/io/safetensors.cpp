@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "sdrbee/core/check.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/json.h"
 #include "sdrbee/io/pickle_refusal.h"
@@ -80,21 +81,22 @@ Tensor SafetensorsFile::read(const std::string& name) const {
 std::string SafetensorsFile::origin(const std::string&) const { return path_.string(); }
 
 void write_safetensors(const std::filesystem::path& path,
-                       const std::map<std::string, Tensor>& tensors,
+                       const std::map<std::string, WeightInfo>& plan,
+                       const std::function<Tensor(const std::string& name)>& values,
                        const std::map<std::string, std::string>& metadata) {
-  std::vector<std::pair<std::string, Tensor>> ordered(tensors.begin(), tensors.end());
+  std::vector<std::pair<std::string, WeightInfo>> ordered(plan.begin(), plan.end());
   // Widest elements first, so that every tensor is aligned without padding.
   std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
-    return a.second.element_size() > b.second.element_size();
+    return c10::elementSize(a.second.dtype) > c10::elementSize(b.second.dtype);
   });
   Json header = Json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   uint64_t offset = 0;
-  for (auto& [name, tensor] : ordered) {
-    tensor = tensor.contiguous();
-    const uint64_t end = offset + tensor.nbytes();
-    header[name] = {{"dtype", safetensors_dtype_name(tensor.scalar_type())},
-                    {"shape", tensor.sizes().vec()},
+  for (const auto& [name, info] : ordered) {
+    const auto elements = static_cast<uint64_t>(c10::multiply_integers(info.shape));
+    const uint64_t end = offset + elements * c10::elementSize(info.dtype);
+    header[name] = {{"dtype", safetensors_dtype_name(info.dtype)},
+                    {"shape", info.shape},
                     {"data_offsets", {offset, end}}};
     offset = end;
   }
@@ -105,8 +107,22 @@ void write_safetensors(const std::filesystem::path& path,
   AtomicFile file(path);
   file.write(std::as_bytes(std::span(&length, 1)));
   file.write(as_bytes(text));
-  for (const auto& item : ordered) file.write(as_bytes(item.second));
+  for (const auto& [name, info] : ordered) {
+    const Tensor tensor = values(name).contiguous();
+    SDRBEE_CHECK(tensor.scalar_type() == info.dtype && tensor.sizes() == info.shape, "for ", name);
+    file.write(as_bytes(tensor));
+  }
   file.commit();
+}
+
+void write_safetensors(const std::filesystem::path& path,
+                       const std::map<std::string, Tensor>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  std::map<std::string, WeightInfo> plan;
+  for (const auto& [name, tensor] : tensors)
+    plan[name] = {tensor.scalar_type(), tensor.sizes().vec()};
+  write_safetensors(
+      path, plan, [&](const std::string& name) { return tensors.at(name); }, metadata);
 }
 
 }  // namespace sdrbee::io

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -39,6 +40,14 @@ class SafetensorsFile final : public WeightSource {
   std::shared_ptr<const MappedFile> file_;
   SafetensorsHeader header_;
 };
+
+/// Writes a file atomically. `values` is asked for each planned tensor once, in any order, and its
+/// answer (on the CPU, of the planned dtype and shape) is dropped before the next question: files
+/// larger than the memory can be converted. Throws as below.
+void write_safetensors(const std::filesystem::path& path,
+                       const std::map<std::string, WeightInfo>& plan,
+                       const std::function<Tensor(const std::string& name)>& values,
+                       const std::map<std::string, std::string>& metadata = {});
 
 /// Writes tensors (of any strides, on the CPU) as one file, atomically. Throws Error naming the
 /// path when it can't be written and CheckpointError for a dtype that the format has no name for.

@@ -81,6 +81,15 @@ std::function<Tensor()> WeightScope::promise(std::string_view name, at::IntArray
   };
 }
 
+std::function<QuantisedTensor()> WeightScope::promise_blocks(std::string_view name,
+                                                             at::IntArrayRef shape) const {
+  const auto info = find(name);
+  if (!info || !info->blocks || !device_.is_cpu()) return nullptr;
+  const std::string key = full_name(name);
+  claim(key, shape);
+  return [source = source_, key] { return source->read_blocks(key); };
+}
+
 void WeightScope::put_off(LoadQueue::Task task) const {
   queue_ ? queue_->add(std::move(task)) : task();
 }

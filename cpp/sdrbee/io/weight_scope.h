@@ -52,6 +52,11 @@ class WeightScope {
   /// any thread.
   std::function<Tensor()> promise(std::string_view name, at::IntArrayRef shape) const;
 
+  /// The blocks of a quantised tensor of this shape, read when the returned function is called;
+  /// nothing when the tensor is plain or the device isn't the CPU. Throws as take does.
+  std::function<QuantisedTensor()> promise_blocks(std::string_view name,
+                                                  at::IntArrayRef shape) const;
+
   /// Runs `task` when the network is built, beside other tasks on any thread; at once without a
   /// queue.
   void put_off(LoadQueue::Task task) const;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sdrbee/core/tensor.h"
+#include "sdrbee/io/ggml_type.h"
 
 namespace sdrbee::io {
 
@@ -13,6 +14,8 @@ namespace sdrbee::io {
 struct WeightInfo {
   Dtype dtype = Dtype::Float;
   std::vector<int64_t> shape;
+  /// The type of a quantised tensor that can be had in blocks; `dtype` is then that of its values.
+  std::optional<GgmlType> blocks = std::nullopt;
 };
 
 /// Named tensors, read on demand. Readers of files implement it; wrappers rename or cast.
@@ -30,6 +33,10 @@ class WeightSource {
   /// The tensor, on the CPU. It may alias a mapped file (which it then keeps alive): never write
   /// to it. Throws CheckpointError when there is no such name.
   virtual Tensor read(const std::string& name) const = 0;
+
+  /// A tensor whose WeightInfo says `blocks`, as it is stored; the same rules hold. Throws
+  /// CheckpointError when there is no such name, InternalError when it is not in blocks.
+  virtual QuantisedTensor read_blocks(const std::string& name) const;
 
   /// The file that holds the tensor (or would hold it), for messages.
   virtual std::string origin(const std::string& name) const = 0;

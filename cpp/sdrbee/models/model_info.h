@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,9 +56,10 @@ struct SizeLimits {
 
 /// Architecture, variant, capabilities, limits and defaults of a loaded model.
 struct ModelInfo {
-  std::string family;   // row of the registry, e.g. "stable_diffusion"
-  std::string variant;  // row of the family, e.g. "v1-5"
-  std::string source;   // the path it was loaded from
+  std::string family;                             // row of the registry, e.g. "stable_diffusion"
+  std::string variant;                            // row of the family, e.g. "v1-5"
+  std::string source;                             // the path it was loaded from
+  std::map<std::string, std::string> components;  // those from other places: their paths
   Capabilities capabilities;
   SizeLimits sizes;
   PixelSize default_size{512, 512};

@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/models/common/component_formats.h"
 #include "sdrbee/models/common/ldm_single_file.h"
 #include "sdrbee/models/flux/flux.h"
 #include "sdrbee/models/sd3/sd3.h"
@@ -28,7 +29,8 @@ const std::array kFamilies = {
               flux::variants(), flux::recognises, flux::load},
 };
 
-const std::array kSingleFiles = {ldm::kSingleFileFormat, sd3::kSingleFileFormat};
+// Other files come first: some hold tensors of the names that models are known by.
+const std::array kSingleFiles = {kOtherFiles, ldm::kSingleFileFormat, sd3::kSingleFileFormat};
 
 std::string known_pipelines() {
   std::string listed;
@@ -67,13 +69,17 @@ bool VariantRow::is_called(std::string_view name) const {
 }
 
 std::span<const FamilyRow> Registry::families() { return kFamilies; }
+std::span<const io::SingleFileFormat> Registry::single_file_formats() { return kSingleFiles; }
 
 std::unique_ptr<ImageModel> Registry::load(const std::filesystem::path& path,
                                            const LoadOptions& options) {
   LoadOptions checked = options;
   if (!options.prediction.empty())
     checked.prediction = sampling::prediction_name(sampling::parse_prediction(options.prediction));
-  const io::Checkpoint checkpoint = io::Checkpoint::open(path, kSingleFiles);
+  const io::Checkpoint checkpoint = io::Checkpoint::open(path, {.models = kSingleFiles,
+                                                                .components = component_formats(),
+                                                                .variant = {},
+                                                                .overrides = options.components});
   for (const FamilyRow& family : kFamilies) {
     if (!family.recognises(checkpoint)) continue;
     if (!options.variant.empty()) checked.variant = resolve_variant(family, options.variant);

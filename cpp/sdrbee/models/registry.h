@@ -23,6 +23,8 @@ struct LoadOptions {
   std::string variant;
   /// What the network predicts, a name of sampling/prediction.h; empty: what the files tell.
   std::string prediction;
+  /// Components from other places.
+  std::vector<io::ComponentOverride> components;
   /// Where to look for a tokenizer vocabulary when the checkpoint carries none, in order.
   std::vector<std::filesystem::path> vocabulary_candidates;
 };
@@ -54,7 +56,11 @@ class Registry {
  public:
   static std::span<const FamilyRow> families();
 
-  /// Opens and loads a diffusers folder or a single-file checkpoint.
+  /// How single files of the families are recognised; the first row refuses what is no model.
+  static std::span<const io::SingleFileFormat> single_file_formats();
+
+  /// Opens and loads a diffusers folder or a single-file checkpoint, with the components that the
+  /// options take from other places.
   /// Throws CheckpointError (missing or damaged files), UnsupportedModel (no family knows it) or
   /// InvalidRequest (no such variant or prediction, or a variant that the network can't be).
   static std::unique_ptr<ImageModel> load(const std::filesystem::path& path,

@@ -2,6 +2,8 @@
 
 #include <ATen/ops/conv2d.h>
 
+#include <utility>
+
 #include "sdrbee/core/check.h"
 #include "sdrbee/nn/circular_padding.h"
 #include "sdrbee/nn/cpu/packed_weights.h"
@@ -13,6 +15,12 @@ Conv2d::Conv2d(const io::WeightScope& scope, int64_t in, int64_t out, int64_t ke
                const Conv2dOptions& options)
     : stride_(options.stride), padding_(options.padding) {
   if (options.bias) bias_ = scope.take("bias", {out});
+  if (auto blocks = scope.promise_blocks("weight", {out, in, kernel, kernel})) {
+    scope.put_off([weight = weight_, blocks = std::move(blocks), dtype = scope.dtype()] {
+      *weight = {{}, false, QuantisedWeight{blocks(), dtype}};
+    });
+    return;
+  }
   scope.put_off(
       [layer = *this, weight = scope.promise("weight", {out, in, kernel, kernel})]() mutable {
         layer.replace_weight(weight());
@@ -21,10 +29,10 @@ Conv2d::Conv2d(const io::WeightScope& scope, int64_t in, int64_t out, int64_t ke
 
 void Conv2d::replace_weight(const Tensor& weight) {
   SDRBEE_CHECK(!weight_->values.defined() || weight.sizes() == weight_->values.sizes());
-  weight_->packed = cpu::can_pack(weight);
-  weight_->values = weight_->packed
-                        ? cpu::pack_convolution(weight, {.stride = stride_, .padding = padding_})
-                        : channels_last(weight);
+  const bool packed = cpu::can_pack(weight);
+  *weight_ = {packed ? cpu::pack_convolution(weight, {.stride = stride_, .padding = padding_})
+                     : channels_last(weight),
+              packed, std::nullopt};
 }
 
 Tensor Conv2d::operator()(const Tensor& x) const { return convolve(x, {}); }
@@ -38,8 +46,10 @@ Tensor Conv2d::convolve(const Tensor& x, const Tensor& residual) const {
     if (weight_->packed)
       return cpu::run_convolution(channels_last(input), weight_->values, bias_,
                                   {.stride = stride_, .padding = padding_}, residue);
-    Tensor y = channels_last(at::conv2d(channels_last(input), weight_->values, bias_,
-                                        {stride_, stride_}, {padding_, padding_}));
+    Tensor y = weight_->quantised
+                   ? run_quantised_convolution(input, *weight_->quantised, bias_, stride_, padding_)
+                   : channels_last(at::conv2d(channels_last(input), weight_->values, bias_,
+                                              {stride_, stride_}, {padding_, padding_}));
     return residue.defined() ? y.add_(residue) : y;
   };
   if (padding_ == 0 || !CircularPadding::acts()) return with_zeros(x, residual);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "sdrbee/io/weight_scope.h"
+#include "sdrbee/nn/quantised_weight.h"
 
 namespace sdrbee::nn {
 
@@ -18,6 +19,7 @@ class Embedding {
 
  private:
   Tensor weight_;
+  std::optional<QuantisedWeight> quantised_;  // instead of weight_
 };
 
 }  // namespace sdrbee::nn

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "sdrbee/core/tensor.h"
+#include "sdrbee/nn/quantised_weight.h"
 
 namespace sdrbee::nn {
 
@@ -11,6 +13,8 @@ namespace sdrbee::nn {
 struct LayerWeight {
   Tensor values;
   bool packed = false;  ///< in oneDNN's order (nn/cpu/packed_weights.h), else in ATen's
+  /// The weight in blocks, which are expanded at every use; `values` is then undefined.
+  std::optional<QuantisedWeight> quantised = std::nullopt;
 };
 
 /// Copies of a layer share their weight: a task that was put off while loading fills the layer that

@@ -13,14 +13,11 @@ namespace {
 
 using cpu::LinearEnding;
 
-std::function<Tensor()> promise_matrix(const io::WeightScope& scope, int64_t in, int64_t out) {
+/// The shape that the file has the matrix in: some store it as a 1x1 convolution.
+std::vector<int64_t> stored_shape(const io::WeightScope& scope, int64_t in, int64_t out) {
   const auto info = scope.find("weight");
-  if (info && info->shape == std::vector<int64_t>{out, in, 1, 1}) {
-    return [weight = scope.promise("weight", {out, in, 1, 1}), in, out] {
-      return weight().view({out, in});
-    };
-  }
-  return scope.promise("weight", {out, in});
+  const std::vector<int64_t> kernel = {out, in, 1, 1};
+  return info && info->shape == kernel ? kernel : std::vector<int64_t>{out, in};
 }
 
 /// The ending that stands for an activation, where there is one.
@@ -41,19 +38,36 @@ std::optional<LinearEnding> ending_of(Activation activation) {
 }  // namespace
 
 Linear::Linear(const io::WeightScope& scope, int64_t in, int64_t out, bool bias) {
-  auto weight = promise_matrix(scope, in, out);
   if (bias) bias_ = scope.take("bias", {out});
-  scope.put_off(
-      [layer = *this, weight = std::move(weight)]() mutable { layer.replace_weight(weight()); });
+  take_later(scope, in, out);
 }
+
+void Linear::take_later(const io::WeightScope& scope, int64_t in, int64_t out) {
+  const std::vector<int64_t> shape = stored_shape(scope, in, out);
+  if (auto blocks = scope.promise_blocks("weight", shape)) {
+    scope.put_off(
+        [layer = *this, blocks = std::move(blocks), dtype = scope.dtype(), in, out]() mutable {
+          io::QuantisedTensor stored = blocks();
+          stored.shape = {out, in};
+          layer.keep_quantised({std::move(stored), dtype});
+        });
+    return;
+  }
+  scope.put_off([layer = *this, weight = scope.promise("weight", shape), in, out]() mutable {
+    layer.replace_weight(weight().view({out, in}));
+  });
+}
+
+void Linear::keep_quantised(QuantisedWeight weight) { *weight_ = {{}, false, std::move(weight)}; }
 
 void Linear::replace_weight(const Tensor& weight) {
   SDRBEE_CHECK(!weight_->values.defined() || weight.sizes() == weight_->values.sizes());
-  weight_->packed = cpu::can_pack(weight);
-  weight_->values = weight_->packed ? cpu::pack_matrix(weight) : weight;
+  const bool packed = cpu::can_pack(weight);
+  *weight_ = {packed ? cpu::pack_matrix(weight) : weight, packed, std::nullopt};
 }
 
 Tensor Linear::operator()(const Tensor& x) const {
+  if (weight_->quantised) return run_quantised_matrix(x, *weight_->quantised, bias_);
   return weight_->packed ? cpu::run_matrix(x, weight_->values, bias_)
                          : at::linear(x, weight_->values, bias_);
 }
@@ -79,6 +93,16 @@ Tensor Linear::activated(const Tensor& x, Activation activation) const {
 Geglu::Geglu(const io::WeightScope& scope, int64_t in, int64_t out)
     : Geglu((scope / "proj").take("bias", {2 * out})) {
   const io::WeightScope proj = scope / "proj";
+  const auto info = proj.find("weight");
+  if (auto blocks = proj.promise_blocks("weight", {2 * out, in});
+      blocks && io::has_whole_rows({*info->blocks, info->shape, {}})) {
+    proj.put_off([layer = *this, blocks = std::move(blocks), dtype = scope.dtype(), out]() mutable {
+      const io::QuantisedTensor stored = blocks();
+      layer.value_.keep_quantised({io::narrow_rows(stored, 0, out), dtype});
+      layer.gate_.keep_quantised({io::narrow_rows(stored, out, out), dtype});
+    });
+    return;
+  }
   proj.put_off([layer = *this, weight = proj.promise("weight", {2 * out, in})]() mutable {
     layer.replace_weight(weight());
   });

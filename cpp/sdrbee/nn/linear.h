@@ -27,12 +27,17 @@ class Linear {
   /// (*this)(x) * factor, the end of a gated branch.
   Tensor multiplied(const Tensor& x, const Tensor& factor) const;
 
+  /// Takes the weight in blocks, [out, in], which stay quantised and are expanded at every call.
+  void keep_quantised(QuantisedWeight weight);
+
   /// Puts `weight` [out, in], of the layer's dtype and device, in the place of the present one.
   void replace_weight(const Tensor& weight);
 
  private:
   friend class Geglu;
   explicit Linear(const Tensor& bias) : bias_(bias) {}
+
+  void take_later(const io::WeightScope& scope, int64_t in, int64_t out);
 
   SharedWeight weight_ = make_shared_weight();  // [out, in], or row-major
   Tensor bias_;                                 // [out], or undefined

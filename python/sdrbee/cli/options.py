@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 import sdrbee
+from sdrbee._native import overridable_components
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Number = TypeVar("Number", int, float)
@@ -73,8 +75,21 @@ def _option(field: Any) -> Callable[[Command], Command]:
     return click.option(f"--{name}", type=_TYPES[field.type], default=None, help=field.doc + shown)
 
 
+def given_components(options: dict[str, Any]) -> dict[str, Any]:
+    """Takes the components from other places out of `options`, as arguments of sdrbee.load."""
+    return {name: options.pop(name) for name in overridable_components()}
+
+
 def common_options(command: Command) -> Command:
     """Options of every command that loads a model."""
+    component_options = [
+        click.option(
+            f"--{name.replace('_', '-')}",
+            type=click.Path(path_type=Path),
+            help=f"the model's {name} from another folder or file",
+        )
+        for name in overridable_components()
+    ]
     for option in reversed(
         (
             click.option(
@@ -82,8 +97,9 @@ def common_options(command: Command) -> Command:
                 "--model",
                 default="shapes",
                 show_default=True,
-                help="built-in name, diffusers folder or .safetensors file",
+                help="built-in name, diffusers folder, .safetensors or .gguf file",
             ),
+            *component_options,
             click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps"),
             click.option("--dtype", default="auto", help="auto, fp32, bf16 or fp16"),
             click.option("--variant", help="which variant of its family the model is"),

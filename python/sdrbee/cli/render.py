@@ -14,6 +14,7 @@ from sdrbee.cli.options import (
     NEEDS_MASK,
     NEEDS_NO_IMAGE,
     common_options,
+    given_components,
     given_fields,
     json_option,
     request_options,
@@ -113,10 +114,11 @@ def _render(
 ) -> None:
     check_writable(out)
     started = time.perf_counter()
+    components = given_components(options)
     request = sdrbee.GenerationRequest(prompt=prompt, **given_fields(options))
     if threads is not None:
         sdrbee.set_threads(threads)
-    loaded = sdrbee.load(model, device=device, dtype=dtype, variant=variant)
+    loaded = sdrbee.load(model, device=device, dtype=dtype, variant=variant, **components)
     preview_file = None if request.preview == "none" else out.with_stem(f"{out.stem}.preview")
     with Progress(request.count, quiet, preview_file) as progress:
         made = loaded.generate_batch([request], on_step=progress)

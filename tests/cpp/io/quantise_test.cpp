@@ -63,7 +63,8 @@ TEST(Quantise, KeepsPlainTypes) {
 }
 
 TEST(Quantise, NamesTheTypesThatItKnows) {
-  EXPECT_EQ(quantisable_types(), "F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 I8 I16 I32 I64 F64 BF16");
+  EXPECT_EQ(quantisable_types(),
+            "F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4_K Q6_K I8 I16 I32 I64 F64 BF16");
   expect_error<InvalidRequest>([] { quantise(at::zeros({256}), GgmlType::IQ4_XS); }, "IQ4_XS",
                                "Q8_0");
   expect_error<InvalidRequest>([] { as_blocks(at::zeros({2}).to(Dtype::Bool)); }, "Bool");

@@ -5,6 +5,10 @@
 #include <ATen/ops/ones.h>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/io/dequantise.h"
+#include "sdrbee/io/gguf.h"
+#include "sdrbee/io/gguf_writer.h"
+#include "sdrbee/io/quantise.h"
 #include "sdrbee/io/safetensors.h"
 #include "temporary_folder.h"
 
@@ -53,6 +57,33 @@ TEST(RenamedWeights, SplitsAndSwapsHalves) {
   EXPECT_TRUE(at::equal(weights.read("right"), qkv.narrow(1, 1, 1)));
   EXPECT_TRUE(at::equal(weights.read("rows").narrow(0, 0, 3), qkv.narrow(0, 3, 3)));
   EXPECT_TRUE(at::equal(weights.read("rows").narrow(0, 3, 3), qkv.narrow(0, 0, 3)));
+}
+
+TEST(RenamedWeights, KeepsBlocksWhereAVerbMovesWholeOnes) {
+  const TemporaryFolder folder;
+  const Tensor values = counting({6, 32}).sub(96);
+  std::map<std::string, QuantisedTensor> tensors;
+  for (const char* name : {"same", "parts", "halves", "columns", "turned", "plain"})
+    tensors[name] = quantise(values, GgmlType::Q8_0);
+  tensors["kernel"] = quantise(values.view({6, 32, 1, 1}), GgmlType::Q8_0);
+  tensors["plain"] = as_blocks(values);
+  write_gguf(folder / "m.gguf", tensors);
+  const RenamedWeights weights(std::make_shared<GgufFile>(folder / "m.gguf"),
+                               {{"same", {"renamed"}},
+                                {"parts", {"q", "k"}, RenameVerb::Split, 0, {1, 2}},
+                                {"halves", {"swapped"}, RenameVerb::SwapHalves, 0},
+                                {"kernel", {"matrix"}, RenameVerb::SqueezeConv},
+                                {"columns", {"left", "right"}, RenameVerb::Split, 1},
+                                {"turned", {"transposed"}, RenameVerb::Transpose}});
+  for (const char* name : {"renamed", "q", "k", "swapped", "matrix"}) {
+    ASSERT_EQ(weights.find(name)->blocks, GgmlType::Q8_0) << name;
+    const QuantisedTensor blocks = weights.read_blocks(name);
+    check_blocks(blocks);
+    EXPECT_EQ(blocks.shape, weights.find(name)->shape) << name;
+    EXPECT_TRUE(at::equal(dequantise(blocks, Dtype::Float), weights.read(name))) << name;
+  }
+  for (const char* name : {"left", "right", "transposed", "plain"})
+    EXPECT_FALSE(weights.find(name)->blocks.has_value()) << name;
 }
 
 TEST(RenamedWeights, SplitsInPartsOfUnequalLength) {

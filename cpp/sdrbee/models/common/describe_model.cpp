@@ -29,6 +29,8 @@ ModelInfo describe_model(const io::Checkpoint& checkpoint, const LoadOptions& op
   info.family = variant.family;
   info.variant = variant.id;
   info.source = checkpoint.path().string();
+  for (const io::ComponentOverride& one : checkpoint.overrides())
+    info.components[one.name] = one.path.string();
   info.text_to_image = variant.text_to_image;
   info.image_to_image = variant.image_to_image;
   info.inpaint = variant.inpaint;

@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "sdrbee/core/error.h"
-#include "sdrbee/io/diffusers_folder.h"
 #include "sdrbee/io/renamed_weights.h"
-#include "sdrbee/models/common/ldm_config.h"
+#include "sdrbee/models/common/component_formats.h"
 #include "sdrbee/models/common/ldm_rename_table.h"
+#include "sdrbee/models/common/read_config.h"
 
 namespace sdrbee::ldm {
 namespace {
@@ -18,6 +18,7 @@ namespace {
 using io::Component;
 using io::Config;
 using io::Json;
+using io::LoneComponent;
 using io::SingleFileParts;
 using io::WeightSource;
 using Source = std::shared_ptr<const WeightSource>;
@@ -29,10 +30,10 @@ constexpr const char* kOpenClipPrefix = "cond_stage_model.model.";
 constexpr const char* kXlClipPrefix = "conditioner.embedders.0.transformer.";
 constexpr const char* kXlOpenClipPrefix = "conditioner.embedders.1.model.";
 constexpr const char* kRefinerPrefix = "conditioner.embedders.0.model.";
+/// Pooled text and five time ids of 256 channels.
+constexpr int64_t kRefinerAdditionWidth = 1280 + 5 * 256;
 
 enum class Generation { One, Two, Xl, XlRefiner };
-
-std::string unet_name(std::string_view name) { return message(kUnetPrefix, name); }
 
 /// Constants that differ between the generations and that no tensor tells, from the published
 /// folders: https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5,
@@ -67,100 +68,91 @@ bool has_prefix(const WeightSource& file, const std::string& prefix) {
   return first != names.end() && first->starts_with(prefix);
 }
 
-Generation generation_of(const WeightSource& file) {
+/// The UNet's weights without prefix; null when there is no UNet.
+Source find_unet(const Source& file) {
+  if (file->find(message(kUnetPrefix, "input_blocks.0.0.weight")))
+    return std::make_shared<io::SubsetWeights>(file, kUnetPrefix);
+  const bool original = file->find("input_blocks.0.0.weight") && file->find("out.2.weight");
+  const bool current = file->find("down_blocks.0.resnets.0.conv1.weight") &&
+                       file->find("time_embedding.linear_1.weight") &&
+                       file->find("conv_out.weight");
+  return original || current ? file : nullptr;
+}
+
+/// The number of blocks in the original's flat list of input blocks.
+int64_t input_block_count(const WeightSource& unet) {
+  int64_t count = 1;
+  while (unet.find(message("input_blocks.", count, ".0.in_layers.0.weight")) ||
+         unet.find(message("input_blocks.", count, ".0.op.weight")))
+    ++count;
+  return count;
+}
+
+UnetLayout layout_of(const WeightSource& unet) {
+  UnetLayout layout = {.levels = 1, .layers_per_block = input_block_count(unet) - 1};
+  for (int64_t block = input_block_count(unet) - 1; block > 0; --block)
+    if (unet.find(message("input_blocks.", block, ".0.op.weight"))) {
+      ++layout.levels;
+      layout.layers_per_block = block - 1;
+    }
+  return layout;
+}
+
+LoneComponent unet_component(const Source& unet) {
+  std::vector<io::RenameRule> rules;
+  if (unet->find("input_blocks.0.0.weight")) {
+    extent(*unet, "out.2.weight", 0);  // so that the message has the file's own name
+    rules = unet_rules(layout_of(*unet));
+  }
+  // Markers of the prediction in files that hold a UNet alone.
+  for (const char* marker : {"v_pred", "ztsnr"})
+    rules.push_back({marker, {}, io::RenameVerb::Drop});
+  const auto weights = std::make_shared<io::RenamedWeights>(unet, rules);
+  ReadConfig config = read_unet_config(*weights);
+  return {.component = {.name = "unet",
+                        .library = "diffusers",
+                        .class_name = "UNet2DConditionModel",
+                        .config = std::move(config.told),
+                        .weights = weights,
+                        .folder = {}},
+          .untold = std::move(config.untold)};
+}
+
+Generation generation_of(const WeightSource& file, const Component& unet) {
   if (file.find("edm_mean"))
     throw UnsupportedModel(message("[", file.origin(""), "] Playground 2.5 and other XL models in ",
                                    "EDM's parametrisation are not supported"));
-  if (has_prefix(file, kRefinerPrefix)) return Generation::XlRefiner;
-  if (file.find(unet_name("label_emb.weight")))
+  if (unet.weights->find("label_emb.weight"))
     throw UnsupportedModel(message("[", file.origin(""), "] the 2.x upscaler is not supported"));
-  if (file.find(unet_name("label_emb.0.0.weight"))) return Generation::Xl;
-  const auto cross =
-      file.find(unet_name("input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"));
-  const bool wide = cross && cross->shape.size() == 2 && cross->shape[1] == 1024;
+  const int64_t addition = unet.config.int64_or("projection_class_embeddings_input_dim", 0);
+  if (has_prefix(file, kRefinerPrefix) || addition == kRefinerAdditionWidth)
+    return Generation::XlRefiner;
+  if (addition > 0) return Generation::Xl;
+  const bool wide = unet.config.int64_or("cross_attention_dim", 0) == 1024;
   return wide || has_prefix(file, kOpenClipPrefix) ? Generation::Two : Generation::One;
 }
 
 /// Models trained on v have a wider spread in this bias; the threshold is the one that ComfyUI and
 /// A1111 users rely on.
 /// https://github.com/comfyanonymous/ComfyUI/blob/master/comfy/supported_models.py
-bool spread_says_velocity(const WeightSource& file) {
-  const std::string name = unet_name("output_blocks.11.1.transformer_blocks.0.norm1.bias");
-  if (!file.find(name)) return false;
-  return at::std(file.read(name).to(Dtype::Float), /*unbiased=*/false).item<double>() > 0.09;
+bool spread_says_velocity(const WeightSource& unet) {
+  for (const char* block : {"output_blocks.11.1.", "up_blocks.3.attentions.2."}) {
+    const std::string name = message(block, "transformer_blocks.0.norm1.bias");
+    if (!unet.find(name)) continue;
+    return at::std(unet.read(name).to(Dtype::Float), /*unbiased=*/false).item<double>() > 0.09;
+  }
+  return false;
 }
 
 std::string prediction_type(const WeightSource& file, const Metadata& metadata,
-                            Generation generation, bool inpainting) {
+                            Generation generation, const WeightSource& unet, bool inpainting) {
   if (const auto found = metadata.find("modelspec.prediction_type"); found != metadata.end()) {
     if (found->second == "v") return "v_prediction";
     if (found->second == "epsilon") return "epsilon";
   }
   if (file.find("v_pred")) return "v_prediction";
   const bool undecided = generation == Generation::Two && !inpainting;
-  return undecided && spread_says_velocity(file) ? "v_prediction" : "epsilon";
-}
-
-Component unet_component(const Source& file, Generation generation) {
-  const auto stored = std::make_shared<io::SubsetWeights>(file, kUnetPrefix);
-  Json config = unet_config(*stored).json();
-  const UnetLayout layout = {std::ssize(config["block_out_channels"]),
-                             config["layers_per_block"].get<int64_t>()};
-  config["sample_size"] = facts_of(generation).latent_size;
-  return {.name = "unet",
-          .library = "diffusers",
-          .class_name = "UNet2DConditionModel",
-          .config = Config(std::move(config), file->origin("")),
-          .weights = std::make_shared<io::RenamedWeights>(stored, unet_rules(layout)),
-          .folder = {}};
-}
-
-Component vae_component(const Source& file, Generation generation) {
-  const char* prefix = has_prefix(*file, "first_stage_model.") ? "first_stage_model." : "vae.";
-  const auto stored = std::make_shared<io::SubsetWeights>(file, prefix);
-  Json config = vae_config(*stored).json();
-  config["scaling_factor"] = facts_of(generation).scaling_factor;
-  config["sample_size"] = 8 * facts_of(generation).latent_size;
-  config["force_upcast"] = true;
-  const auto rules = vae_rules(std::ssize(config["block_out_channels"]),
-                               config["layers_per_block"].get<int64_t>());
-  return {.name = "vae",
-          .library = "diffusers",
-          .class_name = "AutoencoderKL",
-          .config = Config(std::move(config), file->origin("")),
-          .weights = io::with_current_names(std::make_shared<io::RenamedWeights>(stored, rules),
-                                            "AutoencoderKL"),
-          .folder = {}};
-}
-
-Component text_component(const char* name, const char* class_name, Source weights,
-                         const char* hidden_act) {
-  Config config = clip_text_config(*weights, hidden_act);
-  return {.name = name,
-          .library = "transformers",
-          .class_name = class_name,
-          .config = std::move(config),
-          .weights = std::move(weights),
-          .folder = {}};
-}
-
-/// CLIP as transformers names it, below a prefix.
-Component clip_component(const Source& file, const char* prefix) {
-  return text_component(
-      "text_encoder", "CLIPTextModel",
-      io::with_current_names(std::make_shared<io::SubsetWeights>(file, prefix), "CLIPTextModel"),
-      "quick_gelu");
-}
-
-Component open_clip_component(const Source& file, const char* prefix, Generation generation) {
-  const auto stored = std::make_shared<io::SubsetWeights>(file, prefix);
-  int64_t layers = 0;
-  while (stored->find("transformer.resblocks." + std::to_string(layers) + ".ln_1.weight")) ++layers;
-  const bool xl = is_xl(generation);
-  const auto rules = open_clip_rules(layers, /*penultimate_only=*/!xl);
-  return text_component(xl ? "text_encoder_2" : "text_encoder",
-                        xl ? "CLIPTextModelWithProjection" : "CLIPTextModel",
-                        std::make_shared<io::RenamedWeights>(stored, rules), "gelu");
+  return undecided && spread_says_velocity(unet) ? "v_prediction" : "epsilon";
 }
 
 Component tokenizer_component(const char* name, const char* pad_token) {
@@ -194,46 +186,98 @@ Component scheduler_component(const WeightSource& file, Generation generation,
           .folder = {}};
 }
 
-void add_text_encoders(const Source& file, Generation generation,
-                       std::vector<Component>& components) {
-  const auto add_clip = [&](const char* prefix) {
-    if (!has_prefix(*file, prefix)) return;
-    components.push_back(clip_component(file, prefix));
-    components.push_back(tokenizer_component("tokenizer", "<|endoftext|>"));
-  };
-  if (generation == Generation::One) add_clip(kClipPrefix);
-  if (generation == Generation::Xl) add_clip(kXlClipPrefix);
-  const bool xl = is_xl(generation);
-  const char* prefix = generation == Generation::XlRefiner ? kRefinerPrefix
-                       : xl                                ? kXlOpenClipPrefix
-                                                           : kOpenClipPrefix;
-  if (generation == Generation::One || !has_prefix(*file, prefix)) return;
-  components.push_back(open_clip_component(file, prefix, generation));
-  components.push_back(tokenizer_component(xl ? "tokenizer_2" : "tokenizer", "!"));
+/// `defaults` where `known` doesn't say otherwise.
+void fill_in(Json& known, Json defaults) {
+  defaults.update(known);
+  known = std::move(defaults);
 }
 
-std::optional<SingleFileParts> recognise(const Source& file, const Metadata& metadata) {
-  if (!file->find(unet_name("input_blocks.0.0.weight"))) return std::nullopt;
-  const Generation generation = generation_of(*file);
-  SingleFileParts parts;
-  parts.pipeline_class = facts_of(generation).pipeline_class;
-  parts.components.push_back(unet_component(file, generation));
-  const bool inpainting = parts.components.front().config.int64_or("in_channels", 4) == 9;
-  if (inpainting) parts.pipeline_class.insert(parts.pipeline_class.size() - 8, "Inpaint");
-  if (has_prefix(*file, "first_stage_model.") || has_prefix(*file, "vae."))
-    parts.components.push_back(vae_component(file, generation));
-  add_text_encoders(file, generation, parts.components);
-  parts.components.push_back(scheduler_component(
-      *file, generation, prediction_type(*file, metadata, generation, inpainting)));
-  Json index = {{"_class_name", parts.pipeline_class}};
+/// The text encoder below a prefix as the pipeline's `name`.
+void add_text_encoder(const Source& file, const char* prefix, const char* name, bool projected,
+                      SingleFileParts& parts) {
+  if (!has_prefix(*file, prefix)) return;
+  auto found = find_clip_text(std::make_shared<io::SubsetWeights>(file, prefix), projected);
+  if (!found)
+    throw CheckpointError(message("[", file->origin(prefix), "] below '", prefix,
+                                  "' there is no whole CLIP text encoder"));
+  found->component.name = name;
+  found->component.class_name = projected ? "CLIPTextModelWithProjection" : "CLIPTextModel";
+  parts.components.push_back(std::move(found->component));
+  fill_in(parts.untold[name], std::move(found->untold));
+}
+
+void add_text_encoders(const Source& file, Generation generation, SingleFileParts& parts) {
+  switch (generation) {
+    case Generation::One:
+      return add_text_encoder(file, kClipPrefix, "text_encoder", /*projected=*/false, parts);
+    case Generation::Two:
+      return add_text_encoder(file, kOpenClipPrefix, "text_encoder", /*projected=*/false, parts);
+    case Generation::XlRefiner:
+      return add_text_encoder(file, kRefinerPrefix, "text_encoder_2", /*projected=*/true, parts);
+    case Generation::Xl:
+      add_text_encoder(file, kXlClipPrefix, "text_encoder", /*projected=*/false, parts);
+      add_text_encoder(file, kXlOpenClipPrefix, "text_encoder_2", /*projected=*/true, parts);
+  }
+}
+
+void add_tokenizers(Generation generation, SingleFileParts& parts) {
+  const bool two = generation == Generation::Two;
+  if (generation != Generation::XlRefiner)
+    parts.components.push_back(tokenizer_component("tokenizer", two ? "!" : "<|endoftext|>"));
+  if (is_xl(generation)) parts.components.push_back(tokenizer_component("tokenizer_2", "!"));
+}
+
+/// model_index.json: also the components that the file lacks.
+Config index_of(const SingleFileParts& parts, Generation generation, const Metadata& metadata,
+                const std::string& origin) {
+  Json index = {{"_class_name", parts.pipeline_class}, {"vae", {"diffusers", "AutoencoderKL"}}};
+  if (generation != Generation::XlRefiner)
+    index["text_encoder"] = {"transformers", "CLIPTextModel"};
   if (is_xl(generation)) {
+    index["text_encoder_2"] = {"transformers", "CLIPTextModelWithProjection"};
     index["force_zeros_for_empty_prompt"] = generation == Generation::Xl;
     index["requires_aesthetics_score"] = generation == Generation::XlRefiner;
   }
   if (const auto found = metadata.find("modelspec.architecture"); found != metadata.end())
     index[found->first] = found->second;
   for (const Component& part : parts.components) index[part.name] = {part.library, part.class_name};
-  parts.index = Config(std::move(index), file->origin(""));
+  return Config(std::move(index), origin);
+}
+
+/// What the generation tells of its components, whether the file has them or not.
+std::map<std::string, Json> untold_of(Generation generation) {
+  const Facts facts = facts_of(generation);
+  const char* activation = generation == Generation::Two ? "gelu" : "quick_gelu";
+  return {
+      {"vae", {{"scaling_factor", facts.scaling_factor}, {"sample_size", 8 * facts.latent_size}}},
+      {"unet", {{"sample_size", facts.latent_size}}},
+      {"text_encoder", {{"hidden_act", activation}}},
+      {"text_encoder_2", {{"hidden_act", "gelu"}}}};
+}
+
+std::optional<SingleFileParts> recognise(const Source& file, const Metadata& metadata) {
+  const Source stored = find_unet(file);
+  if (stored == nullptr) return std::nullopt;
+  LoneComponent unet = unet_component(stored);
+  const Generation generation = generation_of(*file, unet.component);
+  SingleFileParts parts;
+  parts.untold = untold_of(generation);
+  fill_in(parts.untold["unet"], std::move(unet.untold));
+  parts.pipeline_class = facts_of(generation).pipeline_class;
+  const bool inpainting = unet.component.config.int64_or("in_channels", 4) == 9;
+  if (inpainting) parts.pipeline_class.insert(parts.pipeline_class.size() - 8, "Inpaint");
+  const std::string prediction = prediction_type(*file, metadata, generation, *stored, inpainting);
+  parts.components.push_back(std::move(unet.component));
+  if (stored != file) {
+    if (auto vae = find_autoencoder(file)) {
+      parts.components.push_back(std::move(vae->component));
+      fill_in(parts.untold["vae"], std::move(vae->untold));
+    }
+    add_text_encoders(file, generation, parts);
+  }
+  add_tokenizers(generation, parts);
+  parts.components.push_back(scheduler_component(*file, generation, prediction));
+  parts.index = index_of(parts, generation, metadata, file->origin(""));
   return parts;
 }
 

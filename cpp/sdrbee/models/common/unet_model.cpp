@@ -15,7 +15,7 @@ namespace {
 void check_fit(const io::Checkpoint& checkpoint) {
   std::vector<const io::Component*> encoders;
   for (const char* name : {"text_encoder", "text_encoder_2"})
-    if (const io::Component* encoder = checkpoint.find(name)) encoders.push_back(encoder);
+    if (checkpoint.lists(name)) encoders.push_back(&checkpoint.component(name));
   const io::Component& unet = checkpoint.component("unet");
   check_text_width(unet, encoders);
   const auto config = Unet2DConditionConfig::from(unet.config);

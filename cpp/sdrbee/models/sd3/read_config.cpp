@@ -100,8 +100,8 @@ Config read_autoencoder_config(const WeightSource& weights) {
                  {"norm_num_groups", 32},
                  {"sample_size", 1024},
                  {"force_upcast", true},
-                 {"scaling_factor", 1.5305},
-                 {"shift_factor", 0.0609}},
+                 {"scaling_factor", kScalingFactor},
+                 {"shift_factor", kShiftFactor}},
                 weights.origin(first));
 }
 

@@ -10,6 +10,10 @@
 
 namespace sdrbee::sd3 {
 
+/// Of latents, see AutoencoderKlConfig.
+inline constexpr double kScalingFactor = 1.5305;
+inline constexpr double kShiftFactor = 0.0609;
+
 /// SD3Transformer2DModel, for original names without their prefix. All of these throw
 /// CheckpointError naming the file and the tensor when it is not a whole network.
 io::Config read_transformer_config(const io::WeightSource& weights);

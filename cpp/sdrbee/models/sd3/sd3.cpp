@@ -55,10 +55,11 @@ void check_whole(const io::Checkpoint& checkpoint) {
     if (checkpoint.find(name) == nullptr)
       missing += message(missing.empty() ? "'" : ", '", name, "'");
   if (!missing.empty())
-    throw CheckpointError(
-        message("[", checkpoint.path().string(), "] this model has no ", missing,
-                " (the text encoders are CLIP-L and OpenCLIP-bigG): it holds a part of Stable ",
-                "Diffusion 3 only; take a file that includes them or the diffusers folder"));
+    throw CheckpointError(message(
+        "[", checkpoint.path().string(), "] this model has no ", missing,
+        " (the text encoders are CLIP-L and OpenCLIP-bigG): it holds a part of Stable ",
+        "Diffusion 3 only; take a file that includes them or the diffusers folder, or give ",
+        "them as arguments of these names"));
 }
 
 ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options,

@@ -76,7 +76,7 @@ Component autoencoder_component(const Source& file) {
           .folder = {}};
 }
 
-/// The text encoder and its tokenizer, where the file has them.
+/// The text encoder, where the file has it.
 void add_text_part(const Source& file, const TextPart& part, SingleFileParts& parts) {
   const bool clip = std::string_view(part.hidden_act) != "";
   const char* first = clip ? "text_model.embeddings.token_embedding.weight" : "shared.weight";
@@ -89,6 +89,9 @@ void add_text_part(const Source& file, const TextPart& part, SingleFileParts& pa
        .config = clip ? read_clip_config(*weights, part.hidden_act) : read_t5_config(*weights),
        .weights = weights,
        .folder = {}});
+}
+
+void add_tokenizer(const TextPart& part, SingleFileParts& parts) {
   parts.components.push_back({.name = part.tokenizer,
                               .library = "transformers",
                               .class_name = part.tokenizer_class,
@@ -119,11 +122,16 @@ std::optional<SingleFileParts> recognise(const Source& file,
   parts.components.push_back(transformer_component(file, prefixed ? kPrefix : ""));
   if (file->find(message(kAutoencoderPrefix, "encoder.conv_in.weight")))
     parts.components.push_back(autoencoder_component(file));
-  for (const TextPart& part : kTextParts) add_text_part(file, part, parts);
-  parts.components.push_back(scheduler_component(file->origin("")));
-  // Also what the file may lack: the model has a place for it.
+  parts.untold = {{"vae", {{"scaling_factor", kScalingFactor}, {"shift_factor", kShiftFactor}}}};
   Json index = {{"_class_name", parts.pipeline_class}, {"vae", {"diffusers", "AutoencoderKL"}}};
-  for (const TextPart& part : kTextParts) index[part.name] = {"transformers", part.class_name};
+  for (const TextPart& part : kTextParts) {
+    add_text_part(file, part, parts);
+    add_tokenizer(part, parts);
+    // Also where the file lacks it: then it may come from another one.
+    index[part.name] = {"transformers", part.class_name};
+    if (*part.hidden_act != '\0') parts.untold[part.name] = {{"hidden_act", part.hidden_act}};
+  }
+  parts.components.push_back(scheduler_component(file->origin("")));
   for (const Component& part : parts.components) index[part.name] = {part.library, part.class_name};
   parts.index = Config(std::move(index), file->origin(""));
   return parts;

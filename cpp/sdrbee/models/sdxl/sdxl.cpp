@@ -12,7 +12,7 @@
 namespace sdrbee::sdxl {
 
 bool recognises(const io::Checkpoint& checkpoint) {
-  return checkpoint.find("unet") != nullptr && checkpoint.find("text_encoder_2") != nullptr &&
+  return checkpoint.find("unet") != nullptr && checkpoint.lists("text_encoder_2") &&
          checkpoint.pipeline_class().starts_with("StableDiffusionXL");
 }
 

@@ -27,8 +27,8 @@ sampling::SchedulerConfig corrected(sampling::SchedulerConfig config) {
 
 bool recognises(const io::Checkpoint& checkpoint) {
   const std::string& pipeline = checkpoint.pipeline_class();
-  return checkpoint.find("unet") != nullptr && checkpoint.find("text_encoder") != nullptr &&
-         checkpoint.find("text_encoder_2") == nullptr &&
+  return checkpoint.find("unet") != nullptr && checkpoint.lists("text_encoder") &&
+         !checkpoint.lists("text_encoder_2") &&
          (pipeline.starts_with("StableDiffusion") || pipeline == kConsistencyPipeline);
 }
 
