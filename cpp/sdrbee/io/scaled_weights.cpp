@@ -48,7 +48,7 @@ class ScaledWeights final : public WeightSource {
   std::optional<WeightInfo> find(const std::string& name) const override {
     if (hidden_.contains(name)) return std::nullopt;
     auto info = source_->find(name);
-    if (info && scales_.contains(name)) info->dtype = Dtype::Float;
+    if (info && scales_.contains(name)) *info = {.dtype = Dtype::Float, .shape = info->shape};
     return info;
   }
 
@@ -59,6 +59,10 @@ class ScaledWeights final : public WeightSource {
     const Tensor factors = source_->read(scale->second).to(Dtype::Float);
     // One number, or [rows] -> [rows, 1]
     return values * (factors.numel() == 1 ? factors.reshape({}) : factors.reshape({-1, 1}));
+  }
+
+  QuantisedTensor read_blocks(const std::string& name) const override {
+    return source_->read_blocks(name);
   }
 
   std::string origin(const std::string& name) const override { return source_->origin(name); }

@@ -8,6 +8,7 @@
 #include "sdrbee/models/common/component_formats.h"
 #include "sdrbee/models/common/ldm_single_file.h"
 #include "sdrbee/models/flux/flux.h"
+#include "sdrbee/models/flux/single_file.h"
 #include "sdrbee/models/sd3/sd3.h"
 #include "sdrbee/models/sd3/single_file.h"
 #include "sdrbee/models/sdxl/sdxl.h"
@@ -30,7 +31,8 @@ const std::array kFamilies = {
 };
 
 // Other files come first: some hold tensors of the names that models are known by.
-const std::array kSingleFiles = {kOtherFiles, ldm::kSingleFileFormat, sd3::kSingleFileFormat};
+const std::array kSingleFiles = {kOtherFiles, ldm::kSingleFileFormat, sd3::kSingleFileFormat,
+                                 flux::kSingleFileFormat};
 
 std::string known_pipelines() {
   std::string listed;

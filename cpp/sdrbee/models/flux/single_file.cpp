@@ -1,0 +1,141 @@
+#include "sdrbee/models/flux/single_file.h"
+
+#include <string>
+#include <utility>
+
+#include "sdrbee/core/error.h"
+#include "sdrbee/io/renamed_weights.h"
+#include "sdrbee/models/common/component_formats.h"
+#include "sdrbee/models/flux/patches.h"
+#include "sdrbee/models/flux/rename_table.h"
+
+namespace sdrbee::flux {
+namespace {
+
+using io::Component;
+using io::Config;
+using io::Json;
+using io::LoneComponent;
+using io::SingleFileParts;
+using Source = std::shared_ptr<const io::WeightSource>;
+
+// Full checkpoints are those of ComfyUI.
+constexpr const char* kClipPrefix = "text_encoders.clip_l.transformer.";
+constexpr const char* kT5Prefix = "text_encoders.t5xxl.transformer.";
+
+/// The network's tensors below their prefix; nothing when the file has none.
+Source find_network(const Source& file) {
+  for (const char* prefix : {"", "model.diffusion_model."})
+    if (file->find(message(prefix, "double_blocks.0.img_attn.norm.key_norm.scale")) ||
+        file->find(message(prefix, "double_stream_modulation_img.lin.weight")))
+      return *prefix == '\0' ? file : std::make_shared<io::SubsetWeights>(file, prefix);
+  return nullptr;
+}
+
+void refuse_relatives(const io::WeightSource& network) {
+  for (const auto& [name, model] : {std::pair{"double_stream_modulation_img.lin.weight", "FLUX.2"},
+                                    {"distilled_guidance_layer.in_proj.bias", "Chroma"}})
+    if (network.find(name))
+      throw UnsupportedModel(
+          message("[", network.origin(name), "] ", model, " is not supported, only FLUX.1"));
+}
+
+/// A file without a prefix may hold other components beside the network.
+Source only_network(const Source& network) {
+  std::vector<io::RenameRule> rules;
+  for (const char* prefix : {"vae.", "first_stage_model.", "text_encoders."})
+    rules.push_back({prefix, {}, io::RenameVerb::Drop});
+  return std::make_shared<io::RenamedWeights>(network, rules);
+}
+
+Component transformer_component(const Source& stored) {
+  Config config = read_transformer_config(*stored);
+  const auto rules = transformer_rules(TransformerConfig::from(config));
+  return {.name = "transformer",
+          .library = "diffusers",
+          .class_name = "FluxTransformer2DModel",
+          .config = std::move(config),
+          .weights = std::make_shared<io::RenamedWeights>(only_network(stored), rules),
+          .folder = {}};
+}
+
+/// https://huggingface.co/black-forest-labs/FLUX.1-dev and FLUX.1-schnell, scheduler
+Component scheduler_component(bool guided, const std::string& origin) {
+  Json config = {{"_class_name", "FlowMatchEulerDiscreteScheduler"},
+                 {"num_train_timesteps", 1000},
+                 {"shift", guided ? 3.0 : 1.0},
+                 {"use_dynamic_shifting", guided}};
+  return {.name = "scheduler",
+          .library = "diffusers",
+          .class_name = "FlowMatchEulerDiscreteScheduler",
+          .config = Config(std::move(config), origin),
+          .weights = nullptr,
+          .folder = {}};
+}
+
+Component tokenizer_component(const char* name, const char* class_name, Json config) {
+  return {.name = name,
+          .library = "transformers",
+          .class_name = class_name,
+          .config = Config(std::move(config)),
+          .weights = nullptr,
+          .folder = {}};
+}
+
+/// A component of the file as the pipeline's `name`.
+void add(std::optional<LoneComponent> found, const char* name, SingleFileParts& parts) {
+  if (!found) return;
+  found->component.name = name;
+  if (const auto known = parts.untold.find(name); known != parts.untold.end())
+    found->untold.update(known->second);
+  parts.untold[name] = std::move(found->untold);
+  parts.components.push_back(std::move(found->component));
+}
+
+Source below(const Source& file, const char* prefix) {
+  return std::make_shared<io::SubsetWeights>(file, prefix);
+}
+
+/// The class that diffusers would choose: by the channels that the network takes beside latents.
+const char* pipeline_class(const TransformerConfig& config) {
+  if (config.in_channels == config.out_channels) return "FluxPipeline";
+  return config.in_channels == 2 * config.out_channels ? "FluxControlPipeline" : "FluxFillPipeline";
+}
+
+/// model_index.json: also the components that the file lacks.
+Json index_of(const SingleFileParts& parts) {
+  Json index = {{"_class_name", parts.pipeline_class},
+                {"vae", {"diffusers", "AutoencoderKL"}},
+                {"text_encoder", {"transformers", "CLIPTextModel"}},
+                {"text_encoder_2", {"transformers", "T5EncoderModel"}}};
+  for (const Component& part : parts.components) index[part.name] = {part.library, part.class_name};
+  return index;
+}
+
+std::optional<SingleFileParts> recognise(const Source& file,
+                                         const std::map<std::string, std::string>&) {
+  const Source network = find_network(file);
+  if (network == nullptr) return std::nullopt;
+  refuse_relatives(*network);
+  SingleFileParts parts;
+  parts.untold = {{"vae", {{"scaling_factor", 0.3611}, {"shift_factor", 0.1159}}},
+                  {"text_encoder", {{"hidden_act", "quick_gelu"}}}};
+  parts.components.push_back(transformer_component(network));
+  const auto config = TransformerConfig::from(parts.components.front().config);
+  parts.pipeline_class = pipeline_class(config);
+  add(find_autoencoder(file), "vae", parts);
+  add(find_clip_text(below(file, kClipPrefix), /*projected=*/false), "text_encoder", parts);
+  add(find_t5(below(file, kT5Prefix)), "text_encoder_2", parts);
+  parts.components.push_back(tokenizer_component(
+      "tokenizer", "CLIPTokenizer", {{"pad_token", "<|endoftext|>"}, {"model_max_length", 77}}));
+  parts.components.push_back(tokenizer_component("tokenizer_2", "T5Tokenizer", Json::object()));
+  parts.components.push_back(scheduler_component(config.guidance_embeds, file->origin("")));
+  parts.index = Config(index_of(parts), file->origin(""));
+  return parts;
+}
+
+}  // namespace
+
+const io::SingleFileFormat kSingleFileFormat = {"FLUX.1", &recognise};
+
+}  // namespace sdrbee::flux
