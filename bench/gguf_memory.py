@@ -13,9 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bench.comparison import arguments, environment, machine
+from bench.random_gguf import write_random
 
 LIMIT = 1.3
 _UNET = {
@@ -105,38 +104,13 @@ def _write_folder(folder: Path) -> None:
     unet.save_config(folder / "unet")
 
 
-def _write_unet(file: Path, kind: str) -> None:
-    """Random blocks with scales that keep the activations finite; norms are ones."""
+def _shapes() -> dict[str, tuple[int, ...]]:
     import diffusers
-    import gguf
     import torch
 
     with torch.device("meta"):
-        shapes = {
-            name: tuple(tensor.shape)
-            for name, tensor in diffusers.UNet2DConditionModel(**_UNET).state_dict().items()
-        }
-    quantisation = gguf.GGMLQuantizationType[kind.upper()]
-    elements, size = gguf.GGML_QUANT_SIZES[quantisation]
-    writer = gguf.GGUFWriter(file, "sdxl", use_temp_file=True)
-    rng = np.random.default_rng(0)
-    scale = np.frombuffer(np.float16(0.002).tobytes(), np.uint8)
-    for name, shape in shapes.items():
-        count = int(np.prod(shape))
-        if len(shape) == 1 or count // shape[0] % elements:
-            values = np.full(shape, float("norm" in name and name.endswith("weight")), np.float32)
-            writer.add_tensor(name, values)
-            continue
-        blocks = rng.integers(0, 256, (count // elements, size), dtype=np.uint8)
-        blocks[:, :2] = scale
-        if len(shape) == 4:
-            writer.add_array(f"comfy.gguf.orig_shape.{name}", [int(extent) for extent in shape])
-        rows = blocks.reshape(shape[0], -1)
-        writer.add_tensor(name, rows, raw_dtype=quantisation)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+        network = diffusers.UNet2DConditionModel(**_UNET)
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 def _measure(folder: Path, file: Path, dtype: str, threads: int) -> dict[str, Any]:
@@ -158,7 +132,7 @@ def main() -> None:
     if not (folder / "unet" / "config.json").exists():
         _write_folder(folder)
     if not file.exists():
-        _write_unet(file, options.type)
+        write_random(file, "sdxl", _shapes(), options.type)
     rows = [_measure(folder, file, dtype, options.threads) for dtype in ("fp32", "bf16")]
     for row in rows:
         print(

@@ -38,7 +38,7 @@ bool is_control(const Facts& facts) { return facts.input_channels == 2 * facts.l
 
 constexpr std::array kVariants = {
     Variant{.row = {"flux-schnell", "distilled to 1 to 4 steps, without guidance",
-                    "schnell flux.1-schnell"},
+                    "schnell flux.1-schnell flux1-schnell"},
             .matches = [](const Facts& facts) { return is_plain(facts) && !facts.guidance_embeds; },
             .capabilities = {.guidance = false, .true_guidance = true, .prompt_2 = true},
             .text_to_image = kSchnell,
@@ -56,7 +56,7 @@ constexpr std::array kVariants = {
             .text_to_image = kTextToImage,
             .image_to_image = kTextToImage,
             .inpaint = kTextToImage},
-    Variant{.row = {"flux-dev", "guidance as an input of the network", "dev flux.1-dev"},
+    Variant{.row = {"flux-dev", "guidance as an input of the network", "dev flux.1-dev flux1-dev"},
             .matches = is_plain,
             .capabilities = kGuided,
             .text_to_image = kTextToImage,
