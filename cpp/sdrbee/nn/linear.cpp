@@ -38,8 +38,8 @@ std::optional<LinearEnding> ending_of(Activation activation) {
 }  // namespace
 
 Linear::Linear(const io::WeightScope& scope, int64_t in, int64_t out, bool bias) {
+  take_later(scope, in, out);  // first, so that a wrong weight is what an error names
   if (bias) bias_ = scope.take("bias", {out});
-  take_later(scope, in, out);
 }
 
 void Linear::take_later(const io::WeightScope& scope, int64_t in, int64_t out) {
