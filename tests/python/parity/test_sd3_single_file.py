@@ -109,7 +109,10 @@ def test_names_are_those_that_diffusers_converts(
 
 @pytest.mark.parametrize("name", KINDS)
 def test_single_file_equals_folder(
-    open_folder: Callable[[str], Folder], tmp_path: Path, name: str
+    open_folder: Callable[[str], Folder],
+    tmp_path: Path,
+    name: str,
+    record_parity: Callable[..., None],
 ) -> None:
     folder, pipeline = open_folder(name)
     path = write(tmp_path / "model.safetensors", original_state(pipeline), folder)
@@ -121,6 +124,8 @@ def test_single_file_equals_folder(
     assert np.array_equal(single.generate(PROMPT, **FIELDS), whole.generate(PROMPT, **FIELDS))
     picture = FIELDS | {"output": "float"}
     assert np.array_equal(single.generate(PROMPT, **picture), whole.generate(PROMPT, **picture))
+    variant = {"sd3": "sd3-medium", "sd3.5": "sd3.5-medium"}[name]
+    record_parity(variant, "text_to_image", stored="single file", pixels=0.0)
 
 
 def test_single_file_with_t5(open_folder: Callable[[str], Folder], tmp_path: Path) -> None:
