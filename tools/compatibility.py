@@ -15,6 +15,7 @@ import json
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -57,7 +58,7 @@ PEERS = {
     "flux-dev": Peers("tim", "tim", "t"),
     "flux-schnell": Peers("tim", "tim", "t"),
     "flux-fill": Peers("m", "m", ""),
-    "flux-kontext": Peers("im", "i", ""),
+    "flux-kontext": Peers("tim", "ti", ""),
     "flux-canny": Peers("tim", "t", ""),
     "flux-depth": Peers("tim", "t", ""),
 }
@@ -65,10 +66,10 @@ PEERS = {
 Figures = dict[tuple[str, str, str], float]
 
 
-def read_figures(report: Path) -> Figures:
+def read_figures(reports: list[Path]) -> Figures:
     """The largest difference of each variant, mode and way of storing."""
     figures: defaultdict[tuple[str, str, str], float] = defaultdict(float)
-    for case in ElementTree.parse(report).iter("testcase"):
+    for case in chain(*(ElementTree.parse(path).iter("testcase") for path in reports)):
         passed = case.find("failure") is None and case.find("error") is None
         for found in case.iter("property"):
             if found.get("name") == "parity" and passed:
@@ -136,10 +137,10 @@ def _version(package: str) -> str:
 def main() -> None:
     """Writes the page."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("report", type=Path, help="JUnit XML of the tests")
+    parser.add_argument("reports", type=Path, nargs="+", help="JUnit XML of the tests")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
-    options.out.write_text(render(read_figures(options.report)), encoding="utf-8")
+    options.out.write_text(render(read_figures(options.reports)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -92,3 +92,10 @@ def test_examples_run(example: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert any(tmp_path.iterdir())
+
+
+def test_compatibility_lists_every_variant() -> None:
+    listed = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    variants = [variant.id for family in sdrbee.families() for variant in family.variants]
+    missing = [name for name in variants if name != "custom" and f"| {name} |" not in listed]
+    assert not missing, "run python -m tools.compatibility"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -178,13 +179,21 @@ def test_control(open_flux: OpenFlux, check: Check, shape: tuple[int, int]) -> N
     check("flux-canny", "text_to_image", {"control_image": image}, theirs)
 
 
-def test_canny_and_depth_are_told_apart_by_an_option(open_flux: OpenFlux) -> None:
+def test_canny_and_depth_are_told_apart_by_an_option(
+    open_flux: OpenFlux, record_parity: Callable[..., None]
+) -> None:
     pair = open_flux("flux-canny")
     assert any("flux-canny from flux-depth" in text for text in pair.model.info.warnings)
-    depth = sdrbee.load(pair.folder, variant="depth")
+    depth = sdrbee.load(pair.folder, device=pair.model.info.device, dtype="fp32", variant="depth")
     assert depth.info.variant == "flux-depth"
     assert depth.info.warnings == []
     assert depth.info.defaults["text_to_image"].guidance_scale == 10.0
+    other = copy.copy(pair)
+    other.model = depth
+    ours = {"control_image": picture(48, 32), "guidance_scale": 10.0}
+    theirs = ours | {"control_image": PIL.Image.fromarray(picture(48, 32))}
+    pixels = largest_difference(other, "text_to_image", ours, theirs)
+    record_parity("flux-depth", "text_to_image", pixels=pixels)
 
 
 def test_kontext_may_be_named_where_the_folder_says_dev(open_flux: OpenFlux) -> None:
