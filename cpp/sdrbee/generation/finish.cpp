@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "sdrbee/core/check.h"
+#include "sdrbee/core/heap.h"
 #include "sdrbee/generation/generation.h"
 #include "sdrbee/generation/inpaint_source.h"
 #include "sdrbee/generation/recipe.h"
@@ -26,6 +27,7 @@ GeneratedImage finish(ImageModel& model, Generation&& generation) {
     return result;
   }
   const nn::CircularPadding padding = padding_of(request);
+  give_back_freed_memory();
   const Tensor values = picture_to_float(model.autoencoder().decode(generation.latents));
   std::ranges::move(model.autoencoder().take_warnings(), std::back_inserter(result.warnings));
   if (request.output == "float") {

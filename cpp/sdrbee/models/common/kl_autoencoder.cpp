@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "sdrbee/core/error.h"
-#include "sdrbee/core/heap.h"
 #include "sdrbee/core/out_of_memory.h"
 #include "sdrbee/models/common/load_network.h"
 #include "sdrbee/nn/circular_padding.h"
@@ -47,7 +46,6 @@ KlAutoencoder::KlAutoencoder(const io::Component& component, const LoadOptions& 
 
 template <typename Work>
 auto KlAutoencoder::whole_or_in_tiles(int64_t picture_side, const char* verb, const Work& work) {
-  give_back_freed_memory();
   try {
     return work(std::optional<int64_t>());
   } catch (const std::exception& error) {

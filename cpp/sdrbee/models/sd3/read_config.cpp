@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/models/common/read_config.h"
 
 namespace sdrbee::sd3 {
 namespace {
@@ -136,13 +137,6 @@ Config read_t5_config(const WeightSource& weights) {
        {"relative_attention_num_buckets", buckets[0]},
        {"feed_forward_proj", "gated-gelu"}},
       weights.origin("shared.weight"));
-}
-
-int64_t count_numbered(const WeightSource& weights, const std::string& before,
-                       const std::string& after) {
-  int64_t count = 0;
-  while (weights.find(before + std::to_string(count) + after)) ++count;
-  return count;
 }
 
 }  // namespace sdrbee::sd3

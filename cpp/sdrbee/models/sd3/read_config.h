@@ -27,8 +27,4 @@ io::Config read_clip_config(const io::WeightSource& weights, const std::string& 
 /// T5EncoderModel, for names as in transformers.
 io::Config read_t5_config(const io::WeightSource& weights);
 
-/// How many of `before0after`, `before1after`, ... there are without a gap.
-int64_t count_numbered(const io::WeightSource& weights, const std::string& before,
-                       const std::string& after);
-
 }  // namespace sdrbee::sd3

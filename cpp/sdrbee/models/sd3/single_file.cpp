@@ -7,8 +7,8 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/diffusers_folder.h"
 #include "sdrbee/io/renamed_weights.h"
-#include "sdrbee/io/scaled_weights.h"
 #include "sdrbee/models/common/ldm_rename_table.h"
+#include "sdrbee/models/common/read_config.h"
 #include "sdrbee/models/sd3/read_config.h"
 #include "sdrbee/models/sd3/rename_table.h"
 
@@ -44,9 +44,8 @@ constexpr std::array<TextPart, 3> kTextParts = {{
      "T5Tokenizer", "<pad>", ""},
 }};
 
-/// The weights below a prefix; those of 8-bit files with their scales applied.
 Source below(const Source& file, const char* prefix) {
-  return io::with_scales(std::make_shared<io::SubsetWeights>(file, prefix));
+  return std::make_shared<io::SubsetWeights>(file, prefix);
 }
 
 Component transformer_component(const Source& file, const char* prefix) {
