@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "bindings.h"
+#include "sdrbee/models/model_description.h"
 #include "sdrbee/models/model_info.h"
 
 namespace sdrbee::bindings {
@@ -78,6 +79,27 @@ void register_model_info(py::module_& module) {
                      "skippable_layers", "latent_channels", "latent_downscale");
 }
 
+void register_description(py::module_& module) {
+  bind_value<StoredComponent>(
+      module, "StoredComponent", "A component's weights as its files store them.",
+      std::pair{"class_name", &StoredComponent::class_name},
+      std::pair{"parameters", &StoredComponent::parameters},
+      std::pair{"bytes", &StoredComponent::bytes}, std::pair{"types", &StoredComponent::types})
+      .def("__repr__", &represent<StoredComponent>);
+  py::class_<ModelDescription> type(module, "ModelDescription", "What a model's headers tell.");
+  type.def_readonly("family", &ModelDescription::family, "row of sdrbee.families()")
+      .def_readonly("pipeline_class", &ModelDescription::pipeline_class,
+                    "the class of diffusers that it is for")
+      .def_readonly("info", &ModelDescription::info,
+                    "as the loaded model has it; None while components are missing")
+      .def_readonly("components", &ModelDescription::components, "components with weights, by name")
+      .def_readonly("missing", &ModelDescription::missing,
+                    "components that must come from other places")
+      .def("__repr__", &represent<ModelDescription>);
+  type.attr("_fields") =
+      py::make_tuple("family", "pipeline_class", "info", "components", "missing");
+}
+
 }  // namespace
 
 void register_info(py::module_& module) {
@@ -109,6 +131,7 @@ void register_info(py::module_& module) {
       std::pair{"maximum", &SizeLimits::maximum})
       .def("__repr__", &represent<SizeLimits>);
   register_model_info(module);
+  register_description(module);
 }
 
 }  // namespace sdrbee::bindings

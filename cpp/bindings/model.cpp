@@ -107,19 +107,33 @@ GenerationRequest replay_in_python(Session& session, const std::string& recipe,
   return replay_request(json, session.model(), std::move(inputs));
 }
 
-std::unique_ptr<Session> load(const std::string& path, const std::string& device,
-                              const std::string& dtype, const std::string& variant,
-                              const std::string& prediction,
-                              const std::vector<std::string>& vocabulary_candidates,
-                              const std::map<std::string, std::string>& components) {
+LoadOptions load_options(const std::string& device, const std::string& dtype,
+                         const std::string& variant, const std::string& prediction,
+                         const std::map<std::string, std::string>& components) {
   LoadOptions options;
   options.device = parse_device(device);
   options.dtype = dtype == "auto" ? default_dtype(options.device) : parse_dtype(dtype);
   options.variant = variant;
   options.prediction = prediction;
-  options.vocabulary_candidates.assign(vocabulary_candidates.begin(), vocabulary_candidates.end());
   for (const auto& [name, file] : components) options.components.push_back({name, file});
+  return options;
+}
+
+std::unique_ptr<Session> load(const std::string& path, const std::string& device,
+                              const std::string& dtype, const std::string& variant,
+                              const std::string& prediction,
+                              const std::map<std::string, std::string>& components,
+                              const std::vector<std::string>& vocabulary_candidates) {
+  LoadOptions options = load_options(device, dtype, variant, prediction, components);
+  options.vocabulary_candidates.assign(vocabulary_candidates.begin(), vocabulary_candidates.end());
   return std::make_unique<Session>(Registry::load(path, options));
+}
+
+ModelDescription describe(const std::string& path, const std::string& device,
+                          const std::string& dtype, const std::string& variant,
+                          const std::string& prediction,
+                          const std::map<std::string, std::string>& components) {
+  return Registry::describe(path, load_options(device, dtype, variant, prediction, components));
 }
 
 void register_generation(py::module_& module) {
@@ -174,8 +188,11 @@ void register_model(py::module_& module) {
       .def("replay_request", &replay_in_python, py::arg("recipe"), py::arg("pictures"),
            py::arg("latents"));
   module.def("load", &load, py::arg("path"), py::arg("device"), py::arg("dtype"),
-             py::arg("variant"), py::arg("prediction"), py::arg("vocabulary_candidates"),
-             py::arg("components"), py::call_guard<py::gil_scoped_release>());
+             py::arg("variant"), py::arg("prediction"), py::arg("components"),
+             py::arg("vocabulary_candidates"), py::call_guard<py::gil_scoped_release>());
+  module.def("describe", &describe, py::arg("path"), py::arg("device"), py::arg("dtype"),
+             py::arg("variant"), py::arg("prediction"), py::arg("components"),
+             py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace sdrbee::bindings

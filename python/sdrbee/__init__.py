@@ -26,6 +26,7 @@ from sdrbee._native import (  # noqa: E402
     Image,
     InternalError,
     InvalidRequest,
+    ModelDescription,
     ModelInfo,
     OutOfMemory,
     QueueFull,
@@ -38,7 +39,7 @@ from sdrbee._native import (  # noqa: E402
     system_info,
 )
 from sdrbee.conversion import Conversion, convert  # noqa: E402
-from sdrbee.model import Model, builtin_models, load, replay  # noqa: E402
+from sdrbee.model import Model, builtin_models, describe, load, replay  # noqa: E402
 
 __version__ = system_info().sdrbee
 
@@ -54,6 +55,7 @@ __all__ = [
     "InternalError",
     "InvalidRequest",
     "Model",
+    "ModelDescription",
     "ModelInfo",
     "OutOfMemory",
     "QueueFull",
@@ -61,6 +63,7 @@ __all__ = [
     "__version__",
     "builtin_models",
     "convert",
+    "describe",
     "families",
     "load",
     "replay",

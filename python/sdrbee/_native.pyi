@@ -284,6 +284,32 @@ class ModelInfo:
     @property
     def latent_downscale(self) -> int: ...
 
+class StoredComponent:
+    _fields: ClassVar[tuple[str, ...]]
+    @property
+    def class_name(self) -> str: ...
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def types(self) -> dict[str, int]: ...
+    def __eq__(self, other: object) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+class ModelDescription:
+    _fields: ClassVar[tuple[str, ...]]
+    @property
+    def family(self) -> str: ...
+    @property
+    def pipeline_class(self) -> str: ...
+    @property
+    def info(self) -> ModelInfo | None: ...
+    @property
+    def components(self) -> dict[str, StoredComponent]: ...
+    @property
+    def missing(self) -> list[str]: ...
+
 class Sampler:
     _fields: ClassVar[tuple[str, ...]]
     @property
@@ -394,9 +420,17 @@ def load(
     dtype: str,
     variant: str,
     prediction: str,
-    vocabulary_candidates: Sequence[str],
     components: Mapping[str, str],
+    vocabulary_candidates: Sequence[str],
 ) -> Session: ...
+def describe(
+    path: str,
+    device: str,
+    dtype: str,
+    variant: str,
+    prediction: str,
+    components: Mapping[str, str],
+) -> ModelDescription: ...
 
 class ConversionReport:
     _fields: ClassVar[tuple[str, ...]]

@@ -17,6 +17,7 @@ from sdrbee._native import (
     GenerationRequest,
     Image,
     InvalidRequest,
+    ModelDescription,
     ModelInfo,
 )
 from sdrbee.vocabulary import vocabulary_candidates
@@ -249,18 +250,13 @@ def load(
         'stable_diffusion'
     """
     path = model_path(os.fspath(name))
-    given = {
-        "transformer": transformer,
-        "vae": vae,
-        "text_encoder": text_encoder,
-        "text_encoder_2": text_encoder_2,
-        "text_encoder_3": text_encoder_3,
-    }
-    components = {
-        part: str(model_path(os.fspath(place)))
-        for part, place in given.items()
-        if place is not None
-    }
+    components = _component_paths(
+        transformer=transformer,
+        vae=vae,
+        text_encoder=text_encoder,
+        text_encoder_2=text_encoder_2,
+        text_encoder_3=text_encoder_3,
+    )
     vocabularies = vocabulary_candidates(path, [Path(place) for place in components.values()])
     session = _native.load(
         str(path),
@@ -268,12 +264,65 @@ def load(
         dtype,
         variant or "",
         prediction or "",
-        [str(place) for place in vocabularies],
         components,
+        [str(place) for place in vocabularies],
     )
     for warning in session.info.warnings:
         warnings.warn(f"{path}: {warning}", stacklevel=2)
     return Model(session)
+
+
+def describe(
+    name: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    variant: str | None = None,
+    prediction: str | None = None,
+    transformer: str | os.PathLike[str] | None = None,
+    vae: str | os.PathLike[str] | None = None,
+    text_encoder: str | os.PathLike[str] | None = None,
+    text_encoder_2: str | os.PathLike[str] | None = None,
+    text_encoder_3: str | os.PathLike[str] | None = None,
+) -> ModelDescription:
+    """Tells what a model is from the headers of its files, without reading its weights.
+
+    The arguments are those of `load`. A file that lacks components is described too, with what
+    it lacks.
+
+    Returns:
+        The family, the components as they are stored, those that are missing, and, when none is,
+        the `info` that the loaded model has.
+
+    Raises:
+        CheckpointError: There is no such model, its files are damaged or incomplete, or its
+            components do not belong together.
+        UnsupportedModel: The model is of a kind that this build does not run.
+        InvalidRequest: The family has no such variant, prediction or component.
+
+    Example:
+        >>> import sdrbee
+        >>> sdrbee.describe("shapes").components["vae"].class_name
+        'AutoencoderKL'
+    """
+    components = _component_paths(
+        transformer=transformer,
+        vae=vae,
+        text_encoder=text_encoder,
+        text_encoder_2=text_encoder_2,
+        text_encoder_3=text_encoder_3,
+    )
+    path = str(model_path(os.fspath(name)))
+    return _native.describe(path, device, dtype, variant or "", prediction or "", components)
+
+
+def _component_paths(**places: str | os.PathLike[str] | None) -> dict[str, str]:
+    """The components that are given, as paths."""
+    return {
+        part: str(model_path(os.fspath(place)))
+        for part, place in places.items()
+        if place is not None
+    }
 
 
 def builtin_models() -> list[str]:

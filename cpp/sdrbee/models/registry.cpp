@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <utility>
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/models/common/component_formats.h"
@@ -21,13 +22,14 @@ namespace {
 // The one list of families: a new family is one include above and one row here.
 const std::array kFamilies = {
     FamilyRow{"stable_diffusion", "Stable Diffusion 1.x and 2.x: UNet, one CLIP text encoder",
-              stable_diffusion::variants(), stable_diffusion::recognises, stable_diffusion::load},
+              stable_diffusion::variants(), stable_diffusion::recognises,
+              stable_diffusion::describe, stable_diffusion::load},
     FamilyRow{"sdxl", "Stable Diffusion XL: UNet, two CLIP text encoders, size conditioning",
-              sdxl::variants(), sdxl::recognises, sdxl::load},
+              sdxl::variants(), sdxl::recognises, sdxl::describe, sdxl::load},
     FamilyRow{"sd3", "Stable Diffusion 3 and 3.5: MMDiT, two CLIP text encoders and T5",
-              sd3::variants(), sd3::recognises, sd3::load},
+              sd3::variants(), sd3::recognises, sd3::describe, sd3::load, "text_encoder_3"},
     FamilyRow{"flux", "FLUX.1: transformer, CLIP and T5 text encoders, rectified flow",
-              flux::variants(), flux::recognises, flux::load},
+              flux::variants(), flux::recognises, flux::describe, flux::load},
 };
 
 // Other files come first: some hold tensors of the names that models are known by.
@@ -58,6 +60,31 @@ bool equal_ignoring_case(std::string_view one, std::string_view other) {
   });
 }
 
+/// A checkpoint, the row that runs it, and the options as that row understands them.
+struct Opened {
+  io::Checkpoint checkpoint;
+  const FamilyRow* family;
+  LoadOptions options;
+};
+
+Opened open(const std::filesystem::path& path, const LoadOptions& options) {
+  LoadOptions checked = options;
+  if (!options.prediction.empty())
+    checked.prediction = sampling::prediction_name(sampling::parse_prediction(options.prediction));
+  io::Checkpoint checkpoint = io::Checkpoint::open(path, {.models = kSingleFiles,
+                                                          .components = component_formats(),
+                                                          .variant = {},
+                                                          .overrides = options.components});
+  for (const FamilyRow& family : kFamilies) {
+    if (!family.recognises(checkpoint)) continue;
+    if (!options.variant.empty()) checked.variant = resolve_variant(family, options.variant);
+    return {std::move(checkpoint), &family, std::move(checked)};
+  }
+  throw UnsupportedModel(message("[", path.string(), "] no family runs a '",
+                                 checkpoint.pipeline_class(),
+                                 "'; this build has:", known_pipelines()));
+}
+
 }  // namespace
 
 bool VariantRow::is_called(std::string_view name) const {
@@ -73,23 +100,23 @@ bool VariantRow::is_called(std::string_view name) const {
 std::span<const FamilyRow> Registry::families() { return kFamilies; }
 std::span<const io::SingleFileFormat> Registry::single_file_formats() { return kSingleFiles; }
 
+ModelDescription Registry::describe(const std::filesystem::path& path, const LoadOptions& options) {
+  const Opened opened = open(path, options);
+  ModelDescription description = {
+      .family = std::string(opened.family->id),
+      .pipeline_class = opened.checkpoint.pipeline_class(),
+      .info = std::nullopt,
+      .components = describe_components(opened.checkpoint),
+      .missing = missing_components(opened.checkpoint, opened.family->optional_component)};
+  if (description.missing.empty())
+    description.info = opened.family->describe(opened.checkpoint, opened.options);
+  return description;
+}
+
 std::unique_ptr<ImageModel> Registry::load(const std::filesystem::path& path,
                                            const LoadOptions& options) {
-  LoadOptions checked = options;
-  if (!options.prediction.empty())
-    checked.prediction = sampling::prediction_name(sampling::parse_prediction(options.prediction));
-  const io::Checkpoint checkpoint = io::Checkpoint::open(path, {.models = kSingleFiles,
-                                                                .components = component_formats(),
-                                                                .variant = {},
-                                                                .overrides = options.components});
-  for (const FamilyRow& family : kFamilies) {
-    if (!family.recognises(checkpoint)) continue;
-    if (!options.variant.empty()) checked.variant = resolve_variant(family, options.variant);
-    return family.load(Sealed(), checkpoint, checked);
-  }
-  throw UnsupportedModel(message("[", path.string(), "] no family runs a '",
-                                 checkpoint.pipeline_class(),
-                                 "'; this build has:", known_pipelines()));
+  const Opened opened = open(path, options);
+  return opened.family->load(Sealed(), opened.checkpoint, opened.options);
 }
 
 }  // namespace sdrbee

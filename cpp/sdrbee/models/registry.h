@@ -11,6 +11,7 @@
 #include "sdrbee/core/device.h"
 #include "sdrbee/io/checkpoint.h"
 #include "sdrbee/models/image_model.h"
+#include "sdrbee/models/model_description.h"
 
 namespace sdrbee {
 
@@ -48,7 +49,11 @@ struct FamilyRow {
   std::span<const VariantRow> variants;
   /// Whether this family runs the checkpoint.
   bool (*recognises)(const io::Checkpoint&);
+  /// The info of the model that `load` makes, from configurations and headers alone.
+  ModelInfo (*describe)(const io::Checkpoint&, const LoadOptions&);
   std::unique_ptr<ImageModel> (*load)(Sealed, const io::Checkpoint&, const LoadOptions&);
+  /// A component that models of the family may lack.
+  std::string_view optional_component = {};
 };
 
 /// The families of this build.
@@ -58,6 +63,10 @@ class Registry {
 
   /// How single files of the families are recognised; the first row refuses what is no model.
   static std::span<const io::SingleFileFormat> single_file_formats();
+
+  /// Describes what `load` would load, from configurations and headers alone: no weights are read
+  /// and no network is built. Throws as `load` does, but for weights that don't fit the network.
+  static ModelDescription describe(const std::filesystem::path& path, const LoadOptions& options);
 
   /// Opens and loads a diffusers folder or a single-file checkpoint, with the components that the
   /// options take from other places.

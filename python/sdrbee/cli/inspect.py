@@ -8,24 +8,27 @@ from typing import Any
 import click
 
 import sdrbee
-from sdrbee.cli.options import json_option
+from sdrbee.cli.options import component_options, given_components, json_option
 from sdrbee.cli.output import plain, print_json, print_table
 
 
 @click.command()
 @click.argument("what")
+@component_options
+@click.option("--variant", help="which variant of its family the model is")
 @json_option
-def show(what: str, as_json: bool) -> None:
+def show(what: str, as_json: bool, variant: str | None, **options: Any) -> None:
     """Show what a model is and can do, or the recipe inside a PNG file.
 
-    WHAT is a built-in name, a diffusers folder, a .safetensors file or a .png file.
+    WHAT is a built-in name, a diffusers folder, a .safetensors, .gguf or .png file. Models are not
+    loaded: their headers tell.
     """
     if Path(what).suffix.lower() == ".png":
         value = sdrbee.Image(what).recipe
         if value is None:
             raise sdrbee.InvalidRequest(f"[show] {what} has no recipe of sdrbee inside")
     else:
-        value = plain(sdrbee.load(what).info)
+        value = _described(sdrbee.describe(what, variant=variant, **given_components(options)))
     if as_json:
         print_json(value)
     else:
@@ -103,6 +106,18 @@ def doctor(as_json: bool) -> None:
 
 
 COMMANDS = (show, list_models, samplers, doctor)
+
+
+def _described(model: sdrbee.ModelDescription) -> dict[str, Any]:
+    """The model's info, as far as it is known, and how its components are stored."""
+    known: dict[str, Any] = {"family": model.family} if model.info is None else plain(model.info)
+    stored = plain(model.components)
+    return {
+        **known,
+        "pipeline_class": model.pipeline_class,
+        "stored": stored,
+        "missing": model.missing,
+    }
 
 
 def _problems(report: dict[str, Any]) -> list[str]:

@@ -80,16 +80,19 @@ def given_components(options: dict[str, Any]) -> dict[str, Any]:
     return {name: options.pop(name) for name in overridable_components()}
 
 
-def common_options(command: Command) -> Command:
-    """Options of every command that loads a model."""
-    component_options = [
-        click.option(
+def component_options(command: Command) -> Command:
+    """Options for components from other places."""
+    for name in reversed(overridable_components()):
+        command = click.option(
             f"--{name.replace('_', '-')}",
             type=click.Path(path_type=Path),
             help=f"the model's {name} from another folder or file",
-        )
-        for name in overridable_components()
-    ]
+        )(command)
+    return command
+
+
+def common_options(command: Command) -> Command:
+    """Options of every command that loads a model."""
     for option in reversed(
         (
             click.option(
@@ -99,7 +102,7 @@ def common_options(command: Command) -> Command:
                 show_default=True,
                 help="built-in name, diffusers folder, .safetensors or .gguf file",
             ),
-            *component_options,
+            component_options,
             click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps"),
             click.option("--dtype", default="auto", help="auto, fp32, bf16 or fp16"),
             click.option("--variant", help="which variant of its family the model is"),

@@ -43,8 +43,14 @@ void check_latent_channels(const io::Component& network, const io::Component& va
                 message("for the 'latent_channels' of ", vae.config.origin()));
 }
 
-ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options,
-                   const Variant& variant) {
+const Variant& checked_variant(const io::Checkpoint& checkpoint, const LoadOptions& options) {
+  check_latent_channels(checkpoint.component("transformer", "FluxTransformer2DModel"),
+                        checkpoint.component("vae"));
+  return find_variant(checkpoint, options);
+}
+
+ModelInfo describe_as(const io::Checkpoint& checkpoint, const LoadOptions& options,
+                      const Variant& variant) {
   ModelInfo info = describe_model(checkpoint, options,
                                   {.family = "flux",
                                    .id = variant.row.id,
@@ -71,18 +77,20 @@ bool recognises(const io::Checkpoint& checkpoint) {
          pipeline.starts_with("Flux");
 }
 
+ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options) {
+  return describe_as(checkpoint, options, checked_variant(checkpoint, options));
+}
+
 std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint,
                                  const LoadOptions& options) {
   const c10::InferenceMode inference;
-  const io::Component& network = checkpoint.component("transformer", "FluxTransformer2DModel");
-  check_latent_channels(network, checkpoint.component("vae"));
-  const Variant& variant = find_variant(checkpoint, options);
+  const Variant& variant = checked_variant(checkpoint, options);
   LatentModelParts parts;
-  parts.info = describe(checkpoint, options, variant);
+  parts.info = describe_as(checkpoint, options, variant);
   parts.scheduler = read_scheduler(checkpoint, options);
   parts.scheduler.whole_flow = true;
   parts.prompt_encoder = std::make_unique<FluxPromptEncoder>(checkpoint, options);
-  parts.denoiser = std::make_unique<FluxDenoiser>(network, options);
+  parts.denoiser = std::make_unique<FluxDenoiser>(checkpoint.component("transformer"), options);
   parts.autoencoder = load_autoencoder(checkpoint, options);
   if (variant.capabilities.native_inpaint) parts.inpaint_channels = &fill_channels;
   return make_latent_model(sealed, checkpoint, options, std::move(parts));

@@ -62,8 +62,17 @@ void check_whole(const io::Checkpoint& checkpoint) {
         "them as arguments of these names"));
 }
 
-ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options,
-                   const TransformerConfig& config) {
+TransformerConfig checked_config(const io::Checkpoint& checkpoint) {
+  check_whole(checkpoint);
+  const io::Component& transformer = checkpoint.component("transformer", "SD3Transformer2DModel");
+  const auto config = TransformerConfig::from(transformer.config);
+  check_latent_channels(transformer, {config.in_channels, config.out_channels},
+                        checkpoint.component("vae"));
+  return config;
+}
+
+ModelInfo describe_as(const io::Checkpoint& checkpoint, const LoadOptions& options,
+                      const TransformerConfig& config) {
   const Variant& variant = find_variant(config, options.variant);
   ModelInfo info = describe_model(checkpoint, options,
                                   {.family = "sd3",
@@ -95,19 +104,20 @@ bool recognises(const io::Checkpoint& checkpoint) {
          checkpoint.pipeline_class().starts_with("StableDiffusion3");
 }
 
+ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options) {
+  return describe_as(checkpoint, options, checked_config(checkpoint));
+}
+
 std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint,
                                  const LoadOptions& options) {
   const c10::InferenceMode inference;
-  check_whole(checkpoint);
-  const io::Component& transformer = checkpoint.component("transformer", "SD3Transformer2DModel");
-  const auto config = TransformerConfig::from(transformer.config);
-  check_latent_channels(transformer, {config.in_channels, config.out_channels},
-                        checkpoint.component("vae"));
+  const TransformerConfig config = checked_config(checkpoint);
   LatentModelParts parts;
-  parts.info = describe(checkpoint, options, config);
+  parts.info = describe_as(checkpoint, options, config);
   parts.scheduler = read_scheduler(checkpoint, options);
   parts.prompt_encoder = std::make_unique<Sd3PromptEncoder>(checkpoint, options, config);
-  parts.denoiser = std::make_unique<Sd3Denoiser>(transformer, options, config);
+  parts.denoiser =
+      std::make_unique<Sd3Denoiser>(checkpoint.component("transformer"), options, config);
   parts.autoencoder = load_autoencoder(checkpoint, options);
   return make_latent_model(sealed, checkpoint, options, std::move(parts));
 }

@@ -23,6 +23,15 @@ sampling::SchedulerConfig corrected(sampling::SchedulerConfig config) {
   return config;
 }
 
+LatentModelParts describe_parts(const io::Checkpoint& checkpoint, const LoadOptions& options) {
+  LatentModelParts parts =
+      describe_unet_model(checkpoint, options, "stable_diffusion", unet_variants());
+  const bool consistency = checkpoint.pipeline_class() == kConsistencyPipeline;
+  parts.info.strength_over_distilled_steps = consistency;
+  if (!consistency) parts.scheduler = corrected(std::move(parts.scheduler));
+  return parts;
+}
+
 }  // namespace
 
 bool recognises(const io::Checkpoint& checkpoint) {
@@ -32,14 +41,14 @@ bool recognises(const io::Checkpoint& checkpoint) {
          (pipeline.starts_with("StableDiffusion") || pipeline == kConsistencyPipeline);
 }
 
+ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options) {
+  return describe_parts(checkpoint, options).info;
+}
+
 std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint,
                                  const LoadOptions& options) {
   const c10::InferenceMode inference;
-  LatentModelParts parts =
-      describe_unet_model(checkpoint, options, "stable_diffusion", unet_variants());
-  const bool consistency = checkpoint.pipeline_class() == kConsistencyPipeline;
-  parts.info.strength_over_distilled_steps = consistency;
-  if (!consistency) parts.scheduler = corrected(std::move(parts.scheduler));
+  LatentModelParts parts = describe_parts(checkpoint, options);
   parts.prompt_encoder = std::make_unique<ClipPromptEncoder>(checkpoint, options);
   return make_unet_model(sealed, checkpoint, options, std::move(parts));
 }
