@@ -23,7 +23,7 @@ import sdrbee
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "compatibility.md"
 MODES = ("text_to_image", "image_to_image", "inpaint")
-STORED = ("folder", "single file", "GGUF")
+STORED = ("folder", "single file", "split files", "GGUF")
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def render(figures: Figures) -> str:
         "",
         "Each figure is the largest difference of any pixel (0..1) between sdrbee and diffusers "
         f"{_version('diffusers')}, fp32, same seed, on small random models of the variant's "
-        "architecture; the tests fail above 1e-4. Single files and GGUF are compared with the same "
-        'weights in a folder ("same": bit-identical pictures). "-": there is no such test or mode.',
+        "architecture; the tests fail above 1e-4. Files are compared with a folder of the weights "
+        'that they stand for ("same": bit-identical pictures). "-": there is no such test or mode.',
         "",
         "The last three columns say whether a program runs the mode, by its documentation and "
         "sources: stable-diffusion.cpp of August 2026; rbee's sd-worker lists what it loads, "

@@ -62,6 +62,9 @@ bool apply_to_shape(const RenameRule& rule, std::vector<int64_t>& shape) {
         return false;
       shape.resize(std::min<size_t>(2, shape.size()));
       return true;
+    case RenameVerb::Unsqueeze:
+      if (shape.size() == 2) shape.insert(shape.begin(), 1);
+      return shape.size() == 3 && shape.front() == 1;
     case RenameVerb::Rename:
     case RenameVerb::Drop:
       return true;
@@ -74,6 +77,7 @@ bool keeps_blocks(const RenameRule& rule, const std::vector<int64_t>& shape, Ggm
   switch (rule.verb) {
     case RenameVerb::Rename:
     case RenameVerb::SqueezeConv:
+    case RenameVerb::Unsqueeze:
     case RenameVerb::Drop:
       return true;
     case RenameVerb::Split:
@@ -162,6 +166,7 @@ Tensor RenamedWeights::read(const std::string& name) const {
     case RenameVerb::Transpose:
       return stored.t().contiguous();
     case RenameVerb::SqueezeConv:
+    case RenameVerb::Unsqueeze:
       return stored.reshape(entry.info.shape);
     case RenameVerb::Rename:
     case RenameVerb::Drop:
@@ -187,6 +192,7 @@ QuantisedTensor RenamedWeights::read_blocks(const std::string& name) const {
           {narrow_rows(stored, rows / 2, rows / 2).bytes, narrow_rows(stored, 0, rows / 2).bytes});
       return stored;
     case RenameVerb::SqueezeConv:
+    case RenameVerb::Unsqueeze:
       stored.shape = entry.info.shape;
       return stored;
     case RenameVerb::Rename:

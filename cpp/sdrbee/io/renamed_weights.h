@@ -18,6 +18,7 @@ enum class RenameVerb {
   SwapHalves,   // exchanges the two halves along `dimension`
   Transpose,    // a matrix
   SqueezeConv,  // a convolution kernel of extent 1 to a matrix; matrices stay as they are
+  Unsqueeze,    // a matrix to one with a leading extent of 1; what has that already stays as it is
   Drop,         // the tensor is not offered
 };
 

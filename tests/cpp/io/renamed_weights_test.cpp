@@ -63,7 +63,7 @@ TEST(RenamedWeights, KeepsBlocksWhereAVerbMovesWholeOnes) {
   const TemporaryFolder folder;
   const Tensor values = counting({6, 32}).sub(96);
   std::map<std::string, QuantisedTensor> tensors;
-  for (const char* name : {"same", "parts", "halves", "columns", "turned", "plain"})
+  for (const char* name : {"same", "parts", "halves", "table", "columns", "turned", "plain"})
     tensors[name] = quantise(values, GgmlType::Q8_0);
   tensors["kernel"] = quantise(values.view({6, 32, 1, 1}), GgmlType::Q8_0);
   tensors["plain"] = as_blocks(values);
@@ -73,9 +73,10 @@ TEST(RenamedWeights, KeepsBlocksWhereAVerbMovesWholeOnes) {
                                 {"parts", {"q", "k"}, RenameVerb::Split, 0, {1, 2}},
                                 {"halves", {"swapped"}, RenameVerb::SwapHalves, 0},
                                 {"kernel", {"matrix"}, RenameVerb::SqueezeConv},
+                                {"table", {"tables"}, RenameVerb::Unsqueeze},
                                 {"columns", {"left", "right"}, RenameVerb::Split, 1},
                                 {"turned", {"transposed"}, RenameVerb::Transpose}});
-  for (const char* name : {"renamed", "q", "k", "swapped", "matrix"}) {
+  for (const char* name : {"renamed", "q", "k", "swapped", "matrix", "tables"}) {
     ASSERT_EQ(weights.find(name)->blocks, GgmlType::Q8_0) << name;
     const QuantisedTensor blocks = weights.read_blocks(name);
     check_blocks(blocks);
@@ -107,11 +108,20 @@ TEST(RenamedWeights, TransposesSqueezesAndDrops) {
   const RenamedWeights weights(make_source(folder, {{"projection", counting({2, 3})},
                                                     {"kernel.weight", counting({2, 3, 1, 1})},
                                                     {"kernel.bias", counting({2})},
+                                                    {"table", counting({2, 3})},
+                                                    {"tables", counting({1, 2, 3})},
                                                     {"loss.x", counting({2})}}),
                                {{"projection", {"p"}, RenameVerb::Transpose},
                                 {"kernel.", {"linear."}, RenameVerb::SqueezeConv},
+                                {"table", {"t1"}, RenameVerb::Unsqueeze},
+                                {"tables", {"t2"}, RenameVerb::Unsqueeze},
                                 {"loss.", {}, RenameVerb::Drop}});
-  EXPECT_EQ(weights.names(), (std::vector<std::string>{"linear.bias", "linear.weight", "p"}));
+  EXPECT_EQ(weights.names(),
+            (std::vector<std::string>{"linear.bias", "linear.weight", "p", "t1", "t2"}));
+  for (const char* table : {"t1", "t2"}) {
+    EXPECT_EQ(weights.find(table)->shape, (std::vector<int64_t>{1, 2, 3}));
+    EXPECT_TRUE(at::equal(weights.read(table), counting({1, 2, 3})));
+  }
   EXPECT_TRUE(at::equal(weights.read("p"), counting({2, 3}).t()));
   EXPECT_TRUE(weights.read("p").is_contiguous());
   EXPECT_TRUE(at::equal(weights.read("linear.weight"), counting({2, 3})));
@@ -130,6 +140,7 @@ TEST(RenamedWeights, NamesATensorWhoseShapeForbidsTheVerb) {
   refuse({"x", {"a"}, RenameVerb::SwapHalves, 1}, "x");
   refuse({"y", {"a"}, RenameVerb::Transpose}, "y");
   refuse({"y", {"a"}, RenameVerb::SqueezeConv}, "y");
+  refuse({"y", {"a"}, RenameVerb::Unsqueeze}, "y");
 }
 
 TEST(RenamedWeights, RefusesTwoTensorsOfOneName) {

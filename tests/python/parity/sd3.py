@@ -65,7 +65,9 @@ class Kind:
     vae: dict[str, Any] = field(default_factory=dict)
     scheduler: dict[str, Any] = field(default_factory=lambda: {"shift": 3.0})
     clip: tuple[int, int] = (8, 16)  # widths of the text encoders
+    projections: tuple[int, int] = (8, 12)
     t5: bool = True
+    t5_sizes: dict[str, Any] = field(default_factory=dict)
     modes: tuple[str, ...] = tuple(PIPELINES)
 
     def write(self, folder: Path) -> None:
@@ -79,14 +81,17 @@ class Kind:
             transformer=transformer,
             vae=vae,
             scheduler=diffusers.FlowMatchEulerDiscreteScheduler(**self.scheduler),
-            text_encoder=clip(self.clip[0], 8, "quick_gelu"),
+            text_encoder=clip(self.clip[0], self.projections[0], "quick_gelu"),
             tokenizer=tokenizer,
-            text_encoder_2=clip(self.clip[1], 12, "gelu"),
+            text_encoder_2=clip(self.clip[1], self.projections[1], "gelu"),
             tokenizer_2=CLIPTokenizer.from_pretrained(VOCABULARY, pad_token="!"),
-            text_encoder_3=t5(transformer.config.joint_attention_dim) if self.t5 else None,
+            text_encoder_3=self._t5(transformer.config.joint_attention_dim),
             tokenizer_3=t5_tokenizer(folder.parent / "t5_tokenizer") if self.t5 else None,
         )
         pipeline.save_pretrained(folder)
+
+    def _t5(self, width: int) -> Any:
+        return t5(width, **self.t5_sizes) if self.t5 else None
 
 
 def clip(width: int, projection: int, hidden_act: str) -> Any:
@@ -107,17 +112,11 @@ def clip(width: int, projection: int, hidden_act: str) -> Any:
     return model
 
 
-def t5(width: int) -> Any:
-    config = T5Config(
-        vocab_size=400,
-        d_model=width,
-        d_kv=8,
-        d_ff=20,
-        num_layers=2,
-        num_heads=3,
-        feed_forward_proj="gated-gelu",
+def t5(width: int, **sizes: Any) -> Any:
+    config = {"d_kv": 8, "d_ff": 20, "num_layers": 2, "num_heads": 3} | sizes
+    model = T5EncoderModel(
+        T5Config(vocab_size=400, d_model=width, feed_forward_proj="gated-gelu", **config)
     )
-    model = T5EncoderModel(config)
     randomise(model, seed=34)
     return model
 

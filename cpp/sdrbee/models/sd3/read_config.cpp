@@ -35,9 +35,11 @@ std::string block_tensor(int64_t block, std::string_view name) {
   return message("joint_blocks.", block, ".", name);
 }
 
-/// Tokens on a side of the square of positions.
+/// Tokens on a side of the square of positions, [1, N, C] or [N, C].
 int64_t position_side(const io::WeightSource& weights) {
-  const int64_t positions = shape_of(weights, "pos_embed", 3)[1];
+  const auto info = weights.find("pos_embed");
+  const bool squeezed = info && info->shape.size() == 2;
+  const int64_t positions = shape_of(weights, "pos_embed", squeezed ? 2 : 3)[squeezed ? 0 : 1];
   const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(positions))));
   if (side * side != positions)
     throw CheckpointError(message("[", weights.origin("pos_embed"), "] tensor 'pos_embed': ",

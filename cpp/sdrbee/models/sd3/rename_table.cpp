@@ -14,8 +14,7 @@ using io::RenameRule;
 using io::RenameVerb;
 using Row = std::pair<std::string_view, std::string_view>;
 
-constexpr std::array<Row, 7> kRows = {{
-    {"pos_embed", "pos_embed.pos_embed"},
+constexpr std::array<Row, 6> kRows = {{
     {"x_embedder.proj.", "pos_embed.proj."},
     {"t_embedder.mlp.0.", "time_text_embed.timestep_embedder.linear_1."},
     {"t_embedder.mlp.2.", "time_text_embed.timestep_embedder.linear_2."},
@@ -68,6 +67,8 @@ std::string block_tensor(int64_t block, std::string_view name) {
 std::vector<RenameRule> transformer_rules(const TransformerConfig& config) {
   std::vector<RenameRule> rules;
   for (const auto& [from, to] : kRows) rules.push_back({std::string(from), {std::string(to)}});
+  // ggml drops leading extents of 1: https://github.com/city96/ComfyUI-GGUF/issues/136
+  rules.push_back({"pos_embed", {"pos_embed.pos_embed"}, RenameVerb::Unsqueeze});
   for (int64_t i = 0; i < config.num_layers; ++i)
     add_block(rules, block_tensor(i, ""), message("transformer_blocks.", i, "."));
   // The original has the shift first, diffusers the scale, in norms that have no gate.
