@@ -40,8 +40,9 @@ void check_fit(const text::ClipTokenizer& tokenizer, const text::ClipTextConfig&
 }
 
 text::ClipTextEncoder load_encoder(const io::Component& component, const LoadOptions& options,
-                                   const text::ClipTokenizer& tokenizer) {
-  const auto config = text::ClipTextConfig::from(component.config);
+                                   const text::ClipTokenizer& tokenizer, bool needs_projection) {
+  auto config = text::ClipTextConfig::from(component.config);
+  config.projected |= needs_projection;
   check_fit(tokenizer, config, component);
   const auto build = [&](const io::WeightScope& scope) {
     return text::ClipTextEncoder(scope, config);
@@ -56,7 +57,7 @@ ClipText::ClipText(const io::Checkpoint& checkpoint, const ClipTextNames& names,
                    const LoadOptions& options)
     : tokenizer_(load_tokenizer(checkpoint, names.tokenizer, options)),
       encoder_(load_encoder(checkpoint.component(names.encoder, names.encoder_class), options,
-                            tokenizer_)),
+                            tokenizer_, names.needs_projection)),
       device_(options.device) {}
 
 text::TokenRows ClipText::tokenize(const std::string& prompt, LongPrompt rule,

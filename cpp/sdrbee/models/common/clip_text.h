@@ -16,6 +16,8 @@ struct ClipTextNames {
   const char* tokenizer = "tokenizer";
   const char* encoder = "text_encoder";
   const char* encoder_class = "CLIPTextModel";
+  /// Whether the pooled text is of use only through `text_projection`, which must be there then.
+  bool needs_projection = false;
 };
 
 /// Prompts to hidden states, for families with one or several CLIP text encoders.

@@ -151,14 +151,16 @@ ReadConfig read_autoencoder_config(const WeightSource& weights) {
 ReadConfig read_clip_text_config(const WeightSource& weights) {
   const std::string tokens = "embeddings.token_embedding.weight";
   const int64_t hidden = extent(weights, tokens, 1);
+  const bool projected = weights.find("text_projection.weight").has_value();
   Json told = {
+      // Also where the model's own encoder has another one.
+      {"architectures", {projected ? "CLIPTextModelWithProjection" : "CLIPTextModel"}},
       {"hidden_size", hidden},
       {"intermediate_size", extent(weights, "encoder.layers.0.mlp.fc1.weight", 0)},
       {"num_hidden_layers", count_numbered(weights, "encoder.layers.", ".layer_norm1.weight")},
       {"vocab_size", extent(weights, tokens, 0)},
       {"max_position_embeddings", extent(weights, "embeddings.position_embedding.weight", 0)}};
-  if (weights.find("text_projection.weight"))
-    told["projection_dim"] = extent(weights, "text_projection.weight", 0);
+  if (projected) told["projection_dim"] = extent(weights, "text_projection.weight", 0);
   return {Config(std::move(told), weights.origin(tokens)),
           {{"hidden_act", hidden > 768 ? "gelu" : "quick_gelu"},
            {"num_attention_heads", std::max<int64_t>(1, hidden / 64)},

@@ -13,12 +13,20 @@ namespace {
 
 constexpr const char* kClipClass = "CLIPTextModelWithProjection";
 constexpr ClipTextNames kClipNames[] = {{"tokenizer", "text_encoder", kClipClass},
-                                        {"tokenizer_2", "text_encoder_2", kClipClass}};
+                                        {"tokenizer_2", "text_encoder_2", kClipClass,
+                                         /*needs_projection=*/true}};
 constexpr T5TextNames kT5Names{"tokenizer_3", "text_encoder_3"};
 
 /// The text for an encoder: its own, or the first one when it has none.
 const std::string& text_or_first(const std::optional<std::string>& own, const std::string& first) {
   return own && !own->empty() ? *own : first;
+}
+
+/// Channels of the pooled text, which is not projected where the files lack the projection.
+int64_t pooled_width(const io::Component& encoder) {
+  const auto config = text::ClipTextConfig::from(encoder.config);
+  const bool projected = encoder.weights && encoder.weights->find("text_projection.weight");
+  return projected ? config.projection_dim : config.hidden_size;
 }
 
 /// Before any weights are read: the widths of the encoders are those that the network takes.
@@ -27,9 +35,9 @@ void check_fit(const io::Checkpoint& checkpoint, const TransformerConfig& networ
   int64_t width = 0;
   int64_t pooled = 0;
   for (const ClipTextNames& names : kClipNames) {
-    const auto config = text::ClipTextConfig::from(checkpoint.component(names.encoder).config);
-    width += config.hidden_size;
-    pooled += config.projection_dim;
+    const io::Component& encoder = checkpoint.component(names.encoder);
+    width += text::ClipTextConfig::from(encoder.config).hidden_size;
+    pooled += pooled_width(encoder);
   }
   require_equal(transformer, "pooled_projection_dim", network.pooled_projection_dim, pooled,
                 "the 'projection_dim' of both CLIP encoders");

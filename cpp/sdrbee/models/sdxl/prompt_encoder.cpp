@@ -16,7 +16,8 @@ namespace {
 constexpr double kAestheticScore = 6.0;
 constexpr double kNegativeAestheticScore = 2.5;
 
-constexpr ClipTextNames kSecond{"tokenizer_2", "text_encoder_2", "CLIPTextModelWithProjection"};
+constexpr ClipTextNames kSecond{"tokenizer_2", "text_encoder_2", "CLIPTextModelWithProjection",
+                                /*needs_projection=*/true};
 
 std::vector<ClipText> load_encoders(const io::Checkpoint& checkpoint, const LoadOptions& options) {
   std::vector<ClipText> encoders;
