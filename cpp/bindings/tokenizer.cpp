@@ -1,15 +1,18 @@
-// The tokenizers of CLIP and T5, for tests and for counting a prompt's tokens.
+// The tokenizers of CLIP, T5 and Qwen, for tests and for counting a prompt's tokens.
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
 #include "bindings.h"
+#include "sdrbee/text/bpe_tokenizer.h"
 #include "sdrbee/text/clip_tokenizer.h"
 #include "sdrbee/text/prompt_chunks.h"
+#include "sdrbee/text/qwen_vocabulary.h"
 #include "sdrbee/text/unigram_tokenizer.h"
 
 namespace sdrbee::bindings {
 namespace {
 
+using text::BpeTokenizer;
 using text::ClipTokenizer;
 using text::UnigramTokenizer;
 
@@ -96,11 +99,40 @@ void register_unigram_tokenizer(py::module_& module) {
       .def_property_readonly("pad", &UnigramTokenizer::pad, "id that fills a row up");
 }
 
+void register_bpe_tokenizer(py::module_& module) {
+  py::class_<BpeTokenizer>(module, "BpeTokenizer",
+                           "Qwen's tokenizer, equal to transformers' Qwen2Tokenizer.\n\n"
+                           "Args:\n"
+                           "    path: A folder with tokenizer.json, or vocab.json and merges.txt;\n"
+                           "        or one of the first two files.\n\n"
+                           "Raises:\n"
+                           "    CheckpointError: The vocabulary is missing or damaged.\n"
+                           "    UnsupportedModel: It is of another kind of tokenizer.")
+      .def(py::init([](const std::filesystem::path& path) {
+             return BpeTokenizer(text::read_qwen_vocabulary(path));
+           }),
+           py::arg("path"))
+      .def(
+          "encode",
+          [](const BpeTokenizer& self, const py::object& prompt) {
+            return self.encode(utf8(prompt));
+          },
+          py::arg("text"), "Token ids; bad UTF-8 counts as U+FFFD.")
+      .def(
+          "decode",
+          [](const BpeTokenizer& self, const std::vector<int64_t>& ids) {
+            return self.decode(ids);
+          },
+          py::arg("ids"), "The text of token ids.")
+      .def_property_readonly("pad", &BpeTokenizer::pad, "id that fills a row up");
+}
+
 }  // namespace
 
 void register_tokenizer(py::module_& module) {
   register_clip_tokenizer(module);
   register_unigram_tokenizer(module);
+  register_bpe_tokenizer(module);
 }
 
 }  // namespace sdrbee::bindings

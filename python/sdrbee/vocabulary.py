@@ -4,9 +4,9 @@ Single-file checkpoints hold weights only. The tokenizer's vocabulary is then lo
 order:
 
 1. beside the model file and the files of its components, or in a folder ``tokenizer`` there
-   (CLIP's), ``tokenizer_3`` or ``tokenizer_2`` (T5's);
-2. in the files or folders that the environment variables ``SDRBEE_CLIP_VOCABULARY`` and
-   ``SDRBEE_T5_VOCABULARY`` name;
+   (CLIP's and Qwen's), ``tokenizer_3`` or ``tokenizer_2`` (T5's);
+2. in the files or folders that the environment variables ``SDRBEE_CLIP_VOCABULARY``,
+   ``SDRBEE_T5_VOCABULARY`` and ``SDRBEE_QWEN_VOCABULARY`` name;
 3. in the Hugging Face cache, where other programs have put a model with the same vocabulary;
 4. in an installed Python package that ships CLIP's (``open_clip_torch`` or ``clip-anytorch``).
 
@@ -22,9 +22,13 @@ from pathlib import Path
 
 from sdrbee._native import CheckpointError
 
-ENVIRONMENT_VARIABLES = ("SDRBEE_CLIP_VOCABULARY", "SDRBEE_T5_VOCABULARY")
+ENVIRONMENT_VARIABLES = (
+    "SDRBEE_CLIP_VOCABULARY",
+    "SDRBEE_T5_VOCABULARY",
+    "SDRBEE_QWEN_VOCABULARY",
+)
 
-# All models share CLIP's vocabulary, and T5's; these are the repositories most often cached.
+# All models share CLIP's, T5's and Qwen's; these are the repositories most often cached.
 _REPOSITORIES = (
     "openai/clip-vit-large-patch14",
     "stable-diffusion-v1-5/stable-diffusion-v1-5",
@@ -37,12 +41,15 @@ _REPOSITORIES = (
     "black-forest-labs/FLUX.1-dev",
     "black-forest-labs/FLUX.1-schnell",
     "google/t5-v1_1-xxl",
+    "Qwen/Qwen3-4B",
+    "Tongyi-MAI/Z-Image-Turbo",
+    "black-forest-labs/FLUX.2-klein-4B",
 )
 _PACKAGES = ("open_clip", "clip")
 
 
 def vocabulary_candidates(model: Path, components: Iterable[Path] = ()) -> list[Path]:
-    """Lists the places that may hold a vocabulary of CLIP or T5, the preferred first.
+    """Lists the places that may hold a vocabulary of CLIP, T5 or Qwen, the preferred first.
 
     Args:
         model: The model file or folder.

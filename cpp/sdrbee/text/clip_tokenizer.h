@@ -6,9 +6,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "sdrbee/text/byte_pairs.h"
 #include "sdrbee/text/clip_vocabulary.h"
 
 namespace sdrbee::text {
@@ -38,17 +38,12 @@ class ClipTokenizer final {
   int64_t max_id() const { return static_cast<int64_t>(tokens_.size()) - 1; }
 
  private:
-  struct Merge {
-    int32_t rank;
-    int64_t id;
-  };
   void encode_words(std::u32string_view normalized, std::vector<int64_t>& ids) const;
   void encode_word(std::string_view bytes, std::vector<int64_t>& ids) const;
-  void merge_pairs(std::vector<int64_t>& symbols) const;
 
   std::array<int64_t, 256> byte_ids_;      // -1: unknown
   std::array<int64_t, 256> word_end_ids_;  // the same with "</w>"
-  std::unordered_map<uint64_t, Merge> merges_;
+  BytePairs merges_;
   TokenMarks raw_marks_;             // found in the text as it is
   TokenMarks normalized_marks_;      // found in the normalised text
   std::vector<std::string> tokens_;  // by id; empty where there is none

@@ -1,37 +1,21 @@
 // The vocabulary of a CLIP tokenizer and the files that it is kept in.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <span>
-#include <string>
-#include <string_view>
-#include <unordered_map>
-#include <utility>
-#include <vector>
 
-#include "sdrbee/text/added_token.h"
+#include "sdrbee/text/bpe_vocabulary.h"
 
 namespace sdrbee::text {
 
-/// Everything that a CLIP tokenizer knows: a plain value.
-struct ClipVocabulary {
-  std::unordered_map<std::string, int64_t> ids;  // byte-level tokens, "</w>" at word ends
-  std::vector<std::pair<std::string, std::string>> merges;  // the earlier, the sooner merged
-  std::vector<AddedToken> added_tokens;                     // contents are unique
+/// Everything that a CLIP tokenizer knows: a plain value. Tokens at word ends have "</w>"; SD 2
+/// pads with 0 ("!"), all others with `eos`.
+struct ClipVocabulary : BpeVocabulary {
   int64_t bos = 0;
   int64_t eos = 0;
-  int64_t pad = 0;      // SD 2 pads with 0 ("!"), all others with `eos`
   int64_t unknown = 0;  // for bytes that a small vocabulary lacks
   int64_t max_length = 77;
 };
-
-/// Makes `content` an added token, replacing one of the same content, and returns its id: that of
-/// the vocabulary's entry, or the next free one.
-int64_t add_token(ClipVocabulary& vocabulary, AddedToken token);
-
-/// Pads with this token from now on. A padding token is also an added token.
-void set_pad_token(ClipVocabulary& vocabulary, std::string_view content);
 
 /// Whether `path` is a vocabulary's file, or a folder that holds one directly; a tokenizer.json of
 /// another kind of tokenizer doesn't count.

@@ -14,6 +14,13 @@ inline std::vector<std::byte> from_hexadecimal(const std::string& text) {
   return bytes;
 }
 
+/// The same as text.
+inline std::string string_from_hexadecimal(const std::string& text) {
+  std::string bytes;
+  for (const std::byte byte : from_hexadecimal(text)) bytes += static_cast<char>(byte);
+  return bytes;
+}
+
 /// The same as pixels.
 inline std::vector<uint8_t> pixels_from_hexadecimal(const std::string& text) {
   std::vector<uint8_t> pixels;

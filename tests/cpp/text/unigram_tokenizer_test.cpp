@@ -6,6 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "io/hexadecimal.h"
 #include "io/temporary_folder.h"
 #include "sdrbee/core/error.h"
 #include "support/golden.h"
@@ -21,13 +22,6 @@ using nlohmann::json;
 
 const fs::path kGolden = test::golden_path("unigram_tokenizer");
 
-std::string from_hex(const std::string& hex) {
-  std::string bytes;
-  for (size_t i = 0; i < hex.size(); i += 2)
-    bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
-  return bytes;
-}
-
 // tests/python/golden/make_unigram_tokenizer.py wrote the golden with transformers 5.23.0:
 //   ids = tokenizer(text, add_special_tokens=False).input_ids; text = tokenizer.decode(ids)
 //   row = tokenizer(text, padding="max_length", max_length=12, truncation=True).input_ids
@@ -37,7 +31,7 @@ void expect_golden(const fs::path& vocabulary) {
   const auto rows = json::parse(file);
   EXPECT_GT(rows.size(), 150U);
   for (const auto& row : rows) {
-    const std::string text = from_hex(row["utf8"]);
+    const std::string text = io::testing::string_from_hexadecimal(row["utf8"]);
     const auto ids = row["ids"].get<std::vector<int64_t>>();
     EXPECT_EQ(tokenizer.encode(text), ids) << row["text"];
     EXPECT_EQ(tokenizer.encode_row(text, 12).ids, row["row"].get<std::vector<int64_t>>());
