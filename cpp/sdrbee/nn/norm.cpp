@@ -6,6 +6,8 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/var_mean.h>
 
+#include <utility>
+
 #include "sdrbee/core/error.h"
 #include "sdrbee/nn/cpu/group_norm.h"
 #include "sdrbee/nn/layout.h"
@@ -34,10 +36,6 @@ Tensor GroupNorm::operator()(const Tensor& x) const {
   return normalise(channels_last(x), {}, /*silu=*/false);
 }
 
-Tensor GroupNorm::silu(const Tensor& x) const {
-  return normalise(channels_last(x), {}, /*silu=*/true);
-}
-
 Tensor GroupNorm::silu(const Tensor& x, const GroupMoments& moments) const {
   // [B, groups, 1] * [groups, C / groups] -> [B, groups, C / groups]
   const auto grouped = [&](const Tensor& values) {
@@ -52,14 +50,16 @@ Tensor GroupNorm::silu(const Tensor& x, const GroupMoments& moments) const {
   return at::silu_(y).to(x.scalar_type());
 }
 
-Tensor GroupNorm::silu(const Tensor& x, const Tensor& shift) const {
-  return normalise(channels_last(x), shift, /*silu=*/true);
+Tensor GroupNorm::silu(Tensor x, const Tensor& shift) const {
+  x = channels_last(x);
+  return normalise(std::move(x), shift, /*silu=*/true);
 }
 
-Tensor GroupNorm::normalise(const Tensor& x, const Tensor& shift, bool silu) const {
+Tensor GroupNorm::normalise(Tensor x, const Tensor& shift, bool silu) const {
   if (cpu::has_group_norm(x)) {
-    return cpu::group_norm(
-        x, shift, {.weight = weight_, .bias = bias_, .groups = groups_, .eps = eps_}, silu);
+    return cpu::group_norm(std::move(x), shift,
+                           {.weight = weight_, .bias = bias_, .groups = groups_, .eps = eps_},
+                           silu);
   }
   // [B, C] -> [B, C, 1, 1]
   const Tensor shifted = shift.defined() ? x.add(shift.unsqueeze(-1).unsqueeze(-1)) : x;

@@ -24,19 +24,17 @@ class GroupNorm {
 
   Tensor operator()(const Tensor& x) const;
 
-  /// silu(norm(x)).
-  Tensor silu(const Tensor& x) const;
+  /// silu(norm(x + shift)) with one `shift` [B, C] for all pixels, or none. A picture that the
+  /// caller gives up and nothing else holds is overwritten.
+  Tensor silu(Tensor x, const Tensor& shift = {}) const;
 
   /// silu(norm(x)) with moments of a whole that x is a part of.
   Tensor silu(const Tensor& x, const GroupMoments& moments) const;
 
-  /// silu(norm(x + shift)) with one `shift` [B, C] for all pixels.
-  Tensor silu(const Tensor& x, const Tensor& shift) const;
-
   int64_t groups() const { return groups_; }
 
  private:
-  Tensor normalise(const Tensor& x, const Tensor& shift, bool silu) const;
+  Tensor normalise(Tensor x, const Tensor& shift, bool silu) const;
 
   Tensor weight_;  // [channels]
   Tensor bias_;    // [channels]

@@ -3,6 +3,8 @@
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/upsample_nearest2d.h>
 
+#include <utility>
+
 #include "sdrbee/core/check.h"
 #include "sdrbee/nn/circular_padding.h"
 #include "sdrbee/nn/layout.h"
@@ -24,13 +26,14 @@ ResnetBlock::ResnetBlock(const io::WeightScope& scope, const ResnetShape& shape)
     conv_shortcut_.emplace(scope / "conv_shortcut", shape.in, shape.out, 1);
 }
 
-Tensor ResnetBlock::operator()(const Tensor& x, const std::optional<Tensor>& activated_time) const {
+Tensor ResnetBlock::operator()(Tensor x, const std::optional<Tensor>& activated_time) const {
   SDRBEE_CHECK(activated_time.has_value() == time_emb_proj_.has_value());
-  // Each tensor may be the size of a picture with hundreds of channels: none outlives its use.
-  Tensor y = norm1_.silu(x);
-  y = conv1_(y);
-  y = time_emb_proj_ ? norm2_.silu(y, (*time_emb_proj_)(*activated_time)) : norm2_.silu(y);
-  return conv2_.add(y, shortcut(x));
+  // Each tensor may be the size of a picture with hundreds of channels: none outlives its use. The
+  // shortcut comes first, so that x is free to be overwritten.
+  const Tensor residual = shortcut(x);
+  x = conv1_(norm1_.silu(std::move(x)));
+  const Tensor shift = time_emb_proj_ ? (*time_emb_proj_)(*activated_time) : Tensor();
+  return conv2_.add(norm2_.silu(std::move(x), shift), residual);
 }
 
 Tensor ResnetBlock::hidden(const Tensor& x, const GroupMoments& first) const {

@@ -27,9 +27,9 @@ class ResnetBlock {
   ResnetBlock(const io::WeightScope& scope, const ResnetShape& shape);
 
   /// `activated_time` is silu(time embedding) [B, time]: the same for all blocks of a network, so
-  /// that it's made once. Nothing for blocks without one.
-  Tensor operator()(const Tensor& x,
-                    const std::optional<Tensor>& activated_time = std::nullopt) const;
+  /// that it's made once. Nothing for blocks without one. An x that the caller gives up and
+  /// nothing else holds may be overwritten.
+  Tensor operator()(Tensor x, const std::optional<Tensor>& activated_time = std::nullopt) const;
 
   /// What norm2 sees when norm1 has `first`, moments of a whole that x is a part of. For blocks
   /// without a time embedding, like the next.

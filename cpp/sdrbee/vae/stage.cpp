@@ -43,8 +43,8 @@ class MomentsOfParts {
 
 Tensor Stage::run(Tensor x) const {
   if (before) x = before(x);
-  for (const nn::ResnetBlock& resnet : resnets) x = resnet(x);
-  if (norm != nullptr) x = norm->silu(x);
+  for (const nn::ResnetBlock& resnet : resnets) x = resnet(std::move(x));
+  if (norm != nullptr) x = norm->silu(std::move(x));
   return after ? after(x) : x;
 }
 

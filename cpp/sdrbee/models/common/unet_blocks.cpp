@@ -86,7 +86,7 @@ Tensor UnetUpBlock::operator()(Tensor x, const UnetBlockInputs& inputs,
   for (size_t i = 0; i < resnets_.size(); ++i) {
     x = nn::join_channels(x, skips.back());
     skips.pop_back();
-    x = resnets_[i](x, inputs.activated_time);
+    x = resnets_[i](std::move(x), inputs.activated_time);
     if (!attentions_.empty()) x = attentions_[i](x, inputs.context);
   }
   if (!upsampler_) return x;

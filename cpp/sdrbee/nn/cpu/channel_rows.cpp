@@ -79,8 +79,9 @@ template <bool kSilu, typename Element>
   const float* __restrict scale = part.scale;
   const float* __restrict offset = part.offset;
   for (int64_t row = 0; row < part.rows; ++row) {
-    const Element* __restrict source = part.source + row * part.channels;
-    Element* __restrict target = part.target + row * part.channels;
+    const Element* source = part.source + row * part.channels;
+    Element* target = part.target + row * part.channels;
+#pragma GCC ivdep  // the target may be the source: each value is read before it's overwritten
     for (int64_t i = 0; i < part.channels; ++i) {
       float value = widen(source[i]) * scale[i] + offset[i];
       if constexpr (kSilu) value = value / (1.0F + exponential(-value));

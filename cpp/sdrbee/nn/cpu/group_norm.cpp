@@ -150,10 +150,11 @@ Coefficients find_coefficients(const Element* x, const Parts& parts,
   return result;
 }
 
+/// Into `y`, which may be `x`.
 template <typename Element>
-Tensor normalise(const Tensor& x, const Tensor& shift, const GroupNormWeights& weights, bool silu) {
+void normalise(const Tensor& x, const Tensor& shift, const GroupNormWeights& weights, bool silu,
+               Tensor& y) {
   const Parts parts = cut(x);
-  Tensor y = at::empty_like(x, x.options(), at::MemoryFormat::ChannelsLast);
   const auto* source = static_cast<const Element*>(x.const_data_ptr());
   auto* target = static_cast<Element*>(y.data_ptr());
   const Coefficients coefficients = find_coefficients(
@@ -172,7 +173,11 @@ Tensor normalise(const Tensor& x, const Tensor& shift, const GroupNormWeights& w
                                   .silu = silu});
     }
   });
-  return y;
+}
+
+/// Whether nothing but `tensor` holds its values.
+bool is_sole_owner(const Tensor& tensor) {
+  return tensor.use_count() == 1 && tensor.storage().use_count() == 1;
 }
 
 }  // namespace
@@ -183,12 +188,13 @@ bool has_group_norm(const Tensor& x) {
          x.is_contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-Tensor group_norm(const Tensor& x, const Tensor& shift, const GroupNormWeights& weights,
-                  bool silu) {
+Tensor group_norm(Tensor x, const Tensor& shift, const GroupNormWeights& weights, bool silu) {
   SDRBEE_CHECK(has_group_norm(x));
   if (shift.defined()) SDRBEE_CHECK_SHAPE(shift, {x.size(0), x.size(1)});
-  return x.scalar_type() == Dtype::Float ? normalise<float>(x, shift, weights, silu)
-                                         : normalise<Bf16Bits>(x, shift, weights, silu);
+  Tensor y = is_sole_owner(x) ? x : at::empty_like(x, x.options(), at::MemoryFormat::ChannelsLast);
+  x.scalar_type() == Dtype::Float ? normalise<float>(x, shift, weights, silu, y)
+                                  : normalise<Bf16Bits>(x, shift, weights, silu, y);
+  return y;
 }
 
 }  // namespace sdrbee::nn::cpu

@@ -19,9 +19,10 @@ struct GroupNormWeights {
 bool has_group_norm(const Tensor& x);
 
 /// norm(x + shift) * weight + bias, through silu where `silu` is set; two passes over x, nothing
-/// else is stored. `shift` is [B, C] or undefined. Sums are taken in fp32 relative to a pixel of
-/// each part and joined in double, in an order that depends on the shape only: the result is the
-/// same for every thread count.
-Tensor group_norm(const Tensor& x, const Tensor& shift, const GroupNormWeights& weights, bool silu);
+/// else is stored. Overwrites x where the caller gives it up and nothing else holds it. `shift` is
+/// [B, C] or undefined. Sums are taken in fp32 relative to a pixel of each part and joined in
+/// double, in an order that depends on the shape only: the result is the same for every thread
+/// count.
+Tensor group_norm(Tensor x, const Tensor& shift, const GroupNormWeights& weights, bool silu);
 
 }  // namespace sdrbee::nn::cpu

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <utility>
 
 #include "sdrbee/nn/layout.h"
 #include "support/memory_weights.h"
@@ -80,6 +81,24 @@ TEST_P(CpuGroupNorm, PassesLargeValuesAndNansThrough) {
   EXPECT_LT(relative_error(y, at::silu(expected(x, w, w, 1))), tolerance() * 3);
   x.select(2, 3).fill_(std::nan(""));
   EXPECT_TRUE(group_norm(x, {}, weights, true).isnan().all().item<bool>());
+}
+
+TEST_P(CpuGroupNorm, OverwritesWhatIsGivenUpOnly) {
+  const Sizes sizes{2, 20, 13, 11, 20};
+  const Tensor x = picture(sizes, GetParam());
+  const Tensor w = random_tensor({20}, 2).cpu().to(GetParam());
+  const GroupNormWeights weights{.weight = w, .bias = w, .groups = 20, .eps = 1e-5};
+  const Tensor before = x.clone();
+  const Tensor y = group_norm(x, {}, weights, true);
+  EXPECT_TRUE(at::equal(x, before));
+  Tensor held = x.clone(), alone = x.clone();
+  const Tensor view = held.select(0, 0);
+  const void* place = alone.data_ptr();
+  EXPECT_TRUE(at::equal(group_norm(std::move(held), {}, weights, true), y));
+  EXPECT_TRUE(at::equal(view, x.select(0, 0)));
+  const Tensor over = group_norm(std::move(alone), {}, weights, true);
+  EXPECT_EQ(over.data_ptr(), place);
+  EXPECT_TRUE(at::equal(over, y));
 }
 
 TEST_P(CpuGroupNorm, DoesNotDependOnThreads) {
