@@ -16,4 +16,8 @@ Tensor rotations(const Tensor& positions, const std::vector<int64_t>& widths, do
 /// arithmetic is in fp32, the result of the dtype of `x`.
 Tensor rotate(const Tensor& x, const Tensor& rotations);
 
+/// The same for pairs of a channel of the first half with that of the second, as language models
+/// of transformers have them.
+Tensor rotate_halves(const Tensor& x, const Tensor& rotations);
+
 }  // namespace sdrbee::nn

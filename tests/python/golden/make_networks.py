@@ -22,6 +22,8 @@ from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
+    Qwen3Config,
+    Qwen3Model,
     T5Config,
     T5EncoderModel,
 )
@@ -116,6 +118,22 @@ def make_t5() -> None:
     t5("t5_encoder_buckets", shape | few | {"num_layers": 1, "layer_norm_epsilon": 1e-3}, tokens=48)
 
 
+def make_qwen3() -> None:
+    """All hidden states of a text, padded and not; few heads of keys, wider than the network."""
+    config = {"vocab_size": 100, "hidden_size": 16, "intermediate_size": 24}
+    config |= {"num_hidden_layers": 3, "num_attention_heads": 6, "num_key_value_heads": 2}
+    config |= {"head_dim": 8, "rope_parameters": {"rope_type": "default", "rope_theta": 1000.0}}
+    model = Qwen3Model(Qwen3Config(**config))
+    randomise(model, seed=13)
+    ids = torch.randint(0, 100, (1, 40), generator=torch.manual_seed(14))
+    mask = (torch.arange(40) < 25).long()[None]
+    states = model(ids, output_hidden_states=True).hidden_states
+    outputs = {f"state_{i}": state for i, state in enumerate(states)}
+    states = model(ids, attention_mask=mask, output_hidden_states=True).hidden_states
+    outputs |= {f"padded_{i}": state for i, state in enumerate(states)}
+    save("qwen3_encoder", model, config, {"ids": ids}, outputs)
+
+
 def vae(case: str, config: dict, *, side: int) -> None:
     """AutoencoderKL: the moments of a picture, a sample of them, and a decoded picture."""
     model = AutoencoderKL(**config)
@@ -208,7 +226,7 @@ def check_versions() -> None:
             sys.exit(f"{package} {wanted} is needed but {found} is installed")
 
 
-CASES: list[Callable[[], None]] = [make_clip, make_t5, make_vae, make_unet]
+CASES: list[Callable[[], None]] = [make_clip, make_t5, make_qwen3, make_vae, make_unet]
 
 
 @torch.no_grad()
