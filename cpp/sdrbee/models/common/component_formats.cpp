@@ -9,6 +9,7 @@
 #include "sdrbee/io/renamed_weights.h"
 #include "sdrbee/models/common/ldm_rename_table.h"
 #include "sdrbee/models/common/read_config.h"
+#include "sdrbee/models/common/single_file_parts.h"
 #include "sdrbee/models/common/t5_rename_table.h"
 
 namespace sdrbee {
@@ -19,7 +20,6 @@ using io::LoneComponent;
 using io::RenamedWeights;
 using io::RenameRule;
 using io::RenameVerb;
-using io::SubsetWeights;
 using Source = std::shared_ptr<const io::WeightSource>;
 
 constexpr std::array kFormats = {
@@ -28,10 +28,6 @@ constexpr std::array kFormats = {
                         [](const Source& file) { return find_clip_text(file); }},
     io::ComponentFormat{"a T5 text encoder", &find_t5},
 };
-
-Source below(const Source& file, const std::string& prefix) {
-  return prefix.empty() ? file : std::make_shared<SubsetWeights>(file, prefix);
-}
 
 Source renamed(const Source& source, const std::vector<RenameRule>& rules) {
   return std::make_shared<RenamedWeights>(source, rules);

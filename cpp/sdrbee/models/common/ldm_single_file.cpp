@@ -11,6 +11,7 @@
 #include "sdrbee/models/common/component_formats.h"
 #include "sdrbee/models/common/ldm_rename_table.h"
 #include "sdrbee/models/common/read_config.h"
+#include "sdrbee/models/common/single_file_parts.h"
 
 namespace sdrbee::ldm {
 namespace {
@@ -70,8 +71,7 @@ bool has_prefix(const WeightSource& file, const std::string& prefix) {
 
 /// The UNet's weights without prefix; null when there is no UNet.
 Source find_unet(const Source& file) {
-  if (file->find(message(kUnetPrefix, "input_blocks.0.0.weight")))
-    return std::make_shared<io::SubsetWeights>(file, kUnetPrefix);
+  if (file->find(message(kUnetPrefix, "input_blocks.0.0.weight"))) return below(file, kUnetPrefix);
   const bool original = file->find("input_blocks.0.0.weight") && file->find("out.2.weight");
   const bool current = file->find("down_blocks.0.resnets.0.conv1.weight") &&
                        file->find("time_embedding.linear_1.weight") &&
@@ -155,17 +155,13 @@ std::string prediction_type(const WeightSource& file, const Metadata& metadata,
   return undecided && spread_says_velocity(unet) ? "v_prediction" : "epsilon";
 }
 
-Component tokenizer_component(const char* name, const char* pad_token) {
-  return {.name = name,
-          .library = "transformers",
-          .class_name = "CLIPTokenizer",
-          .config = Config(Json{{"pad_token", pad_token}, {"model_max_length", 77}}),
-          .weights = nullptr,
-          .folder = {}};
+Component clip_tokenizer(const char* name, const char* pad_token) {
+  return tokenizer_component(name, "CLIPTokenizer",
+                             {{"pad_token", pad_token}, {"model_max_length", 77}});
 }
 
-Component scheduler_component(const WeightSource& file, Generation generation,
-                              const std::string& prediction) {
+Component scheduler_of(const WeightSource& file, Generation generation,
+                       const std::string& prediction) {
   Json config = {
       {"beta_schedule", "scaled_linear"}, {"beta_start", 0.00085},         {"beta_end", 0.012},
       {"num_train_timesteps", 1000},      {"prediction_type", prediction}, {"steps_offset", 1},
@@ -178,32 +174,19 @@ Component scheduler_component(const WeightSource& file, Generation generation,
   if (class_name == "DDIMScheduler") config["clip_sample"] = false;
   if (file.find("ztsnr")) config["rescale_betas_zero_snr"] = true;
   config["_class_name"] = class_name;
-  return {.name = "scheduler",
-          .library = "diffusers",
-          .class_name = class_name,
-          .config = Config(std::move(config), file.origin("")),
-          .weights = nullptr,
-          .folder = {}};
-}
-
-/// `defaults` where `known` doesn't say otherwise.
-void fill_in(Json& known, Json defaults) {
-  defaults.update(known);
-  known = std::move(defaults);
+  return scheduler_component(Config(std::move(config), file.origin("")));
 }
 
 /// The text encoder below a prefix as the pipeline's `name`.
 void add_text_encoder(const Source& file, const char* prefix, const char* name, bool projected,
                       SingleFileParts& parts) {
   if (!has_prefix(*file, prefix)) return;
-  auto found = find_clip_text(std::make_shared<io::SubsetWeights>(file, prefix), projected);
+  auto found = find_clip_text(below(file, prefix), projected);
   if (!found)
     throw CheckpointError(message("[", file->origin(prefix), "] below '", prefix,
                                   "' there is no whole CLIP text encoder"));
-  found->component.name = name;
   found->component.class_name = projected ? "CLIPTextModelWithProjection" : "CLIPTextModel";
-  parts.components.push_back(std::move(found->component));
-  fill_in(parts.untold[name], std::move(found->untold));
+  add_component(*std::move(found), name, parts);
 }
 
 void add_text_encoders(const Source& file, Generation generation, SingleFileParts& parts) {
@@ -223,8 +206,8 @@ void add_text_encoders(const Source& file, Generation generation, SingleFilePart
 void add_tokenizers(Generation generation, SingleFileParts& parts) {
   const bool two = generation == Generation::Two;
   if (generation != Generation::XlRefiner)
-    parts.components.push_back(tokenizer_component("tokenizer", two ? "!" : "<|endoftext|>"));
-  if (is_xl(generation)) parts.components.push_back(tokenizer_component("tokenizer_2", "!"));
+    parts.components.push_back(clip_tokenizer("tokenizer", two ? "!" : "<|endoftext|>"));
+  if (is_xl(generation)) parts.components.push_back(clip_tokenizer("tokenizer_2", "!"));
 }
 
 /// model_index.json: also the components that the file lacks.
@@ -262,21 +245,17 @@ std::optional<SingleFileParts> recognise(const Source& file, const Metadata& met
   const Generation generation = generation_of(*file, unet.component);
   SingleFileParts parts;
   parts.untold = untold_of(generation);
-  fill_in(parts.untold["unet"], std::move(unet.untold));
   parts.pipeline_class = facts_of(generation).pipeline_class;
   const bool inpainting = unet.component.config.int64_or("in_channels", 4) == 9;
   if (inpainting) parts.pipeline_class.insert(parts.pipeline_class.size() - 8, "Inpaint");
   const std::string prediction = prediction_type(*file, metadata, generation, *stored, inpainting);
-  parts.components.push_back(std::move(unet.component));
+  add_component(std::move(unet), "unet", parts);
   if (stored != file) {
-    if (auto vae = find_autoencoder(file)) {
-      parts.components.push_back(std::move(vae->component));
-      fill_in(parts.untold["vae"], std::move(vae->untold));
-    }
+    if (auto vae = find_autoencoder(file)) add_component(*std::move(vae), "vae", parts);
     add_text_encoders(file, generation, parts);
   }
   add_tokenizers(generation, parts);
-  parts.components.push_back(scheduler_component(*file, generation, prediction));
+  parts.components.push_back(scheduler_of(*file, generation, prediction));
   parts.index = index_of(parts, generation, metadata, file->origin(""));
   return parts;
 }

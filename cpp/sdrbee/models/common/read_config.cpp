@@ -19,6 +19,19 @@ std::string numbered(const char* before, int64_t index, const char* after) {
   return before + std::to_string(index) + after;
 }
 
+std::vector<int64_t> stored_shape(const WeightSource& weights, const std::string& name) {
+  const auto info = weights.find(name);
+  if (!info)
+    throw CheckpointError(message("[", weights.origin(name), "] missing tensor '", name, "'"));
+  return info->shape;
+}
+
+[[noreturn]] void fail_shape(const WeightSource& weights, const std::string& name,
+                             const std::vector<int64_t>& shape) {
+  throw CheckpointError(message("[", weights.origin(name), "] tensor '", name,
+                                "': unexpected shape ", shape_text(shape)));
+}
+
 /// What the attention of one block looks like.
 struct BlockAttention {
   int64_t layers = 0;          // transformer blocks in each attention; 0 without attention
@@ -76,13 +89,16 @@ std::vector<int64_t> default_heads(const UnetLevels& levels) {
 }  // namespace
 
 int64_t extent(const WeightSource& weights, const std::string& name, size_t dimension) {
-  const auto info = weights.find(name);
-  if (!info)
-    throw CheckpointError(message("[", weights.origin(name), "] missing tensor '", name, "'"));
-  if (dimension >= info->shape.size())
-    throw CheckpointError(message("[", weights.origin(name), "] tensor '", name,
-                                  "': unexpected shape ", shape_text(info->shape)));
-  return info->shape[dimension];
+  const std::vector<int64_t> shape = stored_shape(weights, name);
+  if (dimension >= shape.size()) fail_shape(weights, name, shape);
+  return shape[dimension];
+}
+
+std::vector<int64_t> shape_of(const WeightSource& weights, const std::string& name,
+                              size_t dimensions) {
+  std::vector<int64_t> shape = stored_shape(weights, name);
+  if (shape.size() != dimensions) fail_shape(weights, name, shape);
+  return shape;
 }
 
 int64_t count_numbered(const WeightSource& weights, const std::string& before,

@@ -1,6 +1,9 @@
 // Configurations of networks, read off their tensors' names and shapes.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "sdrbee/io/json.h"
 #include "sdrbee/io/weight_source.h"
 
@@ -32,6 +35,10 @@ ReadConfig read_t5_config(const io::WeightSource& weights);
 
 /// Extent `dimension` of a tensor. Throws CheckpointError when there is none.
 int64_t extent(const io::WeightSource& weights, const std::string& name, size_t dimension);
+
+/// The shape of a tensor. Throws CheckpointError when there is none of so many dimensions.
+std::vector<int64_t> shape_of(const io::WeightSource& weights, const std::string& name,
+                              size_t dimensions);
 
 /// How many of `before0after`, `before1after`, ... are there without a gap.
 int64_t count_numbered(const io::WeightSource& weights, const std::string& before,

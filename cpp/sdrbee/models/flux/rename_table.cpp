@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/models/common/read_config.h"
 
 namespace sdrbee::flux {
 namespace {
@@ -78,25 +79,6 @@ void add_block(std::vector<RenameRule>& rules, const std::string& from, const st
   }
 }
 
-/// The shape of a tensor of `dimensions` dimensions that must be there.
-std::vector<int64_t> shape_of(const io::WeightSource& weights, const std::string& name,
-                              size_t dimensions) {
-  const auto info = weights.find(name);
-  if (!info)
-    throw CheckpointError(message("[", weights.origin(name), "] missing tensor '", name, "'"));
-  if (info->shape.size() != dimensions)
-    throw CheckpointError(message("[", weights.origin(name), "] tensor '", name,
-                                  "': unexpected shape ", shape_text(info->shape)));
-  return info->shape;
-}
-
-int64_t count_blocks(const io::WeightSource& weights, const std::string& before,
-                     const std::string& after) {
-  int64_t count = 0;
-  while (weights.find(before + std::to_string(count) + after)) ++count;
-  return count;
-}
-
 }  // namespace
 
 std::vector<RenameRule> transformer_rules(const TransformerConfig& config) {
@@ -127,8 +109,8 @@ io::Config read_transformer_config(const io::WeightSource& weights) {
        {"patch_size", 1},
        {"in_channels", input[1]},
        {"out_channels", shape_of(weights, "final_layer.linear.weight", 2)[0]},
-       {"num_layers", count_blocks(weights, "double_blocks.", ".img_mod.lin.weight")},
-       {"num_single_layers", count_blocks(weights, "single_blocks.", ".linear1.weight")},
+       {"num_layers", count_numbered(weights, "double_blocks.", ".img_mod.lin.weight")},
+       {"num_single_layers", count_numbered(weights, "single_blocks.", ".linear1.weight")},
        {"attention_head_dim", head_width},
        {"num_attention_heads", input[0] / head_width},
        {"joint_attention_dim", shape_of(weights, "txt_in.weight", 2)[1]},

@@ -6,6 +6,7 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/renamed_weights.h"
 #include "sdrbee/models/common/component_formats.h"
+#include "sdrbee/models/common/single_file_parts.h"
 #include "sdrbee/models/flux/patches.h"
 #include "sdrbee/models/flux/rename_table.h"
 
@@ -28,7 +29,7 @@ Source find_network(const Source& file) {
   for (const char* prefix : {"", "model.diffusion_model."})
     if (file->find(message(prefix, "double_blocks.0.img_attn.norm.key_norm.scale")) ||
         file->find(message(prefix, "double_stream_modulation_img.lin.weight")))
-      return *prefix == '\0' ? file : std::make_shared<io::SubsetWeights>(file, prefix);
+      return below(file, prefix);
   return nullptr;
 }
 
@@ -60,40 +61,16 @@ Component transformer_component(const Source& stored) {
 }
 
 /// https://huggingface.co/black-forest-labs/FLUX.1-dev and FLUX.1-schnell, scheduler
-Component scheduler_component(bool guided, const std::string& origin) {
-  Json config = {{"_class_name", "FlowMatchEulerDiscreteScheduler"},
+Config scheduler_config(bool guided, const std::string& origin) {
+  return Config({{"_class_name", "FlowMatchEulerDiscreteScheduler"},
                  {"num_train_timesteps", 1000},
                  {"shift", guided ? 3.0 : 1.0},
-                 {"use_dynamic_shifting", guided}};
-  return {.name = "scheduler",
-          .library = "diffusers",
-          .class_name = "FlowMatchEulerDiscreteScheduler",
-          .config = Config(std::move(config), origin),
-          .weights = nullptr,
-          .folder = {}};
+                 {"use_dynamic_shifting", guided}},
+                origin);
 }
 
-Component tokenizer_component(const char* name, const char* class_name, Json config) {
-  return {.name = name,
-          .library = "transformers",
-          .class_name = class_name,
-          .config = Config(std::move(config)),
-          .weights = nullptr,
-          .folder = {}};
-}
-
-/// A component of the file as the pipeline's `name`.
 void add(std::optional<LoneComponent> found, const char* name, SingleFileParts& parts) {
-  if (!found) return;
-  found->component.name = name;
-  if (const auto known = parts.untold.find(name); known != parts.untold.end())
-    found->untold.update(known->second);
-  parts.untold[name] = std::move(found->untold);
-  parts.components.push_back(std::move(found->component));
-}
-
-Source below(const Source& file, const char* prefix) {
-  return std::make_shared<io::SubsetWeights>(file, prefix);
+  if (found) add_component(*std::move(found), name, parts);
 }
 
 /// The class that diffusers would choose: by the channels that the network takes beside latents.
@@ -129,7 +106,8 @@ std::optional<SingleFileParts> recognise(const Source& file,
   parts.components.push_back(tokenizer_component(
       "tokenizer", "CLIPTokenizer", {{"pad_token", "<|endoftext|>"}, {"model_max_length", 77}}));
   parts.components.push_back(tokenizer_component("tokenizer_2", "T5Tokenizer", Json::object()));
-  parts.components.push_back(scheduler_component(config.guidance_embeds, file->origin("")));
+  parts.components.push_back(
+      scheduler_component(scheduler_config(config.guidance_embeds, file->origin(""))));
   parts.index = Config(index_of(parts), file->origin(""));
   return parts;
 }

@@ -25,12 +25,12 @@ Transformer::Transformer(const io::WeightScope& scope, const TransformerConfig& 
       x_embedder_(scope / "x_embedder", config.in_channels, config.width()),
       norm_out_(scope / "norm_out", config.width(), 2),
       proj_out_(scope / "proj_out", config.width(), config.out_channels) {
-  const BlockShape shape{.heads = config.num_attention_heads,
-                         .head_width = config.attention_head_dim};
+  const AttentionConfig attention{.heads = config.num_attention_heads,
+                                  .head_width = config.attention_head_dim};
   for (int64_t i = 0; i < config.num_layers; ++i)
-    transformer_blocks_.emplace_back(scope / "transformer_blocks" / i, shape);
+    transformer_blocks_.emplace_back(scope / "transformer_blocks" / i, attention);
   for (int64_t i = 0; i < config.num_single_layers; ++i)
-    single_transformer_blocks_.emplace_back(scope / "single_transformer_blocks" / i, shape);
+    single_transformer_blocks_.emplace_back(scope / "single_transformer_blocks" / i, attention);
 }
 
 Tensor Transformer::embed(const TransformerInputs& inputs) const {

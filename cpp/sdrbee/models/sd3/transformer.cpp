@@ -45,11 +45,12 @@ Transformer::Transformer(const io::WeightScope& scope, const TransformerConfig& 
       norm_out_(scope / "norm_out", config.width(), 2),
       proj_out_(scope / "proj_out", config.width(),
                 config.patch_size * config.patch_size * config.out_channels) {
-  const BlockShape shape{.heads = config.num_attention_heads,
-                         .head_width = config.attention_head_dim,
-                         .qk_norm = config.qk_norm};
+  const AttentionConfig attention{.heads = config.num_attention_heads,
+                                  .head_width = config.attention_head_dim,
+                                  .qk_norm = config.qk_norm};
   for (int64_t i = 0; i < config.num_layers; ++i)
-    transformer_blocks_.emplace_back(scope / "transformer_blocks" / i, shape, kind_of(config, i));
+    transformer_blocks_.emplace_back(scope / "transformer_blocks" / i, attention,
+                                     kind_of(config, i));
 }
 
 Tensor Transformer::operator()(const TransformerInputs& inputs) const {
