@@ -225,7 +225,7 @@ def folder_of_nothing(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("component", "make", "error", "pattern"),
     [
-        ("vae", lora, sdrbee.UnsupportedModel, r"file is a LoRA.*lora_down"),
+        ("vae", lora, sdrbee.UnsupportedModel, r"file is a LoRA.*tensor .lora_unet_"),
         ("vae", own_unet, sdrbee.CheckpointError, r"expected a component 'vae'.*only: unet"),
         (
             "text_encoder",

@@ -140,10 +140,16 @@ bool guides_against_negative(const GenerationRequest& request, const Capabilitie
   return prompted && contrast_of(request, can) > 1.0;
 }
 
+/// What the request says of long prompts; resolve has checked the word.
+LongPrompt long_prompt_of(const GenerationRequest& request) {
+  if (request.long_prompt == "truncate") return LongPrompt::Truncate;
+  return request.long_prompt == "error" ? LongPrompt::Refuse : LongPrompt::Chunk;
+}
+
 /// The positive prompt and, where classifier-free guidance acts, the negative one.
 std::vector<Prompt> prompts_of(const GenerationRequest& request, const ModelInfo& info,
                                PixelSize size) {
-  const LongPrompt rule = request.long_prompt == "chunk" ? LongPrompt::Chunk : LongPrompt::Truncate;
+  const LongPrompt rule = long_prompt_of(request);
   const Framing framing = framing_of(request, size);
   std::vector<Prompt> prompts = {{.text = request.prompt,
                                   .text_2 = request.prompt_2,

@@ -299,7 +299,7 @@ void check_sigmas(const GenerationRequest& request) {
 }
 
 void check_ranges(const GenerationRequest& request) {
-  check_choice("long_prompt", request.long_prompt, {"chunk", "truncate"});
+  check_choice("long_prompt", request.long_prompt, {"chunk", "truncate", "error"});
   check_choice("output", request.output, {"image", "float", "latent"});
   check_choice("preview", request.preview, {"none", "fast", "full"});
   check_choice("inpaint_area", request.inpaint_area, {"whole", "masked"});

@@ -23,9 +23,11 @@ void visit_request_fields(Visitor&& visit) {
   visit("negative_prompt_3", &R::negative_prompt_3,
         "negative text for the third text encoder; `negative_prompt` when not given");
   visit("long_prompt", &R::long_prompt,
-        "'chunk' encodes a prompt over 75 tokens in pieces, 'truncate' cuts it with a warning");
+        "'chunk' encodes a prompt over 75 tokens in pieces, 'truncate' cuts it with a warning, "
+        "'error' refuses it");
   visit("max_sequence_length", &R::max_sequence_length,
-        "tokens of the T5 text encoder, 1..512; a longer prompt is cut with a warning");
+        "tokens of the T5 text encoder, 1..512; a longer prompt is cut with a warning, or refused "
+        "by long_prompt='error'");
   visit("clip_skip", &R::clip_skip, "text encoder layers left out at the end, 0..11");
   visit("width", &R::width, "width in pixels");
   visit("height", &R::height, "height in pixels");

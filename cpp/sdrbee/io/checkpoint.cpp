@@ -31,6 +31,14 @@ void add_content(Sha256& hash, const MappedFile& file) {
   }
 }
 
+/// What the file calls itself, where it does.
+std::string own_word(const std::map<std::string, std::string>& metadata) {
+  for (const char* key : {kArchitectureKey, "modelspec.architecture"})
+    if (const auto found = metadata.find(key); found != metadata.end())
+      return message("; its metadata calls it '", found->second, "'");
+  return "";
+}
+
 /// How to provide a component that a single file lacks.
 std::string missing_hint(std::string_view name) {
   const bool overridable = std::find(kOverridableComponents.begin(), kOverridableComponents.end(),
@@ -120,9 +128,11 @@ void Checkpoint::open_single_file(const CheckpointOptions& options) {
   for (const ComponentFormat& format : options.components)
     if (format.recognise(file.source))
       throw UnsupportedModel(message("[", path_.string(), "] expected a model but this file holds ",
-                                     format.id, " alone; give it beside a model"));
+                                     format.id, " alone; give it as ", format.arguments,
+                                     " beside a model"));
   throw UnsupportedModel(message("[", path_.string(), "] the tensors' names are of no model that ",
-                                 "single files are known of (", known, ")"));
+                                 "single files are known of (", known, ")",
+                                 own_word(file.metadata)));
 }
 
 void Checkpoint::replace(const ComponentOverride& given, const CheckpointOptions& options) {
@@ -135,6 +145,11 @@ void Checkpoint::replace(const ComponentOverride& given, const CheckpointOptions
   if (const auto untold = untold_.find(name); untold != untold_.end()) slot.untold = untold->second;
   if (present != components_.end()) slot.untold = present->config.json();
 
+  for (const auto& [key, value] : index_.json().items())
+    if (value.is_array() && value.size() == 2 && value[1].is_string())
+      slot.model.push_back({key, "", value[1].get<std::string>()});
+
+  replaced_[name] = Config(slot.untold);
   OpenedOverride opened = open_override(given.path, slot, options);
   if (present != components_.end())
     *present = std::move(opened.component);
@@ -168,6 +183,11 @@ const Component* Checkpoint::find(std::string_view name) const {
   const auto found = std::find_if(components_.begin(), components_.end(),
                                   [&](const Component& part) { return part.name == name; });
   return found == components_.end() ? nullptr : &*found;
+}
+
+const Config* Checkpoint::replaced(std::string_view name) const {
+  const auto found = replaced_.find(name);
+  return found == replaced_.end() ? nullptr : &found->second;
 }
 
 bool Checkpoint::lists(std::string_view name) const {

@@ -30,6 +30,9 @@ struct Component {
   std::filesystem::path folder;
 };
 
+/// The key of a file's metadata under which GGUF files say what they hold.
+inline constexpr const char* kArchitectureKey = "general.architecture";
+
 /// What model_index.json says of a component.
 struct ComponentKind {
   std::string name;
@@ -67,6 +70,8 @@ struct LoneComponent {
 /// How a file with one component is recognised; model families bring theirs in as data.
 struct ComponentFormat {
   std::string_view id;
+  /// The arguments that take such a component, for messages: "vae=".
+  std::string_view arguments;
   std::optional<LoneComponent> (*recognise)(const std::shared_ptr<const WeightSource>& file);
 };
 
@@ -144,6 +149,10 @@ class Checkpoint {
   /// sorted, then those of the overrides.
   const std::vector<std::filesystem::path>& files() const { return files_; }
 
+  /// The configuration of the model's own component of that name where another one has its place:
+  /// all of it, or what no tensor tells. Null otherwise.
+  const Config* replaced(std::string_view name) const;
+
   /// The components that came from other places.
   const std::vector<ComponentOverride>& overrides() const { return overrides_; }
 
@@ -165,6 +174,7 @@ class Checkpoint {
   std::vector<Component> components_;
   std::vector<std::filesystem::path> files_;
   std::map<std::string, Json> untold_;
+  std::map<std::string, Config, std::less<>> replaced_;
   std::vector<ComponentOverride> overrides_;
   std::map<std::filesystem::path, std::string> override_files_;  // by their names in the hash
 };

@@ -17,15 +17,28 @@ bool is_clip_text(const std::string& class_name) {
   return class_name == "CLIPTextModel" || class_name == "CLIPTextModelWithProjection";
 }
 
+bool same_class(const std::string& one, const std::string& other) {
+  return one == other || (is_clip_text(one) && is_clip_text(other));
+}
+
+/// Where a component of that class belongs.
+std::string right_place(const std::string& class_name, const OverrideSlot& slot) {
+  std::string places;
+  for (const ComponentKind& kind : slot.model)
+    if (same_class(kind.class_name, class_name))
+      places += message(places.empty() ? "" : " or ",
+                        is_denoiser_name(kind.name) ? kDenoiserNames.front() : kind.name, "=");
+  if (places.empty()) return ", which this model has no place for: it is of another family";
+  return "; give it as " + places;
+}
+
 /// The component in the slot's name and class, when it is of that class.
 Component fitted(Component component, const fs::path& path, const OverrideSlot& slot) {
   const ComponentKind& kind = slot.kind;
-  const bool same = kind.class_name.empty() || kind.class_name == component.class_name ||
-                    (is_clip_text(kind.class_name) && is_clip_text(component.class_name));
-  if (!same)
+  if (!kind.class_name.empty() && !same_class(kind.class_name, component.class_name))
     throw CheckpointError(message(
         "[", path.string(), "] as ", kind.name, " of this model: ", "expected a ", kind.class_name,
-        " but this is a ", component.class_name, ", of another family of models"));
+        " but this is a ", component.class_name, right_place(component.class_name, slot)));
   component.name = kind.name;
   if (!kind.class_name.empty()) component.class_name = kind.class_name;
   return component;

@@ -22,6 +22,7 @@ Config merged_config(Json base, const Config& over);
 struct OverrideSlot {
   ComponentKind kind;  // the class is empty where the model doesn't say
   Json untold;         // what the model says of the component and no tensor tells
+  std::vector<ComponentKind> model = {};  // all components of the model, for messages
 };
 
 struct OpenedOverride {

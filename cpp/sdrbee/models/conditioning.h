@@ -12,7 +12,7 @@
 namespace sdrbee {
 
 /// What to do with a prompt that is longer than the text encoder's window.
-enum class LongPrompt { Chunk, Truncate };
+enum class LongPrompt { Chunk, Truncate, Refuse };
 
 /// How the picture that a result should look like was cut to size. Networks that learnt from
 /// pictures of many sizes are told (Podell et al. 2023, arXiv:2307.01952, 2.2).

@@ -65,6 +65,10 @@ text::TokenRows ClipText::tokenize(const std::string& prompt, LongPrompt rule,
   if (rule == LongPrompt::Chunk) return text::chunk_prompt(tokenizer_, prompt);
   text::TokenRows rows = text::truncate_prompt(tokenizer_, prompt);
   if (!rows.truncated) return rows;
+  if (rule == LongPrompt::Refuse)
+    throw InvalidRequest(message("[long_prompt] expected a prompt of at most ",
+                                 tokenizer_.max_length(), " tokens but this part is too much: '",
+                                 rows.truncated_text, "' (long_prompt='chunk' keeps it)"));
   std::string warning = message("the prompt was cut at ", tokenizer_.max_length(),
                                 " tokens; this part has no effect: '", rows.truncated_text,
                                 "' (long_prompt='chunk' keeps it)");

@@ -1,6 +1,7 @@
 #include "sdrbee/models/common/component_fit.h"
 
 #include <string>
+#include <vector>
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/models/common/unet_2d_condition_config.h"
@@ -36,13 +37,33 @@ void require_at_least(const io::Component& part, const char* field, int64_t actu
     throw CheckpointError(mismatch(part, field, message("at least ", least), reason, actual));
 }
 
+std::string summed_fields(const char* field,
+                          std::span<const std::pair<const io::Component*, int64_t>> parts) {
+  if (parts.size() == 1) return field_of(*parts.front().first, field);
+  std::string text;
+  for (const auto& [part, value] : parts)
+    text += message(text.empty() ? "" : " plus ", field_of(*part, field), " (", value, ")");
+  return text;
+}
+
+void check_encoder_order(const io::Component& first, const io::Component& second) {
+  const int64_t narrow = text::ClipTextConfig::from(first.config).hidden_size;
+  const int64_t wide = text::ClipTextConfig::from(second.config).hidden_size;
+  if (narrow > wide)
+    throw CheckpointError(message("[", first.config.origin(), "] 'hidden_size': expected at most ",
+                                  wide, ", ", field_of(second, "hidden_size"), ", but got ", narrow,
+                                  ": is ", second.name, " in the place of ", first.name, "?"));
+}
+
 void check_text_width(const io::Component& unet, std::span<const io::Component* const> encoders) {
   int64_t width = 0;
-  std::string source;
+  std::vector<std::pair<const io::Component*, int64_t>> widths;
   for (const io::Component* encoder : encoders) {
-    width += text::ClipTextConfig::from(encoder->config).hidden_size;
-    source += (source.empty() ? "" : " plus ") + field_of(*encoder, "hidden_size");
+    widths.emplace_back(encoder, text::ClipTextConfig::from(encoder->config).hidden_size);
+    width += widths.back().second;
   }
+  if (encoders.size() == 2) check_encoder_order(*encoders[0], *encoders[1]);
+  const std::string source = summed_fields("hidden_size", widths);
   const auto config = Unet2DConditionConfig::from(unet.config);
   const auto check = [&](const UnetBlockConfig& block) {
     if (block.has_attention())

@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <utility>
 
 #include "sdrbee/io/checkpoint.h"
 
@@ -15,8 +16,18 @@ void require_equal(const io::Component& part, const char* field, int64_t actual,
 void require_at_least(const io::Component& part, const char* field, int64_t actual, int64_t least,
                       const std::string& reason);
 
+/// A field of several components with its values, for messages: "the 'x' of a (1) plus the 'x' of b
+/// (2)".
+std::string summed_fields(const char* field,
+                          std::span<const std::pair<const io::Component*, int64_t>> parts);
+
+/// CLIP-L comes before CLIP-G, which is wider. Their sums don't show when they have changed places.
+/// Throws CheckpointError naming both files.
+void check_encoder_order(const io::Component& first, const io::Component& second);
+
 /// The UNet's `cross_attention_dim` must be the width of the text: the sum of the encoders'
-/// `hidden_size`. Throws CheckpointError naming the files, the fields and both numbers.
+/// `hidden_size`, and two must be in order. Throws CheckpointError naming the files, the fields and
+/// both numbers.
 void check_text_width(const io::Component& unet, std::span<const io::Component* const> encoders);
 
 /// Channels that a network takes and gives.

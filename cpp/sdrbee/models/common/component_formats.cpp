@@ -23,10 +23,11 @@ using io::RenameVerb;
 using Source = std::shared_ptr<const io::WeightSource>;
 
 constexpr std::array kFormats = {
-    io::ComponentFormat{"an autoencoder", &find_autoencoder},
-    io::ComponentFormat{"a CLIP text encoder",
+    io::ComponentFormat{"an autoencoder", "vae=", &find_autoencoder},
+    io::ComponentFormat{"a CLIP text encoder", "text_encoder= or text_encoder_2=",
                         [](const Source& file) { return find_clip_text(file); }},
-    io::ComponentFormat{"a T5 text encoder", &find_t5},
+    io::ComponentFormat{"a T5 text encoder", "text_encoder_2= (FLUX.1) or text_encoder_3= (SD 3)",
+                        &find_t5},
 };
 
 Source renamed(const Source& source, const std::vector<RenameRule>& rules) {

@@ -34,7 +34,6 @@ constexpr std::array<ArchitectureRow, 7> kArchitectures = {{
     {"", "CLIPTextModelWithProjection", "clip"},
 }};
 
-constexpr const char* kArchitectureKey = "general.architecture";
 constexpr const char* kQuantisationVersionKey = "general.quantization_version";
 constexpr uint32_t kQuantisationVersion = 2;  // GGML_QNT_VERSION
 
@@ -107,7 +106,7 @@ io::ConversionReport convert_model(const fs::path& path, const fs::path& target,
   refuse_own_file(source, target);
   io::GgufMetadata gguf = std::move(source.gguf_metadata);
   for (const auto& [key, text] : source.metadata) gguf.try_emplace(key, text);
-  gguf.try_emplace(kArchitectureKey, source.architecture);
+  gguf.try_emplace(io::kArchitectureKey, source.architecture);
   gguf.insert_or_assign(kQuantisationVersionKey, kQuantisationVersion);
   return io::convert_weights(*source.weights,
                              {.target = target,

@@ -1,6 +1,7 @@
 #include "sdrbee/models/common/describe_model.h"
 
 #include <filesystem>
+#include <utility>
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/vae/autoencoder_kl_config.h"
@@ -18,6 +19,23 @@ void apply_folder_defaults(const io::Checkpoint& checkpoint, ModelInfo& info) {
   }
   info.default_size.width = defaults.int64_or("width", info.default_size.width);
   info.default_size.height = defaults.int64_or("height", info.default_size.height);
+}
+
+/// Autoencoders of different families may have the same shapes; folders tell their scales.
+void warn_of_other_latents(const io::Checkpoint& checkpoint, ModelInfo& info) {
+  const io::Config* own = checkpoint.replaced("vae");
+  if (own == nullptr) return;
+  const io::Config& given = checkpoint.component("vae").config;
+  const vae::AutoencoderKlConfig defaults;
+  for (const auto& [field, fallback] :
+       {std::pair{"scaling_factor", defaults.scaling_factor}, {"shift_factor", 0.0}}) {
+    const double expected = own->double_or(field, fallback);
+    if (const double actual = given.double_or(field, fallback); actual != expected)
+      info.warnings.push_back(message("[", given.origin(), "] '", field, "': expected ", expected,
+                                      ", as the model's own autoencoder has, but got ", actual,
+                                      "; autoencoders of other families have the same shapes but ",
+                                      "make other pictures of these latents"));
+  }
 }
 
 }  // namespace
@@ -48,6 +66,7 @@ ModelInfo describe_model(const io::Checkpoint& checkpoint, const LoadOptions& op
                                     " from ", variant.looks_like, "; it is taken for ", variant.id,
                                     " (load with variant='", variant.id,
                                     "', or another one, to say which it is)"));
+  warn_of_other_latents(checkpoint, info);
   apply_folder_defaults(checkpoint, info);
   return info;
 }

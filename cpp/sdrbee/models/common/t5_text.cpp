@@ -40,9 +40,13 @@ T5Text::T5Text(const io::Checkpoint& checkpoint, const T5TextNames& names,
       encoder_(load_encoder(checkpoint.component(names.encoder, "T5EncoderModel"), options,
                             tokenizer_)) {}
 
-Tensor T5Text::encode(const std::string& prompt, int64_t tokens,
+Tensor T5Text::encode(const std::string& prompt, int64_t tokens, LongPrompt rule,
                       std::vector<std::string>& warnings) const {
   const text::TokenRow row = tokenizer_.encode_row(prompt, tokens);
+  if (row.truncated && rule == LongPrompt::Refuse)
+    throw InvalidRequest(message("[long_prompt] expected a prompt of at most ", tokens,
+                                 " tokens for T5 but this part is too much: '", row.truncated_text,
+                                 "' (a larger max_sequence_length takes more)"));
   if (row.truncated) {
     std::string warning = message(
         "the prompt was cut at ", tokens, " tokens for T5, which doesn't ", "see this part: '",

@@ -24,13 +24,11 @@ class T5Text {
   T5Text(const io::Checkpoint& checkpoint, const T5TextNames& names, const LoadOptions& options);
 
   /// The last hidden states of a prompt, padded to `tokens`: [1, tokens, width]. Padding is
-  /// attended to, as in diffusers. Where the prompt is cut, a warning is added: T5 has no window to
-  /// continue in, so `long_prompt` makes no difference.
-  Tensor encode(const std::string& prompt, int64_t tokens,
+  /// attended to, as in diffusers. T5 has no window to continue in: a prompt over the limit is cut
+  /// with a warning, or refused by LongPrompt::Refuse. Throws InvalidRequest with the part that is
+  /// too much.
+  Tensor encode(const std::string& prompt, int64_t tokens, LongPrompt rule,
                 std::vector<std::string>& warnings) const;
-
-  /// Channels of the hidden states.
-  int64_t width() const { return encoder_.config().d_model; }
 
  private:
   text::UnigramTokenizer tokenizer_;

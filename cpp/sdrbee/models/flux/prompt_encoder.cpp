@@ -9,24 +9,25 @@ namespace {
 
 constexpr T5TextNames kT5Names = {.tokenizer = "tokenizer_2", .encoder = "text_encoder_2"};
 
+/// Before any weights are read: the widths of the encoders are those that the network takes.
+const io::Checkpoint& checked(const io::Checkpoint& checkpoint) {
+  const io::Component& network = checkpoint.component("transformer");
+  const io::Component& clip = checkpoint.component("text_encoder", "CLIPTextModel");
+  const io::Component& t5 = checkpoint.component(kT5Names.encoder, "T5EncoderModel");
+  const auto config = TransformerConfig::from(network.config);
+  require_equal(network, "joint_attention_dim", config.joint_attention_dim,
+                text::T5EncoderConfig::from(t5.config).d_model,
+                message("the 'd_model' of ", t5.config.origin()));
+  require_equal(network, "pooled_projection_dim", config.pooled_projection_dim,
+                text::ClipTextConfig::from(clip.config).hidden_size,
+                message("the 'hidden_size' of ", clip.config.origin()));
+  return checkpoint;
+}
+
 }  // namespace
 
 FluxPromptEncoder::FluxPromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options)
-    : clip_(checkpoint, {}, options), t5_(checkpoint, kT5Names, options) {
-  check_fit(checkpoint);
-}
-
-void FluxPromptEncoder::check_fit(const io::Checkpoint& checkpoint) const {
-  const io::Component& network = checkpoint.component("transformer");
-  const auto config = TransformerConfig::from(network.config);
-  const auto field_of = [&](const char* field, const char* component) {
-    return message("the '", field, "' of ", checkpoint.component(component).config.origin());
-  };
-  require_equal(network, "joint_attention_dim", config.joint_attention_dim, t5_.width(),
-                field_of("d_model", kT5Names.encoder));
-  require_equal(network, "pooled_projection_dim", config.pooled_projection_dim,
-                clip_.encoder().config().hidden_size, field_of("hidden_size", "text_encoder"));
-}
+    : clip_(checked(checkpoint), {}, options), t5_(checkpoint, kT5Names, options) {}
 
 EncodedPrompts FluxPromptEncoder::encode(std::span<const Prompt> prompts) const {
   EncodedPrompts encoded;
@@ -41,7 +42,8 @@ EncodedPrompts FluxPromptEncoder::encode(std::span<const Prompt> prompts) const 
     std::vector<std::string> unused;
     const text::TokenRows rows = clip_.tokenize(text, LongPrompt::Truncate, unused);
     encoded.conditionings.push_back(
-        {.context = t5_.encode(second.empty() ? text : second, prompt.t5_tokens, encoded.warnings),
+        {.context = t5_.encode(second.empty() ? text : second, prompt.t5_tokens, prompt.long_prompt,
+                               encoded.warnings),
          .pooled = clip_.encode(rows).pooled});
   }
   return encoded;

@@ -19,8 +19,6 @@ class FluxPromptEncoder final : public PromptEncoder {
   EncodedPrompts encode(std::span<const Prompt> prompts) const override;
 
  private:
-  void check_fit(const io::Checkpoint& checkpoint) const;
-
   ClipText clip_;
   T5Text t5_;
 };

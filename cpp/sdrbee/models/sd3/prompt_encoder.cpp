@@ -5,7 +5,9 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "sdrbee/core/error.h"
 #include "sdrbee/models/common/component_fit.h"
 
 namespace sdrbee::sd3 {
@@ -32,21 +34,28 @@ int64_t pooled_width(const io::Component& encoder) {
 /// Before any weights are read: the widths of the encoders are those that the network takes.
 void check_fit(const io::Checkpoint& checkpoint, const TransformerConfig& network) {
   const io::Component& transformer = checkpoint.component("transformer");
+  check_encoder_order(checkpoint.component(kClipNames[0].encoder),
+                      checkpoint.component(kClipNames[1].encoder));
   int64_t width = 0;
   int64_t pooled = 0;
+  std::vector<std::pair<const io::Component*, int64_t>> widths;
+  std::vector<std::pair<const io::Component*, int64_t>> pooled_widths;
   for (const ClipTextNames& names : kClipNames) {
     const io::Component& encoder = checkpoint.component(names.encoder);
-    width += text::ClipTextConfig::from(encoder.config).hidden_size;
-    pooled += pooled_width(encoder);
+    widths.emplace_back(&encoder, text::ClipTextConfig::from(encoder.config).hidden_size);
+    pooled_widths.emplace_back(&encoder, pooled_width(encoder));
+    width += widths.back().second;
+    pooled += pooled_widths.back().second;
   }
   require_equal(transformer, "pooled_projection_dim", network.pooled_projection_dim, pooled,
-                "the 'projection_dim' of both CLIP encoders");
+                summed_fields("projection_dim", pooled_widths));
   require_at_least(transformer, "joint_attention_dim", network.joint_attention_dim, width,
-                   "the 'hidden_size' of both CLIP encoders");
+                   summed_fields("hidden_size", widths));
   const io::Component* t5 = checkpoint.find(kT5Names.encoder);
   if (t5 == nullptr) return;
   require_equal(transformer, "joint_attention_dim", network.joint_attention_dim,
-                text::T5EncoderConfig::from(t5->config).d_model, "the 'd_model' of text_encoder_3");
+                text::T5EncoderConfig::from(t5->config).d_model,
+                message("the 'd_model' of ", t5->config.origin()));
 }
 
 std::array<ClipText, 2> load_clip(const io::Checkpoint& checkpoint, const LoadOptions& options,
@@ -106,7 +115,8 @@ Conditioning Sd3PromptEncoder::encode_clip(const Rows& rows, int64_t clip_skip) 
 Tensor Sd3PromptEncoder::encode_t5(const Prompt& prompt, std::vector<std::string>& warnings) const {
   if (!t5_) return at::zeros({1, prompt.t5_tokens, width_}, options_);
   const std::string first = prompt.text.value_or("");
-  return t5_->encode(text_or_first(prompt.text_3, first), prompt.t5_tokens, warnings);
+  return t5_->encode(text_or_first(prompt.text_3, first), prompt.t5_tokens, prompt.long_prompt,
+                     warnings);
 }
 
 }  // namespace sdrbee::sd3
