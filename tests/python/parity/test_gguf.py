@@ -69,8 +69,12 @@ def beside(path: Path, folder: Path, *names: str) -> None:
         shutil.copytree(folder / name, path / name)
 
 
-def flux_pictures(model: sdrbee.Model) -> tuple[Any, Any]:
+def draw_flux(model: sdrbee.Model) -> tuple[Any, Any]:
     return pictures(model, width=SIZE[0], height=SIZE[1])
+
+
+def draw_sd3(model: sdrbee.Model) -> tuple[Any, Any]:
+    return pictures(model, **SD3_FIELDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -91,11 +95,11 @@ def test_flux_and_its_t5(
     folder = flux.folder
     model = load(file, vae=folder, text_encoder=folder, text_encoder_2=t5)
     assert model.info.variant == "flux-dev"
-    made = flux_pictures(model)
+    made = draw_flux(model)
     difference = compare(made, expected)
     assert difference.within_tolerance, difference
     record_parity("flux-dev", "text_to_image", stored="GGUF", pixels=difference.pixels)
-    replaced = flux_pictures(load(folder, transformer=file, text_encoder_2=t5))
+    replaced = draw_flux(load(folder, transformer=file, text_encoder_2=t5))
     assert np.array_equal(replaced[0], made[0])
 
 
@@ -118,11 +122,11 @@ def test_sd3_and_its_t5(
     others = {"vae": folder, "text_encoder": folder, "text_encoder_2": folder}
     model = load(file, **others, text_encoder_3=t5)
     assert model.info.capabilities.prompt_3
-    made = pictures(model, **SD3_FIELDS)
+    made = draw_sd3(model)
     difference = compare(made, expected)
     assert difference.within_tolerance, difference
     record_parity("sd3.5-medium", "text_to_image", stored="GGUF", pixels=difference.pixels)
-    replaced = pictures(load(folder, transformer=file, text_encoder_3=t5), **SD3_FIELDS)
+    replaced = draw_sd3(load(folder, transformer=file, text_encoder_3=t5))
     assert np.array_equal(replaced[0], made[0])
 
 
@@ -132,31 +136,29 @@ def test_positions_without_their_leading_one(sd3: Sd3Pair, tmp_path: Path) -> No
     whole = write(tmp_path / "whole.gguf", network, "Q8_0", "sd3")
     network["pos_embed"] = network["pos_embed"][0]
     squeezed = write(tmp_path / "squeezed.gguf", network, "Q8_0", "sd3")
-    made = [
-        pictures(load(sd3.folder, transformer=file), **SD3_FIELDS)[1] for file in (whole, squeezed)
-    ]
+    made = [draw_sd3(load(sd3.folder, transformer=file))[1] for file in (whole, squeezed)]
     assert np.array_equal(made[0], made[1])
 
 
 @pytest.mark.parametrize("kind", ["q8_0", "q4_0", "bf16"])
-def test_files_that_convert_wrote(flux: FluxPair, sd3: Sd3Pair, tmp_path: Path, kind: str) -> None:
-    flux_parts = flux.pipelines["text_to_image"]
-    sd3_parts = sd3.pipelines["text_to_image"]
-    networks = {
-        "flux": (flux, original_state(flux_parts.transformer.state_dict()), flux_pictures),
-        "sd3": (
-            sd3,
-            original_transformer(sd3_parts.transformer),
-            lambda model: pictures(model, **SD3_FIELDS),
-        ),
-    }
-    for name, (pair, state, draw) in networks.items():
-        source = tmp_path / f"{name}.safetensors"
-        save_file({key: value.contiguous() for key, value in state.items()}, source)
-        file = tmp_path / f"{name}.gguf"
+@pytest.mark.parametrize("names", ["original", "current"])
+def test_networks_that_convert_wrote(
+    flux: FluxPair, sd3: Sd3Pair, tmp_path: Path, kind: str, names: str
+) -> None:
+    """From a file in the original naming, and from a component's folder."""
+    drawn: list[tuple[FluxPair | Sd3Pair, State, Callable[[sdrbee.Model], Any]]] = [
+        (flux, original_state(flux.pipelines["text_to_image"].transformer.state_dict()), draw_flux),
+        (sd3, original_transformer(sd3.pipelines["text_to_image"].transformer), draw_sd3),
+    ]
+    for pair, original, draw in drawn:
+        source = pair.folder / "transformer"
+        if names == "original":
+            source = tmp_path / "source.safetensors"
+            save_file({name: value.contiguous() for name, value in original.items()}, source)
+        file = tmp_path / "network.gguf"
         done = sdrbee.convert(source, file, type=kind)
         assert done.tensors[kind.upper()] > 10
-        back = tmp_path / f"{name}_back.safetensors"
+        back = tmp_path / "back.safetensors"
         save_file(values(file), back)
         made = [draw(load(pair.folder, transformer=path)) for path in (file, back)]
         assert compare(made[0], made[1]).within_tolerance
@@ -168,5 +170,5 @@ def test_a_t5_that_convert_wrote(flux: FluxPair, tmp_path: Path, kind: str) -> N
     sdrbee.convert(flux.folder / "text_encoder_2", file, type=kind)
     back = tmp_path / "t5.safetensors"
     save_file(values(file), back)
-    made = [flux_pictures(load(flux.folder, text_encoder_2=path)) for path in (file, back)]
+    made = [draw_flux(load(flux.folder, text_encoder_2=path)) for path in (file, back)]
     assert compare(made[0], made[1]).within_tolerance

@@ -203,10 +203,13 @@ def test_shards_that_do_not_belong_are_named(folders: Files, tmp_path: Path) -> 
     shard = folder / "transformer" / listed["proj_out.weight"]
     own = load_file(shard)
     sdrbee.load(folder)
+    sdrbee.load(folders["sd3"], transformer=index)
 
     def refused(pattern: str) -> None:
         with pytest.raises(sdrbee.CheckpointError, match=pattern):
             sdrbee.load(folder)
+        with pytest.raises(sdrbee.CheckpointError, match=pattern):
+            sdrbee.load(folders["sd3"], transformer=index)
 
     shard.unlink()
     refused(rf"{shard.name}")
@@ -214,8 +217,8 @@ def test_shards_that_do_not_belong_are_named(folders: Files, tmp_path: Path) -> 
     refused(rf"{shard.name}\] missing tensor 'proj_out\.weight' that .*index\.json lists")
     save(shard, own | {"norm_out.linear.extra": torch.zeros(2)})
     refused(rf"{shard.name}\] tensor 'norm_out\.linear\.extra' is not what .* another model's")
-    save(shard, own | {"proj_out.weight": torch.zeros(3, 64)})
-    refused(rf"{shard.name}\] tensor 'proj_out\.weight': expected shape \[64, 64\] but got \[3, 64")
+    save(shard, own | {"proj_out.bias": torch.zeros(3)})
+    refused(rf"{shard.name}\] tensor 'proj_out\.bias': expected shape \[64\] but got \[3\]")
     twice = next(name for name, file in listed.items() if file != shard.name)
     save(shard, own | {twice: torch.zeros(2)})
     refused(rf"{shard.name}\] tensor '{twice}' is not what")

@@ -49,6 +49,9 @@ constexpr std::array<Row, 4> kSingleRows = {{
     {"linear2.", "proj_out."},
 }};
 
+constexpr const char* kTextEmbedder = "time_text_embed.text_embedder.linear_1.weight";
+constexpr const char* kGuidanceEmbedder = "time_text_embed.guidance_embedder.linear_1.weight";
+
 /// A layer that diffusers has as several.
 struct SplitRow {
   std::string_view from;
@@ -81,42 +84,45 @@ void add_block(std::vector<RenameRule>& rules, const std::string& from, const st
 
 }  // namespace
 
-std::vector<RenameRule> transformer_rules(const TransformerConfig& config) {
+std::vector<RenameRule> transformer_rules(const io::WeightSource& original) {
   std::vector<RenameRule> rules;
   for (const auto& [from, to] : kRows) rules.push_back({std::string(from), {std::string(to)}});
   // The original has the shift first, diffusers the scale.
   rules.push_back(
       {"final_layer.adaLN_modulation.1.", {"norm_out.linear."}, RenameVerb::SwapHalves, 0});
-  for (int64_t i = 0; i < config.num_layers; ++i)
+  const int64_t layers = count_numbered(original, "double_blocks.", ".img_mod.lin.weight");
+  for (int64_t i = 0; i < layers; ++i)
     add_block(rules, message("double_blocks.", i, "."), message("transformer_blocks.", i, "."),
               kDoubleRows, kDoubleSplits);
-  for (int64_t i = 0; i < config.num_single_layers; ++i)
+  const int64_t single_layers = count_numbered(original, "single_blocks.", ".linear1.weight");
+  for (int64_t i = 0; i < single_layers; ++i)
     add_block(rules, message("single_blocks.", i, "."),
               message("single_transformer_blocks.", i, "."), kSingleRows, kSingleSplits);
   return rules;
 }
 
 io::Config read_transformer_config(const io::WeightSource& weights) {
-  const int64_t head_width =
-      shape_of(weights, "double_blocks.0.img_attn.norm.query_norm.scale", 1)[0];
-  const std::vector<int64_t> input = shape_of(weights, "img_in.weight", 2);
+  const std::string first = "x_embedder.weight";
+  const std::vector<int64_t> input = shape_of(weights, first, 2);
+  const int64_t head_width = shape_of(weights, "transformer_blocks.0.attn.norm_q.weight", 1)[0];
   if (head_width < 1 || input[0] % head_width != 0)
-    throw CheckpointError(message("[", weights.origin("img_in.weight"), "] tensor ",
-                                  "'img_in.weight': expected rows for whole heads of ", head_width,
+    throw CheckpointError(message("[", weights.origin(first), "] tensor '", first,
+                                  "': expected rows for whole heads of ", head_width,
                                   " channels but got shape ", shape_text(input)));
   return io::Config(
       {{"_class_name", "FluxTransformer2DModel"},
        {"patch_size", 1},
        {"in_channels", input[1]},
-       {"out_channels", shape_of(weights, "final_layer.linear.weight", 2)[0]},
-       {"num_layers", count_numbered(weights, "double_blocks.", ".img_mod.lin.weight")},
-       {"num_single_layers", count_numbered(weights, "single_blocks.", ".linear1.weight")},
+       {"out_channels", shape_of(weights, "proj_out.weight", 2)[0]},
+       {"num_layers", count_numbered(weights, "transformer_blocks.", ".norm1.linear.weight")},
+       {"num_single_layers",
+        count_numbered(weights, "single_transformer_blocks.", ".proj_mlp.weight")},
        {"attention_head_dim", head_width},
        {"num_attention_heads", input[0] / head_width},
-       {"joint_attention_dim", shape_of(weights, "txt_in.weight", 2)[1]},
-       {"pooled_projection_dim", shape_of(weights, "vector_in.in_layer.weight", 2)[1]},
-       {"guidance_embeds", weights.find("guidance_in.in_layer.weight").has_value()}},
-      weights.origin("img_in.weight"));
+       {"joint_attention_dim", shape_of(weights, "context_embedder.weight", 2)[1]},
+       {"pooled_projection_dim", shape_of(weights, kTextEmbedder, 2)[1]},
+       {"guidance_embeds", weights.find(kGuidanceEmbedder).has_value()}},
+      weights.origin(first));
 }
 
 }  // namespace sdrbee::flux

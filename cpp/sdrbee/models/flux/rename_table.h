@@ -4,17 +4,17 @@
 
 #include <vector>
 
+#include "sdrbee/io/json.h"
 #include "sdrbee/io/renamed_weights.h"
-#include "sdrbee/models/flux/transformer_config.h"
 
 namespace sdrbee::flux {
 
-/// Rules for names without the "model.diffusion_model." prefix.
-std::vector<io::RenameRule> transformer_rules(const TransformerConfig& config);
+/// Rules for as many blocks as the network under its original names has, without the
+/// "model.diffusion_model." prefix.
+std::vector<io::RenameRule> transformer_rules(const io::WeightSource& original);
 
-/// FluxTransformer2DModel's config.json for original names without their prefix, read off the
-/// tensors. Throws CheckpointError naming the file and the tensor when they are not a whole
-/// network.
+/// FluxTransformer2DModel's config.json, read off tensors under diffusers' names. Throws
+/// CheckpointError naming the file and the tensor when they are not a whole network.
 io::Config read_transformer_config(const io::WeightSource& weights);
 
 }  // namespace sdrbee::flux

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/renamed_weights.h"
@@ -9,6 +10,7 @@
 #include "sdrbee/models/common/single_file_parts.h"
 #include "sdrbee/models/flux/patches.h"
 #include "sdrbee/models/flux/rename_table.h"
+#include "sdrbee/models/flux/transformer_config.h"
 
 namespace sdrbee::flux {
 namespace {
@@ -24,12 +26,21 @@ using Source = std::shared_ptr<const io::WeightSource>;
 constexpr const char* kClipPrefix = "text_encoders.clip_l.transformer.";
 constexpr const char* kT5Prefix = "text_encoders.t5xxl.transformer.";
 
+bool is_original(const io::WeightSource& network) {
+  return network.find("double_blocks.0.img_attn.norm.key_norm.scale") ||
+         network.find("double_stream_modulation_img.lin.weight");
+}
+
+bool is_current(const io::WeightSource& network) {
+  return network.find("transformer_blocks.0.attn.norm_added_k.weight") &&
+         network.find("single_transformer_blocks.0.proj_mlp.weight");
+}
+
 /// The network's tensors below their prefix; nothing when the file has none.
 Source find_network(const Source& file) {
   for (const char* prefix : {"", "model.diffusion_model."})
-    if (file->find(message(prefix, "double_blocks.0.img_attn.norm.key_norm.scale")) ||
-        file->find(message(prefix, "double_stream_modulation_img.lin.weight")))
-      return below(file, prefix);
+    if (const Source network = below(file, prefix); is_original(*network) || is_current(*network))
+      return network;
   return nullptr;
 }
 
@@ -41,22 +52,22 @@ void refuse_relatives(const io::WeightSource& network) {
           message("[", network.origin(name), "] ", model, " is not supported, only FLUX.1"));
 }
 
-/// A file without a prefix may hold other components beside the network.
+/// The network under diffusers' names; a file without a prefix may hold other components, too.
 Source only_network(const Source& network) {
-  std::vector<io::RenameRule> rules;
+  auto rules = is_original(*network) ? transformer_rules(*network) : std::vector<io::RenameRule>();
   for (const char* prefix : {"vae.", "first_stage_model.", "text_encoders."})
     rules.push_back({prefix, {}, io::RenameVerb::Drop});
   return std::make_shared<io::RenamedWeights>(network, rules);
 }
 
 Component transformer_component(const Source& stored) {
-  Config config = read_transformer_config(*stored);
-  const auto rules = transformer_rules(TransformerConfig::from(config));
+  Source weights = only_network(stored);
+  Config config = read_transformer_config(*weights);
   return {.name = "transformer",
           .library = "diffusers",
           .class_name = "FluxTransformer2DModel",
           .config = std::move(config),
-          .weights = std::make_shared<io::RenamedWeights>(only_network(stored), rules),
+          .weights = std::move(weights),
           .folder = {}};
 }
 

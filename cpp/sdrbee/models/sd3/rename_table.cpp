@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/models/common/read_config.h"
 
 namespace sdrbee::sd3 {
 namespace {
@@ -64,15 +65,16 @@ std::string block_tensor(int64_t block, std::string_view name) {
 
 }  // namespace
 
-std::vector<RenameRule> transformer_rules(const TransformerConfig& config) {
+std::vector<RenameRule> transformer_rules(const io::WeightSource& original) {
+  const int64_t layers = count_numbered(original, "joint_blocks.", ".x_block.attn.qkv.weight");
   std::vector<RenameRule> rules;
   for (const auto& [from, to] : kRows) rules.push_back({std::string(from), {std::string(to)}});
   // ggml drops leading extents of 1: https://github.com/city96/ComfyUI-GGUF/issues/136
   rules.push_back({"pos_embed", {"pos_embed.pos_embed"}, RenameVerb::Unsqueeze});
-  for (int64_t i = 0; i < config.num_layers; ++i)
+  for (int64_t i = 0; i < layers; ++i)
     add_block(rules, block_tensor(i, ""), message("transformer_blocks.", i, "."));
   // The original has the shift first, diffusers the scale, in norms that have no gate.
-  const int64_t last = config.num_layers - 1;
+  const int64_t last = layers - 1;
   for (const std::string kind : {"weight", "bias"}) {
     rules.push_back({block_tensor(last, "context_block.adaLN_modulation.1." + kind),
                      {message("transformer_blocks.", last, ".norm1_context.linear.", kind)},

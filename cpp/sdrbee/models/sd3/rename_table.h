@@ -5,11 +5,11 @@
 #include <vector>
 
 #include "sdrbee/io/renamed_weights.h"
-#include "sdrbee/models/sd3/transformer_config.h"
 
 namespace sdrbee::sd3 {
 
-/// Rules for names without the "model.diffusion_model." prefix.
-std::vector<io::RenameRule> transformer_rules(const TransformerConfig& config);
+/// Rules for as many blocks as the network under its original names has, without the
+/// "model.diffusion_model." prefix.
+std::vector<io::RenameRule> transformer_rules(const io::WeightSource& original);
 
 }  // namespace sdrbee::sd3

@@ -4,8 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "sdrbee/core/error.h"
-#include "sdrbee/io/component_override.h"
 #include "sdrbee/io/renamed_weights.h"
 #include "sdrbee/models/common/component_formats.h"
 #include "sdrbee/models/common/single_file_parts.h"
@@ -28,9 +26,6 @@ constexpr double kScalingFactor = 1.5305;
 constexpr double kShiftFactor = 0.0609;
 constexpr int64_t kVaeSampleSize = 1024;
 
-constexpr const char* kPrefix = "model.diffusion_model.";
-constexpr const char* kFirstBlock = "joint_blocks.0.x_block.attn.qkv.weight";
-
 /// A text encoder, where the file has it and what its tokenizer pads with.
 struct TextPart {
   const char* name;
@@ -50,12 +45,21 @@ constexpr std::array<TextPart, 3> kTextParts = {{
      "T5Tokenizer", "<pad>", ""},
 }};
 
-LoneComponent transformer_component(const Source& file, const char* prefix) {
-  const Source stored = below(file, prefix);
-  ReadConfig config = read_transformer_config(*stored);
-  auto weights = std::make_shared<io::RenamedWeights>(
-      stored,
-      transformer_rules(TransformerConfig::from(io::merged_config(config.untold, config.told))));
+/// The network under diffusers' names; nothing when the file has none.
+Source find_network(const Source& file) {
+  for (const char* prefix : {"", "model.diffusion_model."}) {
+    const Source network = below(file, prefix);
+    if (network->find("joint_blocks.0.x_block.attn.qkv.weight"))
+      return std::make_shared<io::RenamedWeights>(network, transformer_rules(*network));
+    if (network->find("transformer_blocks.0.attn.add_q_proj.weight") &&
+        network->find("pos_embed.proj.weight"))
+      return network;
+  }
+  return nullptr;
+}
+
+LoneComponent transformer_component(Source weights) {
+  ReadConfig config = read_transformer_config(*weights);
   return {.component = {.name = "transformer",
                         .library = "diffusers",
                         .class_name = "SD3Transformer2DModel",
@@ -84,15 +88,15 @@ Config scheduler_config(const std::string& origin) {
 
 std::optional<SingleFileParts> recognise(const Source& file,
                                          const std::map<std::string, std::string>&) {
-  const bool prefixed = file->find(message(kPrefix, kFirstBlock)).has_value();
-  if (!prefixed && !file->find(kFirstBlock)) return std::nullopt;
+  Source network = find_network(file);
+  if (network == nullptr) return std::nullopt;
   SingleFileParts parts;
   parts.pipeline_class = "StableDiffusion3Pipeline";
   parts.untold = {{"vae",
                    {{"scaling_factor", kScalingFactor},
                     {"shift_factor", kShiftFactor},
                     {"sample_size", kVaeSampleSize}}}};
-  add_component(transformer_component(file, prefixed ? kPrefix : ""), "transformer", parts);
+  add_component(transformer_component(std::move(network)), "transformer", parts);
   if (auto vae = find_autoencoder(file)) add_component(*std::move(vae), "vae", parts);
   Json index = {{"_class_name", parts.pipeline_class}, {"vae", {"diffusers", "AutoencoderKL"}}};
   for (const TextPart& part : kTextParts) {
