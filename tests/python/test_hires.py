@@ -14,6 +14,10 @@ import sdrbee
 PROMPT = "a large red circle on a blue background"
 FIELDS: dict[str, Any] = {"steps": 4, "seed": 7, "hires_scale": 1.5, "hires_steps": 2}
 
+# A red square on the right of a blue ground.
+SOURCE = np.full((128, 128, 3), (40, 75, 210), np.uint8)
+SOURCE[32:96, 64:] = (220, 40, 40)
+
 
 def small(picture: Any, side: int = 16) -> npt.NDArray[np.float64]:
     """A picture in side x side patches."""
@@ -28,6 +32,25 @@ def test_the_picture_is_larger_and_shows_the_same(model: sdrbee.Model, upscaler:
     made = model.generate(PROMPT, **FIELDS, hires_upscaler=upscaler, hires_denoising_strength=0.3)
     assert (made.width, made.height) == (192, 192)
     assert np.corrcoef(small(made).ravel(), small(first).ravel())[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("upscaler", ["latent", "lanczos"])
+def test_a_picture_is_gone_over_twice(model: sdrbee.Model, upscaler: str) -> None:
+    fields = FIELDS | {"hires_upscaler": upscaler, "image": SOURCE, "hires_denoising_strength": 0.2}
+    made = model.generate(PROMPT, strength=0.3, **fields)
+    assert (made.width, made.height) == (192, 192)
+    assert np.corrcoef(small(made).ravel(), small(SOURCE).ravel())[0, 1] > 0.8
+    free = model.generate(PROMPT, strength=1.0, **fields)
+    assert np.corrcoef(small(free).ravel(), small(SOURCE).ravel())[0, 1] < 0.7
+
+
+def test_latents_are_gone_over_twice(model: sdrbee.Model) -> None:
+    """As the picture is that they are of: both begin with what the first pass makes of it."""
+    latents = np.asarray(model.generate(PROMPT, steps=4, seed=3, output="latent"))
+    fields = FIELDS | {"latents": latents, "strength": 0.5}
+    first = model.generate(PROMPT, **fields | {"hires_scale": None, "hires_steps": None})
+    made = model.generate(PROMPT, **fields, hires_denoising_strength=0.1)
+    assert np.corrcoef(small(made).ravel(), small(first).ravel())[0, 1] > 0.9
 
 
 def test_both_passes_count_as_steps(model: sdrbee.Model) -> None:
@@ -63,12 +86,15 @@ def test_more_strength_changes_more(model: sdrbee.Model) -> None:
     assert distance(0.2) < distance(0.9)
 
 
+@pytest.mark.parametrize("image", [None, SOURCE])
 @pytest.mark.parametrize("upscaler", ["latent", "lanczos"])
-def test_both_passes_repeat_bit_by_bit(model: sdrbee.Model, tmp_path: Path, upscaler: str) -> None:
-    fields = FIELDS | {"hires_upscaler": upscaler, "sampler": "euler_ancestral"}
+def test_both_passes_repeat_bit_by_bit(
+    model: sdrbee.Model, tmp_path: Path, upscaler: str, image: npt.NDArray[np.uint8] | None
+) -> None:
+    fields = FIELDS | {"hires_upscaler": upscaler, "sampler": "euler_ancestral", "image": image}
     picture = model.generate(PROMPT, **fields)
     picture.save(tmp_path / "out.png")
-    assert bytes(sdrbee.replay(tmp_path / "out.png", model=model)) == bytes(picture)
+    assert bytes(sdrbee.replay(tmp_path / "out.png", model=model, image=image)) == bytes(picture)
     generation = model.begin(sdrbee.GenerationRequest(prompt=PROMPT, **fields))
     while not generation.done:
         generation = model.restore(model.save(generation))
@@ -100,7 +126,12 @@ def test_own_steps_of_samplers_work_in_both_passes(model: sdrbee.Model) -> None:
         ({"hires_scale": 0.5}, r"\[hires_scale\]"),
         ({"hires_scale": 8.0, "width": 4096, "height": 4096}, "at most"),
         ({"hires_steps": 3}, "without hires_scale"),
-        ({"hires_scale": 2.0, "image": np.zeros((64, 64, 3), np.uint8)}, "`image`"),
+        ({"hires_scale": 2.0, "outpaint": [8, 0, 0, 0], "image": SOURCE}, "`outpaint`"),
+        (
+            {"hires_scale": 2.0, "image": SOURCE, "mask": SOURCE[..., 0]},
+            r"\[hires_scale\].*`mask`",
+        ),
+        ({"hires_scale": 2.0, "sigmas": [9.0, 3.0, 0.0]}, "`sigmas`"),
         ({"hires_scale": 2.0, "hires_upscaler": "nearest"}, "'latent', 'lanczos'"),
         ({"hires_scale": 2.0, "hires_denoising_strength": 1.5}, "hires_denoising_strength"),
         ({"hires_scale": 2.0, "denoising_end": 0.5}, "`denoising_end`"),

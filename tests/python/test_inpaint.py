@@ -29,7 +29,7 @@ def box_mask(size: int, left: int, top: int, side: int, level: int = 255) -> Pix
     return mask
 
 
-def paint(model: sdrbee.Model, **fields: Any) -> Pixels:
+def paint(model: sdrbee.Model, **fields: Any) -> npt.NDArray[Any]:
     fields = {"image": scene(), "steps": 4, "seed": 3, "strength": 0.9} | fields
     return np.asarray(model.generate(PROMPT, **fields))
 
@@ -76,11 +76,20 @@ def test_a_blurred_mask_has_a_soft_edge(model: sdrbee.Model) -> None:
 
 
 def test_the_masked_part_is_worked_on_at_width_and_height(model: sdrbee.Model) -> None:
-    fields = {"image": scene(200, 200), "mask": box_mask(200, 90, 90, 20), "output": "latent"}
-    assert paint(model, inpaint_area="masked", **fields).shape == (4, 16, 16)
-    larger = paint(model, inpaint_area="masked", width=192, height=160, **fields)
-    assert larger.shape == (4, 20, 24)
-    assert paint(model, **fields).shape == (4, 25, 25)
+    def worked_on(**fields: Any) -> tuple[int, int]:
+        sizes: list[tuple[int, int]] = []
+
+        def on_step(step: int, total: int | None, preview: sdrbee.Image | None) -> None:
+            assert preview is not None
+            sizes.append((preview.width, preview.height))
+
+        pictures = {"image": scene(200, 200), "mask": box_mask(200, 90, 90, 20)}
+        paint(model, on_step=on_step, preview="full", steps=1, strength=1.0, **pictures, **fields)
+        return sizes[-1]
+
+    assert worked_on(inpaint_area="masked") == (128, 128)
+    assert worked_on(inpaint_area="masked", width=192, height=160) == (192, 160)
+    assert worked_on() == (200, 200)
 
 
 def test_a_black_mask_has_no_masked_part(model: sdrbee.Model) -> None:
@@ -115,6 +124,10 @@ def test_outpainting_also_repaints_what_a_mask_names(model: sdrbee.Model) -> Non
         ({"inpaint_area": "some"}, "'whole', 'masked'"),
         ({"mask_blur": -1.0}, r"\[mask_blur\]"),
         ({"mask_padding": -1}, r"\[mask_padding\]"),
+        (
+            {"mask": box_mask(128, 9, 9, 9), "inpaint_area": "masked", "output": "latent"},
+            r"\[output\].*cut out alone",
+        ),
     ],
 )
 def test_impossible_requests_are_refused(
@@ -134,6 +147,24 @@ MODES: dict[str, dict[str, Any]] = {
     },
     "outpaint": {"outpaint": [8, 16, 0, 24]},
 }
+
+
+@pytest.mark.parametrize("name", MODES)
+@pytest.mark.parametrize("keep", [True, False])
+def test_floats_are_the_picture_before_it_is_rounded(
+    model: sdrbee.Model, name: str, keep: bool
+) -> None:
+    fields = MODES[name] | {"keep_unmasked": keep}
+    values = paint(model, output="float", **fields)
+    levels = paint(model, **fields)
+    assert values.shape == levels.shape
+    # Levels are rounded before they are blended, which moves the result by one at most.
+    assert np.abs(values * 255 - levels).max() < 1.01
+    if keep and "mask" in fields and "mask_blur" not in fields:
+        kept = fields["mask"] == 0
+        np.testing.assert_array_equal(np.round(values[kept] * 255), scene()[kept])
+    if name != "masked part":  # which is resized in 8 bits
+        assert np.abs(values * 255 - np.round(values * 255)).max() > 0.1
 
 
 @pytest.mark.parametrize("name", MODES)

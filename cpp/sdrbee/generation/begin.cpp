@@ -4,14 +4,12 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <iterator>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/generation/draw_latents.h"
 #include "sdrbee/generation/generation.h"
-#include "sdrbee/generation/inpaint_source.h"
 #include "sdrbee/generation/plan_request.h"
 #include "sdrbee/generation/second_pass.h"
-#include "sdrbee/generation/source_image.h"
 #include "sdrbee/generation/tiling.h"
 #include "sdrbee/sampling/plan_details.h"
 
@@ -20,20 +18,6 @@ namespace {
 
 PixelSize picture_size(const GenerationRequest& request) {
   return {*request.width, *request.height};
-}
-
-std::vector<int64_t> latent_shape(const ModelInfo& info, PixelSize size) {
-  return {1, info.latent_channels, size.height / info.latent_downscale,
-          size.width / info.latent_downscale};
-}
-
-/// Pure noise without a source; else the source raised to where the first step begins, or as it is
-/// when another model has brought it there.
-Tensor first_latents(const Generation& generation, const Tensor& source, const Tensor& noise) {
-  const sampling::Plan& plan = generation.plan;
-  if (!source.defined()) return noise * plan.initial_noise_scale();
-  if (generation.request.denoising_start) return source;
-  return plan.add_start_noise(source, noise, generation.first_step);
 }
 
 /// The part of the plan that is run.
@@ -48,72 +32,6 @@ void choose_steps(Generation& generation) {
     throw InvalidRequest(message("[", request.denoising_end ? "denoising_end" : "denoising_start",
                                  "] leaves none of the ", plan.step_count(),
                                  " steps; take more steps or a larger part"));
-}
-
-Tensor draw_noise(const ImageModel& model, Generation& generation) {
-  const auto shape = latent_shape(model.info(), picture_size(generation.request));
-  return generation.noise.normal(shape).to(model.device());
-}
-
-/// The source as a reference: its most probable latents, without a draw.
-void show_reference(ImageModel& model, Generation& generation) {
-  const Image& image = *generation.request.image;
-  const Tensor picture = picture_to_tensor(image, model.info().reference_size(image.size));
-  generation.reference = model.autoencoder().encode(picture.to(model.device())).mean;
-}
-
-void draw_image_to_image(ImageModel& model, Generation& generation) {
-  const GenerationRequest& request = generation.request;
-  Tensor source;
-  if (request.latents)
-    source = latents_to_tensor(*request.latents).to(model.device());
-  else
-    source =
-        encode_picture(model, generation, picture_to_tensor(*request.image, picture_size(request)));
-  Tensor noise;
-  if (!request.denoising_start) noise = generation.noise.normal(source.sizes()).to(model.device());
-  generation.latents = first_latents(generation, source, noise);
-}
-
-void draw_inpaint(ImageModel& model, Generation& generation) {
-  const GenerationRequest& request = generation.request;
-  const PixelSize size = picture_size(request);
-  const auto shape = latent_shape(model.info(), size);
-  const ModelInfo& info = model.info();
-  const bool native = info.capabilities.native_inpaint;
-  const bool from_pure_noise = request.strength == 1.0;
-  const InpaintSource prepared = inpaint_source(request);
-  const Tensor picture = picture_to_tensor(prepared.picture, size);
-  Tensor mask = mask_to_tensor(prepared.picture_mask, size);
-  if (native) mask = mask.ge(0.5).to(at::kFloat);  // such networks learnt from masks of 0 and 1
-  Tensor source;
-  if (!native || !from_pure_noise || info.always_encodes_source)
-    source = encode_picture(model, generation, picture);
-  const Tensor noise = generation.noise.normal(shape).to(model.device());
-  generation.latents = first_latents(generation, from_pure_noise ? Tensor() : source, noise);
-  if (native) {
-    const Tensor masked = encode_picture(model, generation, picture * (1 - mask));
-    generation.input_channels = model.inpaint_channels(mask, masked);
-    return;
-  }
-  // diffusers encodes the masked picture here; a network without mask channels never sees it, but
-  // its draw moves the generator.
-  generation.noise.normal(shape);
-  const Tensor cells = mask_by_cells(mask, model.info().latent_downscale).to(model.device());
-  generation.masked = MaskedSource{source, noise, cells};
-}
-
-/// The first latents; the order of the draws is that of diffusers' pipelines (docs/generation.md).
-void draw_latents(ImageModel& model, Generation& generation) {
-  const GenerationRequest& request = generation.request;
-  if (request.control_image)
-    generation.input_channels = encode_picture(
-        model, generation, picture_to_tensor(*request.control_image, picture_size(request)));
-  if (request.mode() == Mode::Inpaint) return draw_inpaint(model, generation);
-  const bool shown = model.info().capabilities.reference_image;
-  if (request.mode() == Mode::ImageToImage && !shown) return draw_image_to_image(model, generation);
-  if (request.image) show_reference(model, generation);
-  generation.latents = first_latents(generation, {}, draw_noise(model, generation));
 }
 
 /// How the picture of a pass is framed. Sizes that are the picture's own are so in both passes.
@@ -202,18 +120,6 @@ void encode_prompts(ImageModel& model, Generation& generation) {
       generation.warnings.push_back(std::move(warning));
 }
 
-/// Hands what the network is shown beside the latents to all rows.
-void attach_pictures(Generation& generation) {
-  const auto attach = [&](Conditioning& row) {
-    row.channels = generation.input_channels;
-    row.reference = generation.reference;
-  };
-  GuidedConditions& all = generation.conditions;
-  if (all.base) attach(*all.base);
-  for (WeightedCondition& condition : all.conditions) attach(condition.conditioning);
-  if (all.skipping) attach(all.skipping->conditioning);
-}
-
 constexpr double kLeastShare = 0.01;  // of the steps that a second pass runs
 
 /// The request's choices of sampler and noise levels, for a picture of `size`.
@@ -276,10 +182,15 @@ PassPlan plan_second_pass(const ImageModel& model, const GenerationRequest& requ
   return {std::move(plan), first};
 }
 
-Tensor encode_picture(ImageModel& model, Generation& generation, const Tensor& picture) {
-  const LatentPosterior posterior = model.autoencoder().encode(picture.to(model.device()));
-  std::ranges::move(model.autoencoder().take_warnings(), std::back_inserter(generation.warnings));
-  return posterior.sample(generation.noise.normal(posterior.mean.sizes()));
+void attach_pictures(Generation& generation) {
+  const auto attach = [&](Conditioning& row) {
+    row.channels = generation.input_channels;
+    row.reference = generation.reference;
+  };
+  GuidedConditions& all = generation.conditions;
+  if (all.base) attach(*all.base);
+  for (WeightedCondition& condition : all.conditions) attach(condition.conditioning);
+  if (all.skipping) attach(all.skipping->conditioning);
 }
 
 Generation begin(ImageModel& model, const GenerationRequest& request) {

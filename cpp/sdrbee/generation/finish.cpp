@@ -30,13 +30,14 @@ GeneratedImage finish(ImageModel& model, Generation&& generation) {
   give_back_freed_memory();
   const Tensor values = picture_to_float(model.autoencoder().decode(generation.latents));
   std::ranges::move(model.autoencoder().take_warnings(), std::back_inserter(result.warnings));
+  const bool inpaints = request.mode() == Mode::Inpaint;
+  const InpaintSource source = inpaints ? inpaint_source(request) : InpaintSource{};
   if (request.output == "float") {
-    result.array = values;
+    result.array = inpaints ? paste_back(values, source, request.keep_unmasked) : values;
     return result;
   }
   result.image = float_to_image(values);
-  if (request.mode() == Mode::Inpaint)
-    result.image = paste_back(result.image, inpaint_source(request), request.keep_unmasked);
+  if (inpaints) result.image = paste_back(result.image, source, request.keep_unmasked);
   return result;
 }
 

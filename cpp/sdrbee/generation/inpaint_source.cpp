@@ -195,4 +195,23 @@ Image paste_back(const Image& repainted, const InpaintSource& source, bool keep)
   return keep ? keep_unmasked(result, source.canvas, source.mask) : result;
 }
 
+Tensor paste_back(const Tensor& repainted, const InpaintSource& source, bool keep) {
+  const PixelBox& area = source.area;
+  const PixelSize size = area.size();
+  const bool whole = size == source.canvas.size;
+  if (whole && !keep) return repainted;
+  const Tensor canvas = image_to_float(colours(source.canvas));
+  Tensor result = canvas.clone();
+  Tensor part = result.narrow(0, area.top, size.height).narrow(1, area.left, size.width);
+  if (repainted.sizes() == part.sizes()) {
+    part.copy_(repainted);
+  } else {
+    const Image levels = float_to_image(repainted);
+    part.copy_(image_to_float(whole ? resize_lanczos(levels, size) : covering(levels, size)));
+  }
+  if (!keep) return result;
+  const Tensor mask = image_to_float(source.mask);  // [H, W, 1]
+  return result.mul_(mask).add_(canvas.mul(1 - mask));
+}
+
 }  // namespace sdrbee

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "sdrbee/core/image.h"
+#include "sdrbee/core/tensor.h"
 #include "sdrbee/generation/request.h"
 
 namespace sdrbee {
@@ -44,5 +45,9 @@ Image fitted(const Image& image, PixelSize size);
 
 /// The repainted area put back into the canvas, where `keep` blended by the mask.
 Image paste_back(const Image& repainted, const InpaintSource& source, bool keep);
+
+/// The same of a picture before it is rounded, [H, W, 3] in 0..1. It is rounded where it must be
+/// resized, which is done in 8 bits.
+Tensor paste_back(const Tensor& repainted, const InpaintSource& source, bool keep);
 
 }  // namespace sdrbee

@@ -1,4 +1,4 @@
-// Parts of begin that restore needs too.
+// Parts of begin that restore and the second pass need too.
 #pragma once
 
 #include "sdrbee/generation/generation.h"
@@ -16,8 +16,8 @@ struct PassPlan {
 };
 PassPlan plan_second_pass(const ImageModel& model, const GenerationRequest& request);
 
-/// Encodes a picture [1, 3, H, W] of the request with a drawn posterior sample.
-Tensor encode_picture(ImageModel& model, Generation& generation, const Tensor& picture);
+/// Hands what the network is shown beside the latents to all rows.
+void attach_pictures(Generation& generation);
 
 /// Encodes the prompts of a generation that was read back.
 void restore_conditions(ImageModel& model, Generation& generation);

@@ -87,7 +87,7 @@ void resolve_latents(GenerationRequest& request, const ModelInfo& info) {
 /// The size of a picture that the request gives none for.
 PixelSize usual_size(const GenerationRequest& request, const ModelInfo& info) {
   if (!request.image) return info.default_size;
-  if (info.capabilities.reference_image) return info.reference_size(request.image->size);
+  if (info.capabilities.reference_image) return info.reference_size(canvas_size(request));
   return request.inpaint_area == "whole" ? canvas_size(request) : info.default_size;
 }
 
@@ -145,13 +145,14 @@ void check_shown(const GenerationRequest& request, const ModelInfo& info) {
   if (!can.control_image && request.control_image)
     throw InvalidRequest("[control_image] this model isn't given one; leave it out");
   if (!can.reference_image) return;
+  if (request.latents)
+    throw InvalidRequest(message("[latents] the model '", info.variant,
+                                 "' is shown a picture: give `image` instead"));
+  if (request.mode() == Mode::Inpaint) return;
   const std::string reason = message("the model '", info.variant, "' is shown `image` and starts ",
                                      "from noise; leave it out");
   if (request.strength) throw InvalidRequest("[strength] " + reason);
   if (request.denoising_start) throw InvalidRequest("[denoising_start] " + reason);
-  if (request.latents)
-    throw InvalidRequest(message("[latents] the model '", info.variant,
-                                 "' is shown a picture: give `image` instead"));
 }
 
 void check_outpaint(const GenerationRequest& request) {
@@ -166,7 +167,7 @@ void check_outpaint(const GenerationRequest& request) {
     throw InvalidRequest("[outpaint] all four are 0: there is nothing to paint");
 }
 
-/// A second pass belongs to pictures made from text alone.
+/// The reasons are in docs/generation.md.
 void check_hires(const GenerationRequest& request) {
   if (!request.hires_scale) {
     if (request.hires_steps)
@@ -176,13 +177,14 @@ void check_hires(const GenerationRequest& request) {
   check_number("hires_scale", *request.hires_scale, 1.0, kMaxScale);
   check_number("hires_denoising_strength", request.hires_denoising_strength, 0.0, 1.0);
   if (request.hires_steps) check_integer("hires_steps", *request.hires_steps, 1, kMaxSteps);
-  for (const auto& [field, given] : {std::pair{"image", request.mode() != Mode::TextToImage},
-                                     {"control_image", request.control_image.has_value()},
-                                     {"denoising_end", request.denoising_end.has_value()},
-                                     {"sigmas", !request.sigmas.empty()}})
+  for (const auto& [field, given, reason] :
+       {std::tuple{"mask", request.mask.has_value(), "would repaint what the mask keeps"},
+        {"outpaint", !request.outpaint.empty(), "would repaint what the mask keeps"},
+        {"denoising_end", request.denoising_end.has_value(), "needs a finished picture"},
+        {"sigmas", !request.sigmas.empty(), "has noise levels of its own"}})
     if (given)
-      throw InvalidRequest(message("[hires_scale] a second pass can't go with `", field,
-                                   "`; leave one of them out"));
+      throw InvalidRequest(message("[hires_scale] a second pass ", reason,
+                                   ", so it can't go with `", field, "`; leave one of them out"));
 }
 
 /// Fills in the second pass and checks its size.
@@ -215,6 +217,10 @@ void check_inputs(const GenerationRequest& request) {
     if (given && request.mode() != Mode::Inpaint)
       throw InvalidRequest(
           message("[", field, "] has a meaning only with `mask` or `outpaint`; leave it out"));
+  if (request.output == "latent" && request.inpaint_area == "masked")
+    throw InvalidRequest(
+        "[output] the latents of inpaint_area='masked' are of the part that is cut out alone; ask "
+        "for 'image' or 'float', or cut it out yourself");
   if (request.denoising_start && request.strength)
     throw InvalidRequest("[strength] has no effect with denoising_start; leave it out");
   if (request.image) check_picture("image", *request.image);
@@ -343,9 +349,11 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   if (!request.steps && request.sigmas.empty()) request.steps = defaults.steps;
   if (!request.guidance_scale) request.guidance_scale = defaults.guidance_scale;
   resolve_true_guidance(request, info.capabilities);
-  const bool noised = request.mode() != Mode::TextToImage && !request.denoising_start &&
-                      !info.capabilities.reference_image;
-  if (noised && !request.strength) request.strength = defaults.strength;
+  const bool from_picture =
+      request.mode() == Mode::Inpaint ||
+      (request.mode() == Mode::ImageToImage && !info.capabilities.reference_image);
+  if (from_picture && !request.denoising_start && !request.strength)
+    request.strength = defaults.strength;
   // 32 bits, as other programs choose: such a seed survives JSON and spreadsheets.
   if (!request.seed) request.seed = std::random_device{}();
   resolve_size(request, info);

@@ -4,6 +4,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include "sdrbee/core/resample.h"
+#include "sdrbee/generation/draw_latents.h"
 #include "sdrbee/generation/plan_request.h"
 #include "sdrbee/generation/source_image.h"
 #include "sdrbee/generation/tiling.h"
@@ -42,6 +43,10 @@ void begin_second_pass(ImageModel& model, Generation& generation) {
   const nn::CircularPadding padding = padding_of(generation.request);
   PassPlan pass = plan_second_pass(model, generation.request);
   const PixelSize size = hires_size(generation.request, model.info());
+  if (generation.request.control_image) {
+    show_control_image(model, generation, size);
+    attach_pictures(generation);
+  }
   const Tensor source = enlarged(model, generation, size);
   const Tensor noise = generation.noise.normal(source.sizes()).to(model.device());
   generation.latents = pass.plan.add_start_noise(source, noise, pass.first_step);

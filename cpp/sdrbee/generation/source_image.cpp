@@ -98,6 +98,12 @@ Tensor picture_to_float(const Tensor& picture) {
       .contiguous();
 }
 
+Tensor image_to_float(const Image& image) {
+  Tensor levels = at::empty({image.size.height, image.size.width, image.channels}, at::kByte);
+  std::memcpy(levels.mutable_data_ptr(), image.pixels.data(), image.pixels.size());
+  return levels.to(at::kFloat).div_(255.0);
+}
+
 Image float_to_image(const Tensor& values) {
   SDRBEE_CHECK_SHAPE(values, {-1, -1, 3});
   const Tensor levels = (values * 255.0).round().to(at::kByte).contiguous();

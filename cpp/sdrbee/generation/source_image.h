@@ -33,6 +33,9 @@ Tensor latents_to_tensor(const LatentImage& latents);
 /// A decoded picture [1, 3, H, W] in -1..1 as [H, W, 3] fp32 on the CPU in 0..1.
 Tensor picture_to_float(const Tensor& picture);
 
+/// A picture as [H, W, channels] fp32 in 0..1.
+Tensor image_to_float(const Image& image);
+
 /// [H, W, 3] in 0..1 rounded (half to even) to 8 bits.
 Image float_to_image(const Tensor& values);
 

@@ -39,7 +39,7 @@ struct Capabilities {
   bool prompt_3 = false;            // so may a third
   bool framing = false;             // original_size, target_size and crop have an effect
   bool control_image = false;       // the network is given a control image, which it needs
-  bool reference_image = false;     // `image` is shown to the network; nothing starts from it
+  bool reference_image = false;     // `image` is shown to the network; a start from it needs a mask
   bool tiling = false;              // pictures whose opposite edges fit together
   bool lora = false;
   bool controlnet = false;

@@ -21,17 +21,17 @@ constexpr ModeDefaults kFill{50, 30.0, 1.0};
 constexpr ModeDefaults kSchnell{4, 0.0, 1.0};
 constexpr ModeDefaults kSchnellFromImage{4, 0.0, 0.6};
 constexpr ModeDefaults kCanny{50, 30.0, 1.0};
+constexpr ModeDefaults kCannyFromImage{50, 30.0, 0.6};
 constexpr ModeDefaults kDepth{30, 10.0, 1.0};
+constexpr ModeDefaults kDepthFromImage{30, 10.0, 0.6};
 
 constexpr Capabilities kGuided = {
     .guidance = false, .distilled_guidance = true, .true_guidance = true, .prompt_2 = true};
-constexpr Capabilities kTextOnly = {.image_to_image = false,
-                                    .inpaint = false,
-                                    .guidance = false,
-                                    .distilled_guidance = true,
-                                    .negative_prompt = false,
-                                    .prompt_2 = true,
-                                    .control_image = true};
+constexpr Capabilities kControlled = {.guidance = false,
+                                      .distilled_guidance = true,
+                                      .negative_prompt = false,
+                                      .prompt_2 = true,
+                                      .control_image = true};
 
 bool is_plain(const Facts& facts) { return facts.input_channels == facts.latent_channels; }
 bool is_control(const Facts& facts) { return facts.input_channels == 2 * facts.latent_channels; }
@@ -47,8 +47,7 @@ constexpr std::array kVariants = {
             .max_sequence_length = 256},
     Variant{.row = {"flux-kontext", "edits a picture by a prompt", "kontext flux.1-kontext"},
             .matches = [](const Facts& facts) { return is_plain(facts) && facts.reference; },
-            .capabilities = {.inpaint = false,
-                             .guidance = false,
+            .capabilities = {.guidance = false,
                              .distilled_guidance = true,
                              .true_guidance = true,
                              .prompt_2 = true,
@@ -81,18 +80,18 @@ constexpr std::array kVariants = {
             .inpaint = kFill},
     Variant{.row = {"flux-canny", "follows the edges of a control image", "canny flux.1-canny"},
             .matches = is_control,
-            .capabilities = kTextOnly,
+            .capabilities = kControlled,
             .text_to_image = kCanny,
-            .image_to_image = kCanny,
-            .inpaint = kCanny,
+            .image_to_image = kCannyFromImage,
+            .inpaint = kCannyFromImage,
             .looks_like = "flux-depth",
             .folders_tell = false},
     Variant{.row = {"flux-depth", "follows the depths of a control image", "depth flux.1-depth"},
             .matches = is_control,
-            .capabilities = kTextOnly,
+            .capabilities = kControlled,
             .text_to_image = kDepth,
-            .image_to_image = kDepth,
-            .inpaint = kDepth},
+            .image_to_image = kDepthFromImage,
+            .inpaint = kDepthFromImage},
 };
 
 constexpr auto kRows = [] {
