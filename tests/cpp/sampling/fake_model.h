@@ -18,7 +18,7 @@ namespace sdrbee::sampling::testing {
 inline constexpr uint64_t kSeed = 7;
 inline const std::vector<int64_t> kShape = {1, 4, 4, 4};
 
-/// network() of tests/python/golden/make_sampling.py.
+/// network() of tests/python/golden/sampling_groups.py.
 inline Tensor fake_network(const Tensor& x, double timestep) {
   const float shift = static_cast<float>(timestep) * 0.0005F;
   const Tensor channels = at::arange(4, at::kFloat).reshape({1, 4, 1, 1}) * 0.1;

@@ -1,190 +1,38 @@
 """Makes tests/cpp/golden/sampling*.json from diffusers' schedulers.
 
 Run it from the repository root: ``python tests/python/golden/make_sampling.py [file ...]``, where a
-file is table, variants, flow, masked, options or derived; none means all. A fake network
-that is the same function in C++ stands for the model, so that a whole generation of every
-scheduler fits into a few numbers: some of the final latents, and the next random number, which
-tells how much noise was drawn. What diffusers lacks is derived here from its definition.
-
-A group holds a scheduler configuration, the options that sdrbee gets, and runs:
-``{"steps", "final", "next"}``, with ``"sigmas"`` and ``"timesteps"`` once for each grid.
+file is table, variants, flow, masked or options; none means all. What diffusers lacks is made by
+make_more_sampling.py.
 """
 
 from __future__ import annotations
 
-import inspect
 import itertools
-import json
-import math
 import sys
-import types
-import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
-import torch
+from sampling_groups import (
+    BASE,
+    EPS_V,
+    EPS_V_SAMPLE,
+    STEPS,
+    Group,
+    Json,
+    prepare,
+    run,
+    scheduler_class,
+    write,
+)
 
-PINNED = {"diffusers": "0.42.1", "torch": "2.13.0"}
-FOLDER = Path(__file__).parents[2] / "cpp" / "golden"
-SHAPE = (1, 4, 4, 4)
-KEPT = slice(0, 64, 9)
-STEPS = (2, 5, 20)
 SPACINGS = ("linspace", "leading", "trailing")
-BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-BASE = BETAS | {"steps_offset": 1}
 SCHEDULES: dict[str, dict[str, bool]] = {
     "normal": {},
     "karras": {"use_karras_sigmas": True},
     "exponential": {"use_exponential_sigmas": True},
     "beta": {"use_beta_sigmas": True},
 }
-EPS_V = ("epsilon", "v_prediction")
-EPS_V_SAMPLE = (*EPS_V, "sample")
-Json = dict[str, Any]
-
-
-def scheduler_class(name: str) -> Any:
-    """The class of a name; the SDE scheduler's Brownian tree is replaced by given noise."""
-    if name != "DPMSolverSDEScheduler":
-        return getattr(diffusers, name)
-    sys.modules.setdefault("torchsde", types.ModuleType("torchsde"))
-    from diffusers.schedulers import scheduling_dpmsolver_sde
-
-    return scheduling_dpmsolver_sde.DPMSolverSDEScheduler
-
-
-def network(x: torch.Tensor, timestep: float | torch.Tensor) -> torch.Tensor:
-    """The fake model, in fp32 as in tests/cpp/sampling/golden_test.cpp."""
-    shift = float(np.float32(float(timestep)) * np.float32(0.0005))
-    channels = torch.arange(4, dtype=torch.float32).reshape(1, 4, 1, 1) * 0.1
-    return torch.tanh(x * 0.7 + shift + channels)
-
-
-def mixed(seed: int, index: int) -> int:
-    """The seed of NoiseSource::normal_at: SplitMix64 over seed and index."""
-    mask = (1 << 64) - 1
-
-    def mix(value: int) -> int:
-        value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & mask
-        return value ^ (value >> 31)
-
-    return mix((mix(seed) + 0x9E3779B97F4A7C15 * (index + 1)) & mask)
-
-
-class GivenPath:
-    """The increments of dpmpp_sde's noise: step k uses the numbers 2k and 2k + 1 of the seed."""
-
-    def __init__(self, seed: int, first_step: int) -> None:
-        self.seed, self.call = seed, 2 * first_step
-        self.middle = 0.0
-        self.first = torch.empty(0)
-
-    def __call__(self, sigma: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
-        drawn = torch.randn(
-            SHAPE, generator=torch.Generator().manual_seed(mixed(self.seed, self.call))
-        )
-        self.call += 1
-        if self.call % 2 == 1:
-            self.first, self.middle = drawn, float(to)
-            return drawn
-        whole = float(sigma) - float(to)
-        shares = (float(sigma) - self.middle) / whole, (self.middle - float(to)) / whole
-        return self.first * math.sqrt(shares[0]) + drawn * math.sqrt(shares[1])
-
-
-@dataclass
-class Group:
-    """Runs that share a configuration."""
-
-    config: Json
-    options: Json
-    runs: list[Json] = field(default_factory=list)
-
-    def add(self, **run: Any) -> None:
-        self.runs.append(run)
-
-    def json(self) -> Json:
-        return {"config": self.config, "options": self.options, "runs": self.runs}
-
-
-def rounded(values: Any, digits: int = 8) -> list[float]:
-    """Numbers short enough to commit; 8 digits hold fp32."""
-    return [float(f"{float(value):.{digits}g}") for value in values]
-
-
-def generate(
-    scheduler: Any,
-    strength: float | None = None,
-    inpaint: bool = False,
-    **step_options: Any,
-) -> tuple[torch.Tensor, torch.Generator]:
-    """The denoising loop of diffusers' Stable Diffusion pipelines on the fake network."""
-    generator = torch.Generator().manual_seed(7)
-    timesteps, order = scheduler.timesteps, scheduler.order
-    clean = network(torch.linspace(-2, 2, 64).reshape(SHAPE), 100)
-    noise = torch.randn(SHAPE, generator=generator)
-    mask = (torch.arange(64).reshape(SHAPE) % 3 == 0).float()
-    first = 0
-    if hasattr(scheduler, "set_begin_index"):
-        # Without it a class looks its first timestep up and takes the second one of equal ones.
-        scheduler.set_begin_index(0)
-    latents = noise * getattr(scheduler, "init_noise_sigma", 1.0)
-    if strength is not None:
-        count = scheduler.num_inference_steps
-        first = max(count - min(int(count * strength), count), 0)
-        timesteps = timesteps[first * order :]
-        if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(first * order)
-        noised = getattr(scheduler, "add_noise", None) or scheduler.scale_noise
-        latents = noised(clean, noise, timesteps[:1])
-    if hasattr(scheduler, "noise_sampler"):
-        scheduler.noise_sampler = GivenPath(7, first)
-    for i, t in enumerate(timesteps):
-        scaled = latents
-        if hasattr(scheduler, "scale_model_input"):
-            scaled = scheduler.scale_model_input(latents, t)
-        latents = scheduler.step(network(scaled, t), t, latents, **step_options).prev_sample
-        if inpaint:
-            kept = clean
-            if i + 1 < len(timesteps):
-                kept = scheduler.add_noise(clean, noise, timesteps[i + 1 : i + 2])
-            latents = (1 - mask) * kept + mask * latents
-    return latents, generator
-
-
-def accepts(scheduler: Any, name: str) -> bool:
-    return name in inspect.signature(scheduler.step).parameters
-
-
-def run(
-    group: Group, scheduler: Any, steps: int, lists: bool, extra: Json | None = None, **options: Any
-) -> None:
-    """Runs a scheduler whose timesteps are set and adds what came out."""
-    if isinstance(scheduler, diffusers.SASolverScheduler):
-        # Its coefficients are differences of large numbers, which fp32 doesn't hold.
-        scheduler.sigmas = scheduler.sigmas.double()
-    arguments = dict(options)
-    if accepts(scheduler, "generator"):
-        generator = torch.Generator().manual_seed(7)
-        torch.randn(SHAPE, generator=generator)
-        arguments["generator"] = generator
-    if accepts(scheduler, "eta"):
-        arguments.setdefault("eta", 0.0)  # what the pipelines pass, whatever the class says
-    final, first = generate(scheduler, **arguments)
-    record: Json = {"steps": steps} | (extra or {})
-    record["final"] = rounded(final.flatten()[KEPT])
-    record["next"] = rounded(torch.randn(1, generator=arguments.get("generator", first)))[0]
-    if lists:
-        record["timesteps"] = rounded(scheduler.timesteps, 6)
-        if len(getattr(scheduler, "sigmas", ())):
-            record["sigmas"] = rounded(scheduler.sigmas, 7)
-    group.runs.append(record)
 
 
 def sweep(
@@ -505,129 +353,17 @@ def switched_groups() -> Iterator[Group]:
             yield group
 
 
-class TrainedModel:
-    """A discrete model as k-diffusion and ComfyUI see it: sigmas, and timesteps in log sigma."""
-
-    def __init__(self) -> None:
-        betas = torch.linspace(BETAS["beta_start"] ** 0.5, BETAS["beta_end"] ** 0.5, 1000) ** 2
-        products = torch.cumprod(1 - betas, 0)
-        self.sigmas = ((1 - products) / products).sqrt().double().numpy()
-        self.logs = np.log(self.sigmas)
-
-    def timestep(self, sigma: float) -> float:
-        return float(np.interp(math.log(sigma), self.logs, np.arange(1000)))
-
-    def sigma(self, timestep: float) -> float:
-        return math.exp(float(np.interp(timestep, np.arange(1000), self.logs)))
-
-    def denoised(self, x: torch.Tensor, sigma: float, prediction: str) -> torch.Tensor:
-        raw = network(x / math.sqrt(sigma**2 + 1), self.timestep(sigma))
-        if prediction == "epsilon":
-            return x - sigma * raw
-        if prediction == "sample":
-            return raw
-        return x / (sigma**2 + 1) - raw * sigma / math.sqrt(sigma**2 + 1)
-
-    def schedule(self, name: str, steps: int) -> list[float]:
-        """ComfyUI's definitions (comfy/samplers.py)."""
-        low, high = float(self.sigmas[0]), float(self.sigmas[-1])
-        if name == "simple":
-            chosen = [float(self.sigmas[-(1 + int(i * 1000 / steps))]) for i in range(steps)]
-        elif name == "sgm_uniform":
-            chosen = [self.sigma(t) for t in np.linspace(999, 0, steps + 1)[:-1]]
-        elif name == "ddim_uniform":
-            chosen = [float(s) for s in self.sigmas[1 :: max(1000 // steps, 1)][::-1]]
-        else:
-            shares = np.linspace(0, 1, steps) if steps > 1 else np.zeros(1)
-            angles = shares * math.atan(low) + (1 - shares) * math.atan(high)
-            chosen = [float(s) for s in np.tan(angles)]
-        return [*chosen, 0.0]
-
-
-def ancestral_2s(
-    model: TrainedModel, sigmas: list[float], prediction: str, eta: float, s_noise: float
-) -> tuple[torch.Tensor, torch.Generator]:
-    """DPM-Solver++(2S) with ancestral noise (k-diffusion's sample_dpmpp_2s_ancestral), fp64."""
-    generator = torch.Generator().manual_seed(7)
-    x = (torch.randn(SHAPE, generator=generator) * max(sigmas)).double()
-    for sigma, following in itertools.pairwise(sigmas):
-        variance = following**2 * (sigma**2 - following**2) / sigma**2
-        up = min(following, eta * math.sqrt(variance))
-        down = math.sqrt(following**2 - up**2)
-        clean = model.denoised(x.float(), sigma, prediction).double()
-        if down == 0:
-            x = x + (x - clean) / sigma * (down - sigma)
-            continue
-        middle = math.sqrt(sigma * down)
-        half = (middle / sigma) * x + (1 - middle / sigma) * clean
-        clean = model.denoised(half.float(), middle, prediction).double()
-        x = (down / sigma) * x + (1 - down / sigma) * clean
-        x = x + torch.randn(SHAPE, generator=generator).double() * s_noise * up
-    return x, generator
-
-
-def derived_groups() -> Iterator[Group]:
-    """What diffusers has no class for."""
-    model = TrainedModel()
-    euler = {"_class_name": "EulerDiscreteScheduler"} | BASE
-    for schedule in ("simple", "sgm_uniform", "ddim_uniform", "kl_optimal"):
-        group = Group(euler, {"sampler": "euler", "schedule": schedule})
-        for steps in (1, 2, 5, 7, 20):
-            sigmas = model.schedule(schedule, steps)
-            scheduler = diffusers.EulerDiscreteScheduler(**BASE)
-            scheduler.set_timesteps(sigmas=sigmas)
-            run(group, scheduler, steps, True)
-        yield group
-        group = Group(euler, {"sampler": "dpmpp_2s_ancestral", "schedule": schedule})
-        for steps in STEPS:
-            final, generator = ancestral_2s(model, model.schedule(schedule, steps), "epsilon", 1, 1)
-            following = rounded(torch.randn(1, generator=generator))[0]
-            group.add(steps=steps, final=rounded(final.flatten()[KEPT]), next=following)
-        yield group
-    for prediction in EPS_V_SAMPLE:
-        for eta, s_noise in ((1.0, 1.0), (0.4, 1.1)):
-            options = {"sampler": "dpmpp_2s_ancestral", "eta": eta, "s_noise": s_noise}
-            config = euler | {"prediction_type": prediction, "use_karras_sigmas": True}
-            group = Group(config, options)
-            for steps in STEPS:
-                scheduler = diffusers.EulerDiscreteScheduler(**BASE, use_karras_sigmas=True)
-                scheduler.set_timesteps(steps)
-                sigmas = [float(sigma) for sigma in scheduler.sigmas]
-                final, generator = ancestral_2s(model, sigmas, prediction, eta, s_noise)
-                following = rounded(torch.randn(1, generator=generator))[0]
-                group.add(steps=steps, final=rounded(final.flatten()[KEPT]), next=following)
-            yield group
-
-
-def write(name: str, groups: Iterator[Group]) -> None:
-    """One line for each group, so that a change shows in a diff."""
-    lines = []
-    for group in groups:
-        lines.append(json.dumps(group.json(), separators=(",", ":")))
-        if "NaN" in lines[-1] or "Infinity" in lines[-1]:
-            raise SystemExit(f"{name}: a reference is not finite: {lines[-1]}")
-    text = '{"groups":[\n' + ",\n".join(lines) + "\n]}\n"
-    (FOLDER / name).write_text(text)
-    sys.stdout.write(f"{name}: {len(lines)} groups, {len(text)} bytes\n")
-
-
 FILES: dict[str, tuple[Callable[[], Iterator[Group]], ...]] = {
     "table": (all_sweeps,),
     "variants": (solver_variants, zero_snr_and_betas),
     "flow": (flow_groups,),
     "masked": (masked_groups,),
     "options": (option_groups, switched_groups),
-    "derived": (derived_groups,),
 }
 
 
 def main() -> None:
-    for package, pinned in PINNED.items():
-        if version(package).split("+")[0] != pinned:
-            raise SystemExit(f"{package} {pinned} is needed but {version(package)} is installed")
-    warnings.simplefilter("ignore")
-    diffusers.utils.logging.set_verbosity_error()
-    torch.set_grad_enabled(False)
+    prepare()
     for name in sys.argv[1:] or FILES:
         write(f"sampling_{name}.json", itertools.chain(*(groups() for groups in FILES[name])))
 

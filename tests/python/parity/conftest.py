@@ -8,6 +8,7 @@ import pytest
 import torch
 from parity.pair import Pair
 from parity.reference import write_pipeline
+from parity.unet_families import KINDS, OpenVariant, VariantPair
 
 import sdrbee
 from sdrbee._native import set_threads
@@ -49,3 +50,20 @@ def sd1(open_pair: Callable[[str], Pair]) -> Pair:
 @pytest.fixture(scope="session")
 def sd2(open_pair: Callable[[str], Pair]) -> Pair:
     return open_pair("sd2")
+
+
+@pytest.fixture(scope="session")
+def open_variant(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> OpenVariant:
+    """Opens a variant, once a session."""
+    pairs: dict[str, VariantPair] = {}
+
+    def open_kind(name: str) -> VariantPair:
+        if name not in pairs:
+            folder = tmp_path_factory.mktemp("variant") / name
+            device = pytestconfig.getoption("--parity-device")
+            pairs[name] = VariantPair(folder, KINDS[name], device)
+        return pairs[name]
+
+    return open_kind

@@ -8,6 +8,7 @@ from typing import Any
 
 import diffusers
 import torch
+from parity.family_pair import FamilyPair
 from parity.reference import VOCABULARY, Pixels
 from transformers import (
     CLIPTextConfig,
@@ -17,8 +18,6 @@ from transformers import (
     T5EncoderModel,
     T5TokenizerFast,
 )
-
-import sdrbee
 
 T5_VOCABULARY = VOCABULARY.parent / "unigram_tokenizer"
 LATENT_CHANNELS = 4
@@ -123,54 +122,35 @@ KINDS = {
         pipelines={
             "text_to_image": "FluxKontextPipeline",
             "image_to_image": "FluxKontextPipeline",
+            "inpaint": "FluxKontextInpaintPipeline",
         }
     ),
     "flux-canny": Kind(
-        pipelines={"text_to_image": "FluxControlPipeline"},
+        pipelines={
+            "text_to_image": "FluxControlPipeline",
+            "image_to_image": "FluxControlImg2ImgPipeline",
+            "inpaint": "FluxControlInpaintPipeline",
+        },
         transformer={"in_channels": 8 * LATENT_CHANNELS, "out_channels": 4 * LATENT_CHANNELS},
     ),
 }
 
 
-class FluxPair:
+class FluxPair(FamilyPair):
     """One variant, opened by diffusers in all its modes and by sdrbee."""
 
     def __init__(self, folder: Path, kind: Kind, device: str) -> None:
         self.kind = kind
-        self.folder = folder
         kind.write(folder)
-        self.model = sdrbee.load(folder, device=device, dtype="float32")
-        self.pipelines = {
-            mode: getattr(diffusers, name).from_pretrained(folder)
-            for mode, name in kind.pipelines.items()
-        }
-        for pipeline in self.pipelines.values():
-            pipeline.set_progress_bar_config(disable=True)
+        super().__init__(folder, device, kind.pipelines)
 
     def reference(
         self, mode: str, seed: int, size: tuple[int, int], **arguments: Any
     ) -> tuple[Pixels, Pixels]:
         """diffusers' picture [H, W, 3] in 0..1 and final latents [C, h, w]."""
-        pipeline = self.pipelines[mode]
         width, height = size
-        packed = pipeline(
-            **arguments,
-            width=width,
-            height=height,
-            max_sequence_length=self.kind.max_sequence_length,
-            generator=torch.Generator("cpu").manual_seed(seed),
-            output_type="latent",
-            return_dict=False,
-        )[0]
-        latents = pipeline._unpack_latents(packed, height, width, CELL)
+        arguments |= {"width": width, "height": height}
+        arguments |= {"max_sequence_length": self.kind.max_sequence_length}
+        packed = self.final_latents(mode, seed, **arguments)
+        latents = self.pipelines[mode]._unpack_latents(packed, height, width, CELL)
         return self.decode(latents), latents[0].numpy()
-
-    def decode(self, latents: torch.Tensor) -> Pixels:
-        """diffusers' picture [H, W, 3] in 0..1 of latents [1, C, h, w]."""
-        pipeline = next(iter(self.pipelines.values()))
-        config = pipeline.vae.config
-        with torch.no_grad():
-            scaled = latents / config.scaling_factor + config.shift_factor
-            picture = pipeline.vae.decode(scaled, return_dict=False)[0]
-        pixels: Pixels = pipeline.image_processor.postprocess(picture, output_type="np")
-        return pixels[0]

@@ -259,8 +259,14 @@ class Reference:
         return self.decode(latents), latents[0].numpy()
 
     def decode(self, latents: torch.Tensor) -> Pixels:
-        vae = self.text_to_image.vae
-        with torch.no_grad():
-            picture = vae.decode(latents / vae.config.scaling_factor, return_dict=False)[0]
-        pixels: Pixels = self.text_to_image.image_processor.postprocess(picture, output_type="np")
-        return pixels[0]
+        return decoded(self.text_to_image, latents)
+
+
+def decoded(pipeline: Any, latents: torch.Tensor) -> Pixels:
+    """A pipeline's picture [H, W, 3] in 0..1 of latents [1, C, h, w]."""
+    config = pipeline.vae.config
+    with torch.no_grad():
+        scaled = latents / config.scaling_factor + (config.shift_factor or 0)
+        picture = pipeline.vae.decode(scaled, return_dict=False)[0]
+    pixels: Pixels = pipeline.image_processor.postprocess(picture, output_type="np")
+    return pixels[0]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-import torch
 from golden.make_networks import randomise
 from golden.make_unigram_tokenizer import train
-from parity.reference import VOCABULARY, Pixels
+from parity.family_pair import LatentPair
+from parity.reference import VOCABULARY
 from transformers import (
     CLIPTextConfig,
     CLIPTextModelWithProjection,
@@ -20,8 +20,6 @@ from transformers import (
     T5EncoderModel,
     T5Tokenizer,
 )
-
-import sdrbee
 
 PIPELINES = {
     "text_to_image": "StableDiffusion3Pipeline",
@@ -142,38 +140,10 @@ KINDS = {
 }
 
 
-class Sd3Pair:
+class Sd3Pair(LatentPair):
     """One model, opened by diffusers in all its modes and by sdrbee."""
 
     def __init__(self, folder: Path, kind: Kind, device: str) -> None:
-        self.folder = folder
-        self.kind = kind
         kind.write(folder)
-        self.model = sdrbee.load(folder, device=device, dtype="float32")
         absent = {} if kind.t5 else {"text_encoder_3": None, "tokenizer_3": None}
-        self.pipelines = {
-            mode: getattr(diffusers, PIPELINES[mode]).from_pretrained(folder, **absent)
-            for mode in kind.modes
-        }
-        for pipeline in self.pipelines.values():
-            pipeline.set_progress_bar_config(disable=True)
-
-    def reference(self, mode: str, seed: int, **arguments: Any) -> tuple[Pixels, Pixels]:
-        """diffusers' picture [H, W, 3] in 0..1 and final latents [C, h, w]."""
-        latents = self.pipelines[mode](
-            **arguments,
-            generator=torch.Generator("cpu").manual_seed(seed),
-            output_type="latent",
-            return_dict=False,
-        )[0]
-        return self.decode(latents), latents[0].numpy()
-
-    def decode(self, latents: torch.Tensor) -> Pixels:
-        """diffusers' picture [H, W, 3] in 0..1 of latents [1, C, h, w]."""
-        pipeline = next(iter(self.pipelines.values()))
-        config = pipeline.vae.config
-        with torch.no_grad():
-            stored = latents / config.scaling_factor + config.shift_factor
-            picture = pipeline.vae.decode(stored, return_dict=False)[0]
-        pixels: Pixels = pipeline.image_processor.postprocess(picture, output_type="np")
-        return pixels[0]
+        super().__init__(folder, device, {mode: PIPELINES[mode] for mode in kind.modes}, **absent)

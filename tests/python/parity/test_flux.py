@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 import pytest
-from parity.flux_family import KINDS, FluxPair
+from parity.flux_family import CELL, KINDS, FluxPair
 from parity.pair import NEGATIVE_PROMPT, PROMPT, SEED, compare
+from parity.pictures import half_mask, source
 
 import sdrbee
 
@@ -36,14 +37,11 @@ def open_flux(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Con
 
 
 def picture(width: int = WIDTH, height: int = HEIGHT) -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return source(width, height)
 
 
 def mask() -> npt.NDArray[np.uint8]:
-    """White, which repaints, on the right; a border that doesn't fall on a latent's edge."""
-    values = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
-    values[3:, 13:] = 255
-    return values
+    return half_mask(WIDTH, HEIGHT)
 
 
 @pytest.fixture
@@ -179,6 +177,29 @@ def test_control(open_flux: OpenFlux, check: Check, shape: tuple[int, int]) -> N
     check("flux-canny", "text_to_image", {"control_image": image}, theirs)
 
 
+@pytest.mark.parametrize("strength", [0.3, 0.6, 1.0])
+@pytest.mark.parametrize("mode", ["image_to_image", "inpaint"])
+def test_control_from_a_picture(check: Check, mode: str, strength: float) -> None:
+    """The control image is drawn for before `image`, and after the masked picture."""
+    control = picture()[::-1].copy()
+    ours: dict[str, Any] = {"control_image": control, "strength": strength}
+    theirs: dict[str, Any] = {"guidance_scale": 30.0, "strength": strength}
+    theirs["control_image"] = PIL.Image.fromarray(control)
+    if mode == "image_to_image":
+        ours["image"] = picture(60, 60)
+        theirs["image"] = PIL.Image.fromarray(picture(60, 60))
+    check("flux-canny", mode, ours, theirs)
+
+
+@pytest.mark.parametrize("fields", [{}, {"strength": 0.5}, {"true_guidance_scale": 2.0}])
+def test_kontext_repaints_what_it_is_shown(check: Check, fields: dict[str, Any]) -> None:
+    ours = {"negative_prompt": NEGATIVE_PROMPT} | fields
+    theirs: dict[str, Any] = {"strength": fields.get("strength", 1.0), "_auto_resize": False}
+    theirs["negative_prompt"] = NEGATIVE_PROMPT
+    theirs["true_cfg_scale"] = fields.get("true_guidance_scale", 1.0)
+    check("flux-kontext", "inpaint", ours, theirs)
+
+
 def test_canny_and_depth_are_told_apart_by_an_option(
     open_flux: OpenFlux, record_parity: Callable[..., None]
 ) -> None:
@@ -221,27 +242,46 @@ def test_defaults_are_those_of_the_pipeline(open_flux: OpenFlux, name: str, mode
         assert ours.strength == theirs["strength"].default
 
 
+def test_a_second_pass_follows_the_control_image_at_its_own_size(open_flux: OpenFlux) -> None:
+    model = open_flux("flux-canny").model
+    fields = PICTURES["flux-canny"] | {"steps": 2, "hires_scale": 2.0, "output": "latent"}
+
+    def make(**changes: Any) -> npt.NDArray[np.float32]:
+        return np.asarray(model.generate(PROMPT, seed=SEED, **fields | changes))
+
+    assert make().shape == (4, 2 * HEIGHT // CELL, 2 * WIDTH // CELL)
+    assert not np.array_equal(make(), make(control_image=picture()[::-1].copy()))
+
+
 PICTURES: dict[str, dict[str, Any]] = {
     "flux-dev": {"image": picture(), "mask": mask()},
     "flux-fill": {"image": picture(), "mask": mask()},
     "flux-kontext": {"image": picture(), "width": WIDTH, "height": HEIGHT},
     "flux-canny": {"control_image": picture(), "width": WIDTH, "height": HEIGHT},
 }
+RESUMED: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, fields) for name, fields in PICTURES.items()},
+    "control image in two passes": (
+        "flux-canny",
+        PICTURES["flux-canny"] | {"image": picture(), "hires_scale": 2.0, "steps": 2},
+    ),
+    "kontext with a mask": ("flux-kontext", PICTURES["flux-kontext"] | {"mask": mask()}),
+}
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_saved_generation_goes_on_with_the_same_bits(open_flux: OpenFlux, name: str) -> None:
+@pytest.mark.parametrize("case", RESUMED)
+def test_a_saved_generation_goes_on_with_the_same_bits(open_flux: OpenFlux, case: str) -> None:
+    name, fields = RESUMED[case]
     model = open_flux(name).model
     request = sdrbee.GenerationRequest(
-        prompt=PROMPT, seed=SEED, steps=3, output="latent", **PICTURES[name]
+        prompt=PROMPT, seed=SEED, output="latent", **{"steps": 3} | fields
     )
     whole = model.begin(request)
     while not whole.done:
         model.advance(whole)
-    halfway = model.begin(request)
-    model.advance(halfway)
-    resumed = model.restore(model.save(halfway))
+    resumed = model.begin(request)
     while not resumed.done:
+        resumed = model.restore(model.save(resumed))
         model.advance(resumed)
     assert np.array_equal(model.finish(whole), model.finish(resumed))
 

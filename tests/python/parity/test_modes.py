@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import PIL.Image
 import pytest
 import torch
 from parity.pair import NEGATIVE_PROMPT, PROMPT, SEED, Pair
+from parity.pictures import HEIGHT, WIDTH, half_mask, source
 from parity.reference import Case
 
-WIDTH, HEIGHT = 32, 24
 # One of each kind of step: deterministic, ancestral, two evaluations, multistep, stochastic
 # multistep, own grid, repeated timestep, noise after all steps but the last.
 SAMPLERS = [
@@ -38,17 +37,6 @@ SAMPLERS = [
 def case(sampler: str, guidance_scale: float = 6.0, steps: int = 6) -> Case:
     spacing = None if sampler in ("lcm", "tcd") else "leading"
     return Case(sampler, "normal", "epsilon", spacing, guidance_scale, steps)
-
-
-def source() -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-
-
-def half_mask() -> npt.NDArray[np.uint8]:
-    """White, which repaints, on the right; a border that doesn't fall on a latent's edge."""
-    mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
-    mask[3:, 13:] = 255
-    return mask
 
 
 def difference_of(pair: Pair, mode: str, chosen: Case, strength: float, **extra: Any) -> Any:

@@ -12,12 +12,11 @@ import numpy as np
 import PIL.Image
 import pytest
 from parity.pair import NEGATIVE_PROMPT, PROMPT, SEED, compare
+from parity.pictures import HEIGHT, WIDTH, half_mask, source
 from parity.sd3 import KINDS, Sd3Pair
-from parity.test_modes import half_mask, source
 
 import sdrbee
 
-HEIGHT, WIDTH = source().shape[:2]
 OpenKind = Callable[[str], Sd3Pair]
 
 

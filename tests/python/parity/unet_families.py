@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import diffusers
+import numpy as np
+import PIL.Image
 import torch
-from parity.reference import NOISE, VOCABULARY, Pixels
+from parity.family_pair import LatentPair
+from parity.pair import NEGATIVE_PROMPT, PROMPT, SEED, compare
+from parity.pictures import HEIGHT, WIDTH, half_mask, source
+from parity.reference import DIFFUSION, NOISE, VOCABULARY
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
 )
-
-import sdrbee
 
 MODES = ("text_to_image", "image_to_image", "inpaint")
 STABLE_DIFFUSION = {
@@ -168,39 +173,66 @@ KINDS = {
 }
 
 
-class VariantPair:
+class VariantPair(LatentPair):
     """One variant, opened by diffusers in all its modes and by sdrbee."""
 
     def __init__(self, folder: Path, kind: Kind, device: str) -> None:
-        self.kind = kind
-        self.folder = folder
         kind.write(folder)
-        self.model = sdrbee.load(folder, device=device, dtype="float32")
         # Stable Diffusion's pipelines warn about a missing safety checker otherwise.
         extra = {} if kind.pipelines is XL else {"safety_checker": None}
-        self.pipelines = {
-            mode: getattr(diffusers, kind.pipelines[mode]).from_pretrained(folder, **extra)
-            for mode in kind.modes
-        }
-        for pipeline in self.pipelines.values():
-            pipeline.set_progress_bar_config(disable=True)
+        super().__init__(folder, device, {m: kind.pipelines[m] for m in kind.modes}, **extra)
 
-    def reference(self, mode: str, seed: int, **arguments: Any) -> tuple[Pixels, Pixels]:
-        """diffusers' picture [H, W, 3] in 0..1 and final latents [C, h, w]."""
-        pipeline = self.pipelines[mode]
-        latents = pipeline(
-            **arguments,
-            generator=torch.Generator("cpu").manual_seed(seed),
-            output_type="latent",
-            return_dict=False,
-        )[0]
-        return self.decode(latents), latents[0].numpy()
 
-    def decode(self, latents: torch.Tensor) -> Pixels:
-        """diffusers' picture [H, W, 3] in 0..1 of latents [1, C, h, w]."""
-        pipeline = next(iter(self.pipelines.values()))
-        with torch.no_grad():
-            scaled = latents / pipeline.vae.config.scaling_factor
-            picture = pipeline.vae.decode(scaled, return_dict=False)[0]
-        pixels: Pixels = pipeline.image_processor.postprocess(picture, output_type="np")
-        return pixels[0]
+OpenVariant = Callable[[str], VariantPair]
+
+
+def check(pair: VariantPair, mode: str, ours: dict[str, Any], theirs: dict[str, Any]) -> float:
+    """Compares picture and latents; `ours` and `theirs` are what is asked of each side.
+
+    Returns the largest difference of a pixel.
+    """
+    request: dict[str, Any] = {"seed": SEED, "width": WIDTH, "height": HEIGHT}
+    arguments: dict[str, Any] = {}
+    if mode != "text_to_image":
+        request |= {"image": source()}
+        arguments |= {"image": PIL.Image.fromarray(source())}
+    if mode == "inpaint":
+        request |= {"mask": half_mask(), "keep_unmasked": False}
+        arguments |= {"mask_image": PIL.Image.fromarray(half_mask())}
+    if mode != "image_to_image":
+        arguments |= {"width": WIDTH, "height": HEIGHT}
+    expected = pair.reference(mode, SEED, **arguments | theirs)
+    made = [
+        np.asarray(pair.model.generate(**{"prompt": PROMPT, "output": output} | request | ours))
+        for output in ("float", "latent")
+    ]
+    difference = compare((made[0], made[1]), expected)
+    assert difference.within_tolerance, difference
+    return difference.pixels
+
+
+def asked(pair: VariantPair, steps: int, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A request in our words and in those of diffusers; no `more` leaves the defaults."""
+    ours: dict[str, Any] = {"steps": steps, **more}
+    theirs: dict[str, Any] = {"prompt": PROMPT, "num_inference_steps": steps, **more}
+    return ours, theirs
+
+
+def with_negative(pair: VariantPair) -> dict[str, str]:
+    """A consistency model has no negative prompt."""
+    can = pair.model.info.capabilities.negative_prompt
+    return {"negative_prompt": NEGATIVE_PROMPT} if can else {}
+
+
+@contextmanager
+def scheduler_of(sampler: str, *pipelines: Any) -> Iterator[dict[str, str]]:
+    """Lets pipelines run another scheduler; gives the fields that ask us for the same."""
+    own = [pipeline.scheduler for pipeline in pipelines]
+    for pipeline in pipelines:
+        config = pipeline.scheduler.config
+        pipeline.scheduler = DIFFUSION[sampler].build(config, "normal", "epsilon", "leading")
+    try:
+        yield {"sampler": sampler, "spacing": "leading"}
+    finally:
+        for pipeline, scheduler in zip(pipelines, own, strict=True):
+            pipeline.scheduler = scheduler
