@@ -35,6 +35,10 @@ class SdrbeeEngine:
     def load(self) -> None:
         self._model = self._sdrbee.load(self._source, device="cpu", dtype=self._dtype)
 
+    def warm_up(self) -> None:
+        """Reads all weights, which `load` leaves to their first use."""
+        self._model.warm_up()
+
     def begin(self, steps: int, size: int, output: str) -> None:
         self._generation = self._model.begin(
             self._sdrbee.GenerationRequest(
@@ -88,6 +92,9 @@ class DiffusersEngine:
             pipe.unet.to(memory_format=torch.channels_last)
             pipe.vae.to(memory_format=torch.channels_last)
         self._pipe = pipe
+
+    def warm_up(self) -> None:
+        """Nothing: `load` has read all weights."""
 
     def begin(self, steps: int, size: int, output: str) -> None:
         torch = self._torch

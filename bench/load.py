@@ -1,4 +1,4 @@
-"""How long from a path (fp16 files, warm page cache) to a model that can take a step?
+"""How long from a path (fp16 files, warm page cache) to a model with all its weights in memory?
 
 Each sample is a fresh process; imports are done before the clock starts. The second row adds a
 picture of one step at 64x64, so that nothing that was put off escapes the clock.
@@ -11,7 +11,7 @@ from bench.comparison import Pairs, Worker, arguments, report
 
 def _load(engine: str, model: str, dtype: str, threads: int) -> tuple[float, float]:
     with Worker(engine, model, dtype, threads) as worker:
-        load = worker.seconds("load")
+        load = worker.seconds("load") + worker.seconds("warm_up")
         first = worker.seconds("begin", steps=1, size=64, output="image")
         return load, load + first + worker.seconds("step") + worker.seconds("finish")
 

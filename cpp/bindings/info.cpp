@@ -7,6 +7,7 @@
 #include "bindings.h"
 #include "sdrbee/models/model_description.h"
 #include "sdrbee/models/model_info.h"
+#include "sdrbee/models/weight_memory.h"
 
 namespace sdrbee::bindings {
 namespace {
@@ -86,6 +87,11 @@ void register_description(py::module_& module) {
       std::pair{"parameters", &StoredComponent::parameters},
       std::pair{"bytes", &StoredComponent::bytes}, std::pair{"types", &StoredComponent::types})
       .def("__repr__", &represent<StoredComponent>);
+  bind_value<ComponentMemory>(
+      module, "ComponentMemory", "A component's weights in memory.",
+      std::pair{"bytes", &ComponentMemory::bytes}, std::pair{"loaded", &ComponentMemory::loaded},
+      std::pair{"loads", &ComponentMemory::loads}, std::pair{"uses", &ComponentMemory::uses})
+      .def("__repr__", &represent<ComponentMemory>);
   py::class_<ModelDescription> type(module, "ModelDescription", "What a model's headers tell.");
   type.def_readonly("family", &ModelDescription::family, "row of sdrbee.families()")
       .def_readonly("pipeline_class", &ModelDescription::pipeline_class,

@@ -123,9 +123,13 @@ std::unique_ptr<Session> load(const std::string& path, const std::string& device
                               const std::string& dtype, const std::string& variant,
                               const std::string& prediction,
                               const std::map<std::string, std::string>& components,
-                              const std::vector<std::string>& vocabulary_candidates) {
+                              const std::vector<std::string>& vocabulary_candidates,
+                              std::optional<int64_t> memory_limit,
+                              std::optional<int64_t> prompt_cache) {
   LoadOptions options = load_options(device, dtype, variant, prediction, components);
   options.vocabulary_candidates.assign(vocabulary_candidates.begin(), vocabulary_candidates.end());
+  options.memory_limit_bytes = memory_limit;
+  if (prompt_cache) options.prompt_cache_bytes = *prompt_cache;
   return std::make_unique<Session>(Registry::load(path, options));
 }
 
@@ -157,6 +161,16 @@ void register_model(py::module_& module) {
   py::class_<Session>(module, "Session", "A loaded model; sdrbee.Model is made from it.")
       .def_property_readonly(
           "info", [](const Session& self) { return self.info(); }, "what the model is and can do")
+      .def_property_readonly(
+          "memory", [](Session& self) { return self.memory().states(); },
+          "what the components' weights take in memory, by name")
+      .def(
+          "warm_up",
+          [](Session& self) {
+            const Session::Lock lock(self);
+            self.memory().load_all();
+          },
+          py::call_guard<py::gil_scoped_release>())
       .def("generate", &generate_in_python, py::arg("requests"), py::arg("on_step").none(true),
            py::arg("cancel").none(true))
       .def(
@@ -189,7 +203,8 @@ void register_model(py::module_& module) {
            py::arg("latents"));
   module.def("load", &load, py::arg("path"), py::arg("device"), py::arg("dtype"),
              py::arg("variant"), py::arg("prediction"), py::arg("components"),
-             py::arg("vocabulary_candidates"), py::call_guard<py::gil_scoped_release>());
+             py::arg("vocabulary_candidates"), py::arg("memory_limit").none(true),
+             py::arg("prompt_cache").none(true), py::call_guard<py::gil_scoped_release>());
   module.def("describe", &describe, py::arg("path"), py::arg("device"), py::arg("dtype"),
              py::arg("variant"), py::arg("prediction"), py::arg("components"),
              py::call_guard<py::gil_scoped_release>());

@@ -42,6 +42,9 @@ class Session {
   /// Needs no lock: it never changes after loading.
   const ModelInfo& info() const { return model_->info(); }
 
+  /// Loads only while a Lock is held; its states can be asked for at any time.
+  WeightMemory& memory() { return model_->memory(); }
+
   /// Both only while a Lock is held.
   ImageModel& model() { return *model_; }
   Generator& generator() { return generator_; }

@@ -297,6 +297,19 @@ class StoredComponent:
     def __eq__(self, other: object) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
+class ComponentMemory:
+    _fields: ClassVar[tuple[str, ...]]
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def loaded(self) -> bool: ...
+    @property
+    def loads(self) -> int: ...
+    @property
+    def uses(self) -> int: ...
+    def __eq__(self, other: object) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
 class ModelDescription:
     _fields: ClassVar[tuple[str, ...]]
     @property
@@ -381,6 +394,9 @@ class Generation:
 class Session:
     @property
     def info(self) -> ModelInfo: ...
+    @property
+    def memory(self) -> dict[str, ComponentMemory]: ...
+    def warm_up(self) -> None: ...
     def generate(
         self,
         requests: Sequence[GenerationRequest],
@@ -422,6 +438,8 @@ def load(
     prediction: str,
     components: Mapping[str, str],
     vocabulary_candidates: Sequence[str],
+    memory_limit: int | None,
+    prompt_cache: int | None,
 ) -> Session: ...
 def describe(
     path: str,

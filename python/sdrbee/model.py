@@ -13,6 +13,7 @@ from sdrbee import _native
 from sdrbee._native import (
     CancelToken,
     CheckpointError,
+    ComponentMemory,
     Generation,
     GenerationRequest,
     Image,
@@ -20,6 +21,7 @@ from sdrbee._native import (
     ModelDescription,
     ModelInfo,
 )
+from sdrbee.sizes import parse_bytes
 from sdrbee.vocabulary import vocabulary_candidates
 
 if TYPE_CHECKING:
@@ -47,6 +49,23 @@ class Model:
     def info(self) -> ModelInfo:
         """Family, variant, capabilities, limits and defaults."""
         return self._session.info
+
+    @property
+    def memory(self) -> dict[str, ComponentMemory]:
+        """What the components' weights take in memory, whether they are there now, and how often
+        each was loaded and used.
+
+        Example:
+            >>> import sdrbee
+            >>> model = sdrbee.load("shapes")
+            >>> model.memory["unet"].loaded
+            False
+        """
+        return self._session.memory
+
+    def warm_up(self) -> None:
+        """Loads all components now, as far as the memory limit allows, not at their first use."""
+        self._session.warm_up()
 
     def __repr__(self) -> str:
         info = self.info
@@ -214,8 +233,12 @@ def load(
     text_encoder: str | os.PathLike[str] | None = None,
     text_encoder_2: str | os.PathLike[str] | None = None,
     text_encoder_3: str | os.PathLike[str] | None = None,
+    memory_limit: int | str | None = None,
+    prompt_cache: int | str | None = None,
 ) -> Model:
     """Loads a model.
+
+    All files are checked now; weights are read at the first use of their component.
 
     Args:
         name: A built-in model ("shapes", "shapes-inpaint"), a diffusers folder, a
@@ -236,13 +259,18 @@ def load(
         text_encoder: The first text encoder, likewise.
         text_encoder_2: The second text encoder, likewise.
         text_encoder_3: The third text encoder, likewise.
+        memory_limit: What the weights may take in memory, in bytes or as "4GiB": components that
+            did not run lately are released when all would be over it, and loaded again when they
+            are needed. The pictures are the same. By default all stay.
+        prompt_cache: What the encodings of the latest prompts may take, likewise; by default 64
+            MiB, which is hundreds of prompts, or a dozen with T5. 0 keeps none.
 
     Raises:
         CheckpointError: There is no such model, its files are damaged or incomplete, or its
             components do not belong together.
         UnsupportedModel: The model is of a kind that this build does not run.
-        InvalidRequest: The device or dtype is unknown or not available, or the family has no such
-            variant, prediction or component.
+        InvalidRequest: The device or dtype is unknown or not available, the family has no such
+            variant, prediction or component, or the memory limit is less than one component takes.
 
     Example:
         >>> import sdrbee
@@ -266,6 +294,8 @@ def load(
         prediction or "",
         components,
         [str(place) for place in vocabularies],
+        None if memory_limit is None else parse_bytes(memory_limit, "memory_limit"),
+        None if prompt_cache is None else parse_bytes(prompt_cache, "prompt_cache"),
     )
     for warning in session.info.warnings:
         warnings.warn(f"{path}: {warning}", stacklevel=2)

@@ -18,6 +18,12 @@ bool contains_any(const std::string& name, const std::vector<std::string>& parts
 
 }  // namespace
 
+int64_t WeightLedger::bytes() const {
+  int64_t bytes = 0;
+  for (const auto& item : taken_) bytes += item.second;
+  return bytes;
+}
+
 void WeightLedger::check_all_taken(const WeightSource& source, std::string_view prefix,
                                    const std::vector<std::string>& ignorable) const {
   std::string listed;
@@ -60,22 +66,36 @@ std::optional<WeightInfo> WeightScope::find(std::string_view name) const {
 }
 
 /// Checks name and shape and notes that the tensor is taken; false when there is no such name.
-bool WeightScope::claim(const std::string& key, at::IntArrayRef shape) const {
+bool WeightScope::claim(const std::string& key, at::IntArrayRef shape, int64_t bytes) const {
   const auto info = source_->find(key);
   if (!info) return false;
   if (at::IntArrayRef(info->shape) != shape)
     throw CheckpointError(message("[", source_->origin(key), "] tensor '", key,
                                   "': expected shape ", shape_text(shape), " but got ",
                                   shape_text(info->shape)));
-  ledger_->mark(key);
+  ledger_->mark(key, bytes);
   return true;
 }
 
-std::function<Tensor()> WeightScope::promise(std::string_view name, at::IntArrayRef shape) const {
-  const std::string key = full_name(name);
-  if (!claim(key, shape))
+/// The same for a tensor that must be there; returns its name in the source.
+std::string WeightScope::claim_present(std::string_view name, at::IntArrayRef shape,
+                                       int64_t bytes) const {
+  std::string key = full_name(name);
+  if (!claim(key, shape, bytes))
     throw CheckpointError(message("[", source_->origin(key), "] missing tensor '", key,
                                   "' of shape ", shape_text(shape)));
+  return key;
+}
+
+std::function<Tensor()> WeightScope::promise_stored(std::string_view name,
+                                                    at::IntArrayRef shape) const {
+  return [source = source_, key = claim_present(name, shape, 0)] { return source->read(key); };
+}
+
+std::function<Tensor()> WeightScope::promise(std::string_view name, at::IntArrayRef shape) const {
+  const int64_t bytes =
+      c10::multiply_integers(shape) * static_cast<int64_t>(c10::elementSize(dtype_));
+  const std::string key = claim_present(name, shape, bytes);
   return [source = source_, key, dtype = dtype_, device = device_] {
     return cast(source->read(key), dtype).to(device);
   };
@@ -86,7 +106,8 @@ std::function<QuantisedTensor()> WeightScope::promise_blocks(std::string_view na
   const auto info = find(name);
   if (!info || !info->blocks || !device_.is_cpu()) return nullptr;
   const std::string key = full_name(name);
-  claim(key, shape);
+  const GgmlLayout& layout = ggml_layout(*info->blocks);
+  claim(key, shape, c10::multiply_integers(shape) / layout.block_elements * layout.block_bytes);
   return [source = source_, key] { return source->read_blocks(key); };
 }
 

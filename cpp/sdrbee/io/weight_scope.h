@@ -3,9 +3,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 
@@ -18,7 +18,11 @@ namespace sdrbee::io {
 /// Which weights of a source were taken. Shared by all scopes of one network.
 class WeightLedger {
  public:
-  void mark(const std::string& name) { taken_.insert(name); }
+  /// `bytes` is what the tensor takes in memory once it is read.
+  void mark(const std::string& name, int64_t bytes) { taken_[name] = bytes; }
+
+  /// What all tensors that were taken take in memory.
+  int64_t bytes() const;
 
   /// Throws CheckpointError that lists the names of `source` under `prefix` that nobody took.
   /// Names that contain one of `ignorable` are passed over (old exports store index buffers).
@@ -26,7 +30,7 @@ class WeightLedger {
                        const std::vector<std::string>& ignorable = {}) const;
 
  private:
-  std::set<std::string> taken_;
+  std::map<std::string, int64_t> taken_;
 };
 
 /// A path inside a WeightSource: `scope / "down_blocks" / 0 / "resnets"`. Layers are built from
@@ -52,6 +56,10 @@ class WeightScope {
   /// any thread.
   std::function<Tensor()> promise(std::string_view name, at::IntArrayRef shape) const;
 
+  /// Like promise, but in the dtype that it is stored in and on the CPU: the tensor may alias the
+  /// mapped file, so it counts nothing in memory. For tables that few rows are used of.
+  std::function<Tensor()> promise_stored(std::string_view name, at::IntArrayRef shape) const;
+
   /// The blocks of a quantised tensor of this shape, read when the returned function is called;
   /// nothing when the tensor is plain or the device isn't the CPU. Throws as take does.
   std::function<QuantisedTensor()> promise_blocks(std::string_view name,
@@ -76,7 +84,8 @@ class WeightScope {
 
  private:
   std::string full_name(std::string_view name) const;
-  bool claim(const std::string& key, at::IntArrayRef shape) const;
+  bool claim(const std::string& key, at::IntArrayRef shape, int64_t bytes) const;
+  std::string claim_present(std::string_view name, at::IntArrayRef shape, int64_t bytes) const;
 
   const WeightSource* source_;
   WeightLedger* ledger_;

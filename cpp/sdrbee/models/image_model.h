@@ -9,6 +9,7 @@
 #include "sdrbee/core/device.h"
 #include "sdrbee/models/conditioning.h"
 #include "sdrbee/models/model_info.h"
+#include "sdrbee/models/weight_memory.h"
 
 namespace sdrbee {
 
@@ -82,6 +83,9 @@ class ImageModel {
   virtual Denoiser& denoiser() = 0;
   virtual Autoencoder& autoencoder() = 0;
   virtual Device device() const = 0;
+
+  /// Where its components' weights are.
+  virtual WeightMemory& memory() = 0;
 
   /// What a network with `native_inpaint` takes as Conditioning::channels: by default the mask by
   /// cells, then the masked picture's latents, as in Stable Diffusion's inpainting networks.

@@ -115,7 +115,9 @@ ModelDescription Registry::describe(const std::filesystem::path& path, const Loa
 
 std::unique_ptr<ImageModel> Registry::load(const std::filesystem::path& path,
                                            const LoadOptions& options) {
-  const Opened opened = open(path, options);
+  Opened opened = open(path, options);
+  opened.options.memory = std::make_shared<WeightMemory>(options.memory_limit_bytes);
+  opened.options.prompt_cache = std::make_shared<PromptCache>(options.prompt_cache_bytes);
   return opened.family->load(Sealed(), opened.checkpoint, opened.options);
 }
 

@@ -12,6 +12,8 @@
 #include "sdrbee/io/checkpoint.h"
 #include "sdrbee/models/image_model.h"
 #include "sdrbee/models/model_description.h"
+#include "sdrbee/models/prompt_cache.h"
+#include "sdrbee/models/weight_memory.h"
 
 namespace sdrbee {
 
@@ -28,6 +30,12 @@ struct LoadOptions {
   std::vector<io::ComponentOverride> components;
   /// Where to look for a tokenizer vocabulary when the checkpoint carries none, in order.
   std::vector<std::filesystem::path> vocabulary_candidates;
+  /// What the weights may take, see WeightMemory; empty: all stay in memory once they are there.
+  std::optional<int64_t> memory_limit_bytes;
+  int64_t prompt_cache_bytes = PromptCache::kDefaultBytes;
+  /// What the components of the model share; Registry::load makes them.
+  std::shared_ptr<WeightMemory> memory;
+  std::shared_ptr<PromptCache> prompt_cache;
 };
 
 /// One variant of a family: `sdrbee list --families` prints these.
@@ -71,7 +79,8 @@ class Registry {
   /// Opens and loads a diffusers folder or a single-file checkpoint, with the components that the
   /// options take from other places.
   /// Throws CheckpointError (missing or damaged files), UnsupportedModel (no family knows it) or
-  /// InvalidRequest (no such variant or prediction, or a variant that the network can't be).
+  /// InvalidRequest (no such variant or prediction, a variant that the network can't be, or a
+  /// memory limit that a component does not fit into).
   static std::unique_ptr<ImageModel> load(const std::filesystem::path& path,
                                           const LoadOptions& options);
 };

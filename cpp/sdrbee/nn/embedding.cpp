@@ -1,25 +1,40 @@
 #include "sdrbee/nn/embedding.h"
 
-#include <ATen/ops/embedding.h>
+#include <ATen/ops/index_select.h>
 
 #include "sdrbee/io/dequantise.h"
 
 namespace sdrbee::nn {
+namespace {
 
-Embedding::Embedding(const io::WeightScope& scope, int64_t count, int64_t width) {
+/// The rows `ids` [n] of a table, [n, width].
+Tensor select_rows(const Tensor& table, const Tensor& ids) {
+  // Not every kernel knows the types of 8 bits.
+  const Dtype stored = table.scalar_type();
+  if (c10::elementSize(stored) > 1) return at::index_select(table, 0, ids);
+  return at::index_select(table.view(Dtype::Byte), 0, ids).view(stored);
+}
+
+}  // namespace
+
+Embedding::Embedding(const io::WeightScope& scope, int64_t count, int64_t width) : width_(width) {
   if (const auto blocks = scope.promise_blocks("weight", {count, width}))
     quantised_ = QuantisedWeight{blocks(), scope.dtype()};
   else
-    weight_ = scope.take("weight", {count, width});
+    table_.emplace(scope, "weight", at::IntArrayRef{count, width});
 }
 
 Tensor Embedding::operator()(const Tensor& ids) const {
-  return quantised_ ? look_up_quantised(*quantised_, ids) : at::embedding(weight_, ids);
+  if (quantised_) return look_up_quantised(*quantised_, ids);
+  std::vector<int64_t> shape = ids.sizes().vec();
+  shape.push_back(width_);
+  return table_->part([&](const Tensor& all) { return select_rows(all, ids.reshape(-1)); })
+      .view(shape);
 }
 
 Tensor Embedding::first(int64_t count) const {
   if (quantised_) return io::dequantise(quantised_->blocks, quantised_->dtype).narrow(0, 0, count);
-  return weight_.narrow(0, 0, count);
+  return table_->part([&](const Tensor& all) { return all.narrow(0, 0, count); });
 }
 
 }  // namespace sdrbee::nn

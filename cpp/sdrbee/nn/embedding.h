@@ -3,10 +3,12 @@
 
 #include "sdrbee/io/weight_scope.h"
 #include "sdrbee/nn/quantised_weight.h"
+#include "sdrbee/nn/stored_table.h"
 
 namespace sdrbee::nn {
 
-/// Looks rows up: ids [...] of int64 in [0, count) -> [..., width].
+/// Looks rows up: ids [...] of int64 in [0, count) -> [..., width]. On the CPU the table stays as
+/// it is stored, in the mapped file: rows are converted when they are looked up.
 class Embedding {
  public:
   /// Takes `weight` [count, width]. Throws CheckpointError.
@@ -18,8 +20,9 @@ class Embedding {
   Tensor first(int64_t count) const;
 
  private:
-  Tensor weight_;
-  std::optional<QuantisedWeight> quantised_;  // instead of weight_
+  int64_t width_;
+  std::optional<StoredTable> table_;          // [count, width], or
+  std::optional<QuantisedWeight> quantised_;  // the same in blocks of the mapped file
 };
 
 }  // namespace sdrbee::nn

@@ -13,9 +13,9 @@
 namespace sdrbee::nn {
 namespace {
 
-/// Values that are expanded together: much less than a large layer has, and enough rows for a
-/// matrix product to be fast.
-constexpr int64_t kExpandedElements = 1 << 23;
+/// What is expanded together: much less than a large layer has, and enough rows for a matrix
+/// product to be fast.
+constexpr int64_t kExpandedBytes = 1 << 23;
 
 int64_t row_count(const QuantisedWeight& weight) { return weight.blocks.shape.front(); }
 
@@ -23,8 +23,9 @@ int64_t row_count(const QuantisedWeight& weight) { return weight.blocks.shape.fr
 int64_t chunk_rows(const QuantisedWeight& weight) {
   const int64_t rows = row_count(weight);
   if (!io::has_whole_rows(weight.blocks)) return rows;
-  const int64_t row_elements = c10::multiply_integers(weight.blocks.shape) / rows;
-  return std::clamp<int64_t>(kExpandedElements / row_elements, 1, rows);
+  const int64_t row_bytes = c10::multiply_integers(weight.blocks.shape) / rows *
+                            static_cast<int64_t>(c10::elementSize(weight.dtype));
+  return std::clamp<int64_t>(kExpandedBytes / row_bytes, 1, rows);
 }
 
 Tensor rows_of(const Tensor& bias, int64_t begin, int64_t count) {

@@ -16,13 +16,17 @@ struct Posterior {
   Tensor sample(const Tensor& noise) const;
 };
 
+/// Which networks of an autoencoder are wanted.
+enum class AutoencoderHalf { Both, Encoder, Decoder };
+
 /// AutoencoderKL of diffusers. Inputs may be of any float dtype and on any device; results are of
 /// the dtype and on the device that the weights were taken in. Latents are those of the network:
 /// scaling_factor and shift_factor are for the caller to apply.
 class AutoencoderKl {
  public:
-  /// Throws CheckpointError for missing or wrong weights.
-  AutoencoderKl(const io::WeightScope& scope, const AutoencoderKlConfig& config);
+  /// Throws CheckpointError for missing or wrong weights. What isn't wanted must not be called.
+  AutoencoderKl(const io::WeightScope& scope, const AutoencoderKlConfig& config,
+                AutoencoderHalf half = AutoencoderHalf::Both);
 
   /// `picture` [B, in_channels, H, W] in -1..1, H and W multiples of config().downscale().
   /// With `tile` the network is computed in tiles of at most so many pixels a side, where each of
@@ -39,8 +43,8 @@ class AutoencoderKl {
  private:
   AutoencoderKlConfig config_;
   at::TensorOptions options_;
-  Encoder encoder_;
-  Decoder decoder_;
+  std::optional<Encoder> encoder_;
+  std::optional<Decoder> decoder_;
   std::optional<nn::Conv2d> quant_conv_;
   std::optional<nn::Conv2d> post_quant_conv_;
 };

@@ -10,6 +10,7 @@ import click
 
 import sdrbee
 from sdrbee._native import overridable_components
+from sdrbee.sizes import parse_bytes
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Number = TypeVar("Number", int, float)
@@ -38,6 +39,14 @@ def _listed(text: str, kind: Callable[[str], Number], what: str) -> list[Number]
         raise click.BadParameter(
             f"{text!r} is not a list of {what} with commas between them"
         ) from None
+
+
+def memory_size(text: str) -> int:
+    """A size of memory: ``4GiB``."""
+    try:
+        return parse_bytes(text, "memory_limit")
+    except sdrbee.InvalidRequest as error:
+        raise click.BadParameter(str(error)) from None
 
 
 _TYPES: dict[str, Any] = {
@@ -106,6 +115,11 @@ def common_options(command: Command) -> Command:
             click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps"),
             click.option("--dtype", default="auto", help="auto, fp32, bf16 or fp16"),
             click.option("--variant", help="which variant of its family the model is"),
+            click.option(
+                "--memory-limit",
+                type=memory_size,
+                help="what the weights may take in memory, as 4GiB; parts are loaded in turn",
+            ),
             click.option("--threads", type=click.IntRange(min=1), help="CPU threads"),
         )
     ):

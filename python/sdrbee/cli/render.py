@@ -107,6 +107,7 @@ def _render(
     device: str,
     dtype: str,
     variant: str | None,
+    memory_limit: int | None,
     threads: int | None,
     quiet: bool,
     as_json: bool,
@@ -118,7 +119,14 @@ def _render(
     request = sdrbee.GenerationRequest(prompt=prompt, **given_fields(options))
     if threads is not None:
         sdrbee.set_threads(threads)
-    loaded = sdrbee.load(model, device=device, dtype=dtype, variant=variant, **components)
+    loaded = sdrbee.load(
+        model,
+        device=device,
+        dtype=dtype,
+        variant=variant,
+        memory_limit=memory_limit,
+        **components,
+    )
     preview_file = None if request.preview == "none" else out.with_stem(f"{out.stem}.preview")
     with Progress(request.count, quiet, preview_file) as progress:
         made = loaded.generate_batch([request], on_step=progress)

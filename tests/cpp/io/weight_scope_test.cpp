@@ -30,6 +30,17 @@ class WeightScopeTest : public ::testing::Test {
   std::optional<WeightScope> scope_;
 };
 
+TEST_F(WeightScopeTest, TheLedgerCountsBytesAsTheyAreInMemory) {
+  const WeightScope block = *scope_ / "blocks" / 0;
+  block.take("weight", {2, 3});
+  block.take("weight", {2, 3});
+  EXPECT_EQ(ledger_.bytes(), 6 * 4);
+  block.as(Dtype::Half).take("bias", {2});
+  EXPECT_EQ(ledger_.bytes(), 6 * 4 + 2 * 2);
+  block.promise_stored("position_ids", {1, 77});
+  EXPECT_EQ(ledger_.bytes(), 6 * 4 + 2 * 2);
+}
+
 TEST_F(WeightScopeTest, TakesByPathInItsDtype) {
   const WeightScope block = *scope_ / "blocks" / 0;
   EXPECT_EQ(block.path(), "blocks.0");

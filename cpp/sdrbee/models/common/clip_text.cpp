@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "sdrbee/core/error.h"
-#include "sdrbee/models/common/load_network.h"
 
 namespace sdrbee {
 namespace {
@@ -39,16 +38,21 @@ void check_fit(const text::ClipTokenizer& tokenizer, const text::ClipTextConfig&
                                   "tokenizer, but got ", config.max_position_embeddings));
 }
 
-text::ClipTextEncoder load_encoder(const io::Component& component, const LoadOptions& options,
-                                   const text::ClipTokenizer& tokenizer, bool needs_projection) {
+text::ClipTextConfig checked_config(const io::Component& component,
+                                    const text::ClipTokenizer& tokenizer, bool needs_projection) {
   auto config = text::ClipTextConfig::from(component.config);
   config.projected |= needs_projection;
   check_fit(tokenizer, config, component);
-  const auto build = [&](const io::WeightScope& scope) {
-    return text::ClipTextEncoder(scope, config);
-  };
-  // Exports of transformers before 4.31 stored the positions' index buffer.
-  return load_network(component, options, build, {"position_ids"});
+  return config;
+}
+
+/// hidden_states[-(clip_skip + 2)], as diffusers counts for models that never use the last layer.
+const Tensor& states_before_last(const text::ClipTextOutput& output, int64_t clip_skip) {
+  const auto count = static_cast<int64_t>(output.hidden_states.size());
+  if (clip_skip < 0 || clip_skip > count - 2)
+    throw InvalidRequest(message("[clip_skip] expected 0 to ", count - 2,
+                                 " for this model's text encoders but got ", clip_skip));
+  return output.hidden_states[static_cast<size_t>(count - 2 - clip_skip)];
 }
 
 }  // namespace
@@ -56,9 +60,17 @@ text::ClipTextEncoder load_encoder(const io::Component& component, const LoadOpt
 ClipText::ClipText(const io::Checkpoint& checkpoint, const ClipTextNames& names,
                    const LoadOptions& options)
     : tokenizer_(load_tokenizer(checkpoint, names.tokenizer, options)),
-      encoder_(load_encoder(checkpoint.component(names.encoder, names.encoder_class), options,
-                            tokenizer_, names.needs_projection)),
-      device_(options.device) {}
+      config_(checked_config(checkpoint.component(names.encoder, names.encoder_class), tokenizer_,
+                             names.needs_projection)),
+      // Exports of transformers before 4.31 stored the positions' index buffer.
+      encoder_(checkpoint.component(names.encoder), options,
+               [config = config_](const io::WeightScope& scope) {
+                 return text::ClipTextEncoder(scope, config);
+               },
+               {"position_ids"}),
+      device_(options.device),
+      names_(names),
+      cache_(options.prompt_cache) {}
 
 text::TokenRows ClipText::tokenize(const std::string& prompt, LongPrompt rule,
                                    std::vector<std::string>& warnings) const {
@@ -81,19 +93,23 @@ void ClipText::pad(text::TokenRows& rows, size_t count) const {
   text::pad_rows(rows, count, tokenizer_);
 }
 
-text::ClipTextOutput ClipText::encode(const text::TokenRows& rows) const {
+ClipFeatures ClipText::encode(const text::TokenRows& rows, int64_t clip_skip) const {
   std::vector<int64_t> flat;
   for (const auto& row : rows.rows) flat.insert(flat.end(), row.begin(), row.end());
-  const auto count = static_cast<int64_t>(rows.rows.size());
-  return encoder_(at::tensor(flat, at::kLong).reshape({count, -1}).to(device_));
-}
-
-const Tensor& states_before_last(const text::ClipTextOutput& output, int64_t clip_skip) {
-  const auto count = static_cast<int64_t>(output.hidden_states.size());
-  if (clip_skip < 0 || clip_skip > count - 2)
-    throw InvalidRequest(message("[clip_skip] expected 0 to ", count - 2,
-                                 " for this model's text encoders but got ", clip_skip));
-  return output.hidden_states[static_cast<size_t>(count - 2 - clip_skip)];
+  std::vector<int64_t> known_by = flat;
+  known_by.push_back(clip_skip);
+  const std::vector<Tensor> made =
+      cache_->get_or_make(prompt_key(names_.encoder, known_by), [&]() -> std::vector<Tensor> {
+        const auto count = static_cast<int64_t>(rows.rows.size());
+        const text::ClipTextEncoder& encoder = encoder_.use();
+        const text::ClipTextOutput output =
+            encoder(at::tensor(flat, at::kLong).reshape({count, -1}).to(device_));
+        const Tensor states = names_.states == ClipStates::Last
+                                  ? encoder.skip_layers(output, clip_skip)
+                                  : states_before_last(output, clip_skip);
+        return {states, output.pooled, output.text_embeds.value_or(Tensor())};
+      });
+  return {.states = made[0], .pooled = made[1], .embeds = made[2]};
 }
 
 }  // namespace sdrbee

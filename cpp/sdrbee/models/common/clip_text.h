@@ -4,20 +4,34 @@
 #include <string>
 #include <vector>
 
-#include "sdrbee/models/registry.h"
+#include "sdrbee/models/common/lazy_network.h"
 #include "sdrbee/text/clip_encoder.h"
 #include "sdrbee/text/clip_tokenizer.h"
 #include "sdrbee/text/prompt_chunks.h"
 
 namespace sdrbee {
 
-/// Which components of a checkpoint belong together.
+/// Which hidden states a family conditions on.
+enum class ClipStates {
+  Last,        ///< the last layer's, through the final norm
+  BeforeLast,  ///< those before the last layer, as they are
+};
+
+/// Which components of a checkpoint belong together, and what is made of them.
 struct ClipTextNames {
   const char* tokenizer = "tokenizer";
   const char* encoder = "text_encoder";
   const char* encoder_class = "CLIPTextModel";
   /// Whether the pooled text is of use only through `text_projection`, which must be there then.
   bool needs_projection = false;
+  ClipStates states = ClipStates::BeforeLast;
+};
+
+/// What a family is given of an encoder's output.
+struct ClipFeatures {
+  Tensor states;  // [rows, window, hidden]
+  Tensor pooled;  // [rows, hidden]
+  Tensor embeds;  // [rows, projection]: `pooled` through the projection; undefined without one
 };
 
 /// Prompts to hidden states, for families with one or several CLIP text encoders.
@@ -36,21 +50,21 @@ class ClipText {
   /// Appends rows of an empty prompt until there are `count`.
   void pad(text::TokenRows& rows, size_t count) const;
 
-  /// What the encoder makes of the rows, [rows, window, hidden].
-  text::ClipTextOutput encode(const text::TokenRows& rows) const;
+  /// What the encoder makes of the rows without its last `clip_skip` layers, from the cache where
+  /// they were encoded before. Throws InvalidRequest when there are not so many layers.
+  ClipFeatures encode(const text::TokenRows& rows, int64_t clip_skip) const;
 
-  const text::ClipTextEncoder& encoder() const { return encoder_; }
+  const text::ClipTextConfig& config() const { return config_; }
   /// Tokens of one row.
   int64_t window() const { return tokenizer_.max_length(); }
 
  private:
   text::ClipTokenizer tokenizer_;
-  text::ClipTextEncoder encoder_;
+  text::ClipTextConfig config_;
+  LazyNetwork<text::ClipTextEncoder> encoder_;
   Device device_;
+  ClipTextNames names_;
+  std::shared_ptr<PromptCache> cache_;
 };
-
-/// hidden_states[-(clip_skip + 2)], as diffusers counts for models that never use the last layer.
-/// Throws InvalidRequest when there are not so many layers.
-const Tensor& states_before_last(const text::ClipTextOutput& output, int64_t clip_skip);
 
 }  // namespace sdrbee

@@ -8,16 +8,28 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/core/out_of_memory.h"
-#include "sdrbee/models/common/load_network.h"
+#include "sdrbee/io/renamed_weights.h"
 #include "sdrbee/nn/circular_padding.h"
 
 namespace sdrbee {
 namespace {
 
-vae::AutoencoderKl load(const io::Component& component, const LoadOptions& options) {
-  return load_network(component, options, [&](const io::WeightScope& scope) {
-    return vae::AutoencoderKl(scope, vae::AutoencoderKlConfig::from(component.config));
-  });
+using vae::AutoencoderHalf;
+
+/// One of the halves, as a component without the weights of the other.
+LazyNetwork<vae::AutoencoderKl> half_of(const io::Component& component, const LoadOptions& options,
+                                        AutoencoderHalf half) {
+  const bool encoder = half == AutoencoderHalf::Encoder;
+  io::Component own = component;
+  own.name += encoder ? ".encoder" : ".decoder";
+  std::vector<io::RenameRule> rules;
+  for (const char* name :
+       {encoder ? "decoder." : "encoder.", encoder ? "post_quant_conv." : "quant_conv."})
+    rules.push_back({name, {}, io::RenameVerb::Drop});
+  own.weights = std::make_shared<io::RenamedWeights>(component.weights, rules);
+  return {own, options,
+          [config = vae::AutoencoderKlConfig::from(component.config),
+           half](const io::WeightScope& scope) { return vae::AutoencoderKl(scope, config, half); }};
 }
 
 /// One value for each latent channel, to be broadcast over [B, C, h, w].
@@ -34,13 +46,14 @@ constexpr int64_t kTile = 96;
 }  // namespace
 
 KlAutoencoder::KlAutoencoder(const io::Component& component, const LoadOptions& options)
-    : network_(load(component, options)), scale_(network_.config().scaling_factor) {
-  const vae::AutoencoderKlConfig& config = network_.config();
-  shift_ = channels({config.shift_factor.value_or(0.0)}, options.device);
+    : config_(vae::AutoencoderKlConfig::from(component.config)),
+      encoder_(half_of(component, options, AutoencoderHalf::Encoder)),
+      decoder_(half_of(component, options, AutoencoderHalf::Decoder)) {
+  shift_ = channels({config_.shift_factor.value_or(0.0)}, options.device);
   deviation_ = channels({1.0}, options.device);
-  if (config.latents_mean && config.latents_std) {
-    shift_ = channels(*config.latents_mean, options.device);
-    deviation_ = channels(*config.latents_std, options.device);
+  if (config_.latents_mean && config_.latents_std) {
+    shift_ = channels(*config_.latents_mean, options.device);
+    deviation_ = channels(*config_.latents_std, options.device);
   }
 }
 
@@ -61,19 +74,21 @@ auto KlAutoencoder::whole_or_in_tiles(int64_t picture_side, const char* verb, co
 }
 
 LatentPosterior KlAutoencoder::encode(const Tensor& picture) {
+  const vae::AutoencoderKl& network = encoder_.use();
   const vae::Posterior posterior = whole_or_in_tiles(
       std::max(picture.size(2), picture.size(3)), "encoded",
-      [&](const std::optional<int64_t>& tile) { return network_.encode(picture, tile); });
-  const Tensor factor = scale_ / deviation_;
+      [&](const std::optional<int64_t>& tile) { return network.encode(picture, tile); });
+  const Tensor factor = config_.scaling_factor / deviation_;
   return {(posterior.mean.to(at::kFloat) - shift_) * factor,
           at::exp(posterior.logvar.to(at::kFloat) * 0.5) * factor};
 }
 
 Tensor KlAutoencoder::decode(const Tensor& latents) {
-  const Tensor stored = latents * deviation_ / scale_ + shift_;
+  const vae::AutoencoderKl& network = decoder_.use();
+  const Tensor stored = latents * deviation_ / config_.scaling_factor + shift_;
   return whole_or_in_tiles(
-             std::max(stored.size(2), stored.size(3)) * network_.config().downscale(), "decoded",
-             [&](const std::optional<int64_t>& tile) { return network_.decode(stored, tile); })
+             std::max(stored.size(2), stored.size(3)) * config_.downscale(), "decoded",
+             [&](const std::optional<int64_t>& tile) { return network.decode(stored, tile); })
       .to(at::kFloat);
 }
 

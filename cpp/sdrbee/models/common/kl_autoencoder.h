@@ -5,15 +5,15 @@
 #include <string>
 #include <vector>
 
-#include "sdrbee/models/registry.h"
+#include "sdrbee/models/common/lazy_network.h"
 #include "sdrbee/vae/autoencoder_kl.h"
 
 namespace sdrbee {
 
-/// The autoencoder of one checkpoint. Its latents are in the denoiser's scale:
-/// (latents - shift_factor) * scaling_factor, or with statistics of the latents' channels
-/// (latents - latents_mean) * scaling_factor / latents_std. A picture that doesn't fit into memory
-/// as a whole is encoded or decoded in tiles, with a warning.
+/// The autoencoder of one checkpoint, whose halves are in memory each for itself. Its latents are
+/// in the denoiser's scale: (latents - shift_factor) * scaling_factor, or with statistics of the
+/// latents' channels (latents - latents_mean) * scaling_factor / latents_std. A picture that
+/// doesn't fit into memory as a whole is encoded or decoded in tiles, with a warning.
 class KlAutoencoder final : public Autoencoder {
  public:
   KlAutoencoder(const io::Component& component, const LoadOptions& options);
@@ -28,8 +28,9 @@ class KlAutoencoder final : public Autoencoder {
   template <typename Work>
   auto whole_or_in_tiles(int64_t picture_side, const char* verb, const Work& work);
 
-  vae::AutoencoderKl network_;
-  double scale_;
+  vae::AutoencoderKlConfig config_;
+  LazyNetwork<vae::AutoencoderKl> encoder_;
+  LazyNetwork<vae::AutoencoderKl> decoder_;
   Tensor shift_;      // [1, C or 1, 1, 1]
   Tensor deviation_;  // [1, C or 1, 1, 1]
   std::vector<std::string> warnings_;

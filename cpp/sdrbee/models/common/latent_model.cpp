@@ -9,10 +9,15 @@ namespace {
 
 class LatentModel final : public ImageModel {
  public:
-  LatentModel(Sealed sealed, const io::Checkpoint& checkpoint, Device device,
+  LatentModel(Sealed sealed, const io::Checkpoint& checkpoint, const LoadOptions& options,
               LatentModelParts parts)
-      : ImageModel(sealed), checkpoint_(checkpoint), device_(device), parts_(std::move(parts)) {
+      : ImageModel(sealed),
+        checkpoint_(checkpoint),
+        device_(options.device),
+        memory_(options.memory),
+        parts_(std::move(parts)) {
     SDRBEE_CHECK(parts_.prompt_encoder && parts_.denoiser && parts_.autoencoder);
+    memory_->check_limit();
   }
 
   const ModelInfo& info() const override { return parts_.info; }
@@ -20,6 +25,7 @@ class LatentModel final : public ImageModel {
   Denoiser& denoiser() override { return *parts_.denoiser; }
   Autoencoder& autoencoder() override { return *parts_.autoencoder; }
   Device device() const override { return device_; }
+  WeightMemory& memory() override { return *memory_; }
 
   const std::string& sha256() override {
     if (sha256_.empty()) sha256_ = checkpoint_.sha256();
@@ -38,6 +44,7 @@ class LatentModel final : public ImageModel {
  private:
   io::Checkpoint checkpoint_;
   Device device_;
+  std::shared_ptr<WeightMemory> memory_;
   LatentModelParts parts_;
   std::string sha256_;
 };
@@ -46,7 +53,7 @@ class LatentModel final : public ImageModel {
 
 std::unique_ptr<ImageModel> make_latent_model(Sealed sealed, const io::Checkpoint& checkpoint,
                                               const LoadOptions& options, LatentModelParts parts) {
-  return std::make_unique<LatentModel>(sealed, checkpoint, options.device, std::move(parts));
+  return std::make_unique<LatentModel>(sealed, checkpoint, options, std::move(parts));
 }
 
 }  // namespace sdrbee

@@ -21,7 +21,8 @@ struct LatentModelParts {
   Tensor (*inpaint_channels)(const Tensor& mask, const Tensor& masked_latents) = nullptr;
 };
 
-/// The model of these parts. Throws InternalError when one is missing.
+/// The model of these parts. Throws InvalidRequest when one is larger than the memory limit, and
+/// InternalError when one is missing.
 std::unique_ptr<ImageModel> make_latent_model(Sealed, const io::Checkpoint& checkpoint,
                                               const LoadOptions& options, LatentModelParts parts);
 

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "sdrbee/core/error.h"
-#include "sdrbee/models/common/load_network.h"
 
 namespace sdrbee {
 namespace {
@@ -20,16 +19,14 @@ text::UnigramTokenizer load_tokenizer(const io::Checkpoint& checkpoint, const ch
                 : text::find_unigram_vocabulary(checkpoint.path(), options.vocabulary_candidates)));
 }
 
-text::T5Encoder load_encoder(const io::Component& component, const LoadOptions& options,
-                             const text::UnigramTokenizer& tokenizer) {
+text::T5EncoderConfig checked_config(const io::Component& component,
+                                     const text::UnigramTokenizer& tokenizer) {
   const auto config = text::T5EncoderConfig::from(component.config);
   if (tokenizer.max_id() >= config.vocab_size)
     throw CheckpointError(message("[", component.config.origin(),
                                   "] 'vocab_size': expected at least ", tokenizer.max_id() + 1,
                                   ", for the ids of the tokenizer, but got ", config.vocab_size));
-  const auto build = [&](const io::WeightScope& scope) { return text::T5Encoder(scope, config); };
-  // The token embedding is stored twice by some, and some exports hold the decoder, too.
-  return load_network(component, options, build, {"encoder.embed_tokens.", "decoder.", "lm_head."});
+  return config;
 }
 
 }  // namespace
@@ -37,8 +34,15 @@ text::T5Encoder load_encoder(const io::Component& component, const LoadOptions& 
 T5Text::T5Text(const io::Checkpoint& checkpoint, const T5TextNames& names,
                const LoadOptions& options)
     : tokenizer_(load_tokenizer(checkpoint, names.tokenizer, options)),
-      encoder_(load_encoder(checkpoint.component(names.encoder, "T5EncoderModel"), options,
-                            tokenizer_)) {}
+      config_(checked_config(checkpoint.component(names.encoder, "T5EncoderModel"), tokenizer_)),
+      // The token embedding is stored twice by some, and some exports hold the decoder, too.
+      encoder_(checkpoint.component(names.encoder), options,
+               [config = config_](const io::WeightScope& scope) {
+                 return text::T5Encoder(scope, config);
+               },
+               {"encoder.embed_tokens.", "decoder.", "lm_head."}),
+      name_(names.encoder),
+      cache_(options.prompt_cache) {}
 
 Tensor T5Text::encode(const std::string& prompt, int64_t tokens, LongPrompt rule,
                       std::vector<std::string>& warnings) const {
@@ -54,7 +58,12 @@ Tensor T5Text::encode(const std::string& prompt, int64_t tokens, LongPrompt rule
     if (std::find(warnings.begin(), warnings.end(), warning) == warnings.end())
       warnings.push_back(std::move(warning));
   }
-  return encoder_(at::tensor(row.ids, at::kLong).unsqueeze(0));
+  return cache_
+      ->get_or_make(prompt_key(name_, row.ids),
+                    [&]() -> std::vector<Tensor> {
+                      return {encoder_.use()(at::tensor(row.ids, at::kLong).unsqueeze(0))};
+                    })
+      .front();
 }
 
 }  // namespace sdrbee

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "sdrbee/models/registry.h"
+#include "sdrbee/models/common/lazy_network.h"
 #include "sdrbee/text/t5_encoder.h"
 #include "sdrbee/text/unigram_tokenizer.h"
 
@@ -23,16 +23,19 @@ class T5Text {
   /// vocabulary is larger than the encoder's.
   T5Text(const io::Checkpoint& checkpoint, const T5TextNames& names, const LoadOptions& options);
 
-  /// The last hidden states of a prompt, padded to `tokens`: [1, tokens, width]. Padding is
-  /// attended to, as in diffusers. T5 has no window to continue in: a prompt over the limit is cut
-  /// with a warning, or refused by LongPrompt::Refuse. Throws InvalidRequest with the part that is
-  /// too much.
+  /// The last hidden states of a prompt, padded to `tokens`: [1, tokens, width], from the cache
+  /// where it was encoded before. Padding is attended to, as in diffusers. T5 has no window to
+  /// continue in: a prompt over the limit is cut with a warning, or refused by LongPrompt::Refuse.
+  /// Throws InvalidRequest with the part that is too much.
   Tensor encode(const std::string& prompt, int64_t tokens, LongPrompt rule,
                 std::vector<std::string>& warnings) const;
 
  private:
   text::UnigramTokenizer tokenizer_;
-  text::T5Encoder encoder_;
+  text::T5EncoderConfig config_;
+  LazyNetwork<text::T5Encoder> encoder_;
+  std::string name_;
+  std::shared_ptr<PromptCache> cache_;
 };
 
 }  // namespace sdrbee

@@ -1,6 +1,7 @@
 // UNet2DConditionModel behind the Denoiser interface.
 #pragma once
 
+#include "sdrbee/models/common/lazy_network.h"
 #include "sdrbee/models/common/unet_2d_condition.h"
 #include "sdrbee/models/registry.h"
 
@@ -16,7 +17,7 @@ class UnetDenoiser final : public Denoiser {
                  const Conditioning& conditioning) override;
 
  private:
-  Unet2DCondition network_;
+  LazyNetwork<Unet2DCondition> network_;
 };
 
 }  // namespace sdrbee

@@ -2,7 +2,6 @@
 
 #include <ATen/ops/cat.h>
 
-#include "sdrbee/models/common/load_network.h"
 #include "sdrbee/models/flux/patches.h"
 
 namespace sdrbee::flux {
@@ -11,16 +10,14 @@ namespace {
 // The network's timesteps are noise levels, the samplers' are of 1000 training steps.
 constexpr double kTrainSteps = 1000;
 
-Transformer load(const io::Component& component, const LoadOptions& options) {
-  return load_network(component, options, [&](const io::WeightScope& scope) {
-    return Transformer(scope, TransformerConfig::from(component.config));
-  });
-}
-
 }  // namespace
 
 FluxDenoiser::FluxDenoiser(const io::Component& component, const LoadOptions& options)
-    : network_(load(component, options)), dtype_(options.dtype) {}
+    : network_(component, options,
+               [config = TransformerConfig::from(component.config)](const io::WeightScope& scope) {
+                 return Transformer(scope, config);
+               }),
+      dtype_(options.dtype) {}
 
 Tensor FluxDenoiser::predict(const Tensor& latents, const Tensor& timesteps,
                              const Conditioning& conditioning) {
@@ -41,7 +38,7 @@ Tensor FluxDenoiser::predict(const Tensor& latents, const Tensor& timesteps,
     inputs.positions = at::cat(
         {inputs.positions, token_positions(reference.size(2), reference.size(3), /*picture=*/1)});
   }
-  return unpack_latents(network_(inputs).narrow(1, 0, tokens), height, width).to(at::kFloat);
+  return unpack_latents(network_.use()(inputs).narrow(1, 0, tokens), height, width).to(at::kFloat);
 }
 
 }  // namespace sdrbee::flux

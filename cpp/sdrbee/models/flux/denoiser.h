@@ -1,8 +1,8 @@
 // FLUX's network behind the Denoiser interface: packing, positions, rounding of the timestep.
 #pragma once
 
+#include "sdrbee/models/common/lazy_network.h"
 #include "sdrbee/models/flux/transformer.h"
-#include "sdrbee/models/registry.h"
 
 namespace sdrbee::flux {
 
@@ -17,7 +17,7 @@ class FluxDenoiser final : public Denoiser {
                  const Conditioning& conditioning) override;
 
  private:
-  Transformer network_;
+  LazyNetwork<Transformer> network_;
   Dtype dtype_;
 };
 

@@ -31,20 +31,24 @@ FluxPromptEncoder::FluxPromptEncoder(const io::Checkpoint& checkpoint, const Loa
 
 EncodedPrompts FluxPromptEncoder::encode(std::span<const Prompt> prompts) const {
   EncodedPrompts encoded;
+  // One encoder after the other, so that only one needs to be in memory.
   for (const Prompt& prompt : prompts) {
     if (prompt.clip_skip > 0)
       throw InvalidRequest(
           message("[clip_skip] expected 0, as this model takes the pooled text of ",
                   "CLIP's last layer, but got ", prompt.clip_skip));
-    const std::string text = prompt.text.value_or("");
-    const std::string second = prompt.text_2.value_or("");
     // What CLIP cuts off, T5 sees.
     std::vector<std::string> unused;
-    const text::TokenRows rows = clip_.tokenize(text, LongPrompt::Truncate, unused);
+    const text::TokenRows rows =
+        clip_.tokenize(prompt.text.value_or(""), LongPrompt::Truncate, unused);
     encoded.conditionings.push_back(
-        {.context = t5_.encode(second.empty() ? text : second, prompt.t5_tokens, prompt.long_prompt,
-                               encoded.warnings),
-         .pooled = clip_.encode(rows).pooled});
+        {.context = {}, .pooled = clip_.encode(rows, /*clip_skip=*/0).pooled});
+  }
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const std::string second = prompts[i].text_2.value_or("");
+    encoded.conditionings[i].context =
+        t5_.encode(second.empty() ? prompts[i].text.value_or("") : second, prompts[i].t5_tokens,
+                   prompts[i].long_prompt, encoded.warnings);
   }
   return encoded;
 }

@@ -87,9 +87,15 @@ EncodedPrompts Sd3PromptEncoder::encode(std::span<const Prompt> prompts) const {
     all.push_back({tokenize(0, first), tokenize(1, text_or_first(prompt.text_2, first))});
     for (const text::TokenRows& rows : all.back()) longest = std::max(longest, rows.rows.size());
   }
+  // One encoder after the other, so that only one needs to be in memory.
+  std::vector<Features> features(prompts.size());
+  for (size_t c = 0; c < kClipCount; ++c)
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      clip_[c].pad(all[i][c], longest);
+      features[i][c] = clip_[c].encode(all[i][c], prompts[i].clip_skip);
+    }
   for (size_t i = 0; i < prompts.size(); ++i) {
-    for (size_t c = 0; c < kClipCount; ++c) clip_[c].pad(all[i][c], longest);
-    Conditioning conditioning = encode_clip(all[i], prompts[i].clip_skip);
+    Conditioning conditioning = join(features[i]);
     conditioning.context =
         at::cat({conditioning.context, encode_t5(prompts[i], encoded.warnings)}, 1);
     encoded.conditionings.push_back(std::move(conditioning));
@@ -97,15 +103,13 @@ EncodedPrompts Sd3PromptEncoder::encode(std::span<const Prompt> prompts) const {
   return encoded;
 }
 
-Conditioning Sd3PromptEncoder::encode_clip(const Rows& rows, int64_t clip_skip) const {
+Conditioning Sd3PromptEncoder::join(const Features& features) const {
   std::vector<Tensor> states;
   std::vector<Tensor> pooled;
-  for (size_t c = 0; c < kClipCount; ++c) {
-    const text::ClipTextOutput output = clip_[c].encode(rows[c]);
-    const Tensor& own = states_before_last(output, clip_skip);
+  for (const auto& [own, pooled_state, embeds] : features) {
     states.push_back(own.reshape({1, -1, own.size(-1)}));  // [rows, 77, D] -> [1, rows * 77, D]
     // Files may lack CLIP-L's projection, which is the identity in the published folders.
-    pooled.push_back(output.text_embeds.value_or(output.pooled).narrow(0, 0, 1));
+    pooled.push_back((embeds.defined() ? embeds : pooled_state).narrow(0, 0, 1));
   }
   const Tensor joined = at::cat(states, -1);
   return {.context = at::constant_pad_nd(joined, {0, width_ - joined.size(-1)}),

@@ -27,7 +27,8 @@ class Sd3PromptEncoder final : public PromptEncoder {
  private:
   static constexpr size_t kClipCount = 2;
   using Rows = std::array<text::TokenRows, kClipCount>;
-  Conditioning encode_clip(const Rows& rows, int64_t clip_skip) const;
+  using Features = std::array<ClipFeatures, kClipCount>;
+  Conditioning join(const Features& features) const;
   Tensor encode_t5(const Prompt& prompt, std::vector<std::string>& warnings) const;
 
   std::array<ClipText, kClipCount> clip_;

@@ -11,7 +11,7 @@
 #include "sdrbee/models/common/describe_model.h"
 #include "sdrbee/models/common/kl_autoencoder.h"
 #include "sdrbee/models/common/latent_model.h"
-#include "sdrbee/models/common/load_network.h"
+#include "sdrbee/models/common/lazy_network.h"
 #include "sdrbee/models/sd3/config.h"
 #include "sdrbee/models/sd3/prompt_encoder.h"
 #include "sdrbee/models/sd3/transformer.h"
@@ -28,24 +28,24 @@ class Sd3Denoiser final : public Denoiser {
  public:
   Sd3Denoiser(const io::Component& component, const LoadOptions& options,
               const TransformerConfig& config)
-      : network_(load_network(component, options, [&](const io::WeightScope& scope) {
-          return Transformer(scope, config);
-        })) {}
+      : network_(component, options,
+                 [config](const io::WeightScope& scope) { return Transformer(scope, config); }) {}
 
   Tensor predict(const Tensor& latents, const Tensor& timesteps,
                  const Conditioning& conditioning) override {
     const Tensor input =
         conditioning.channels.defined() ? at::cat({latents, conditioning.channels}, 1) : latents;
-    return network_({.latents = input,
-                     .timesteps = timesteps,
-                     .context = conditioning.context,
-                     .pooled = conditioning.pooled,
-                     .skipped = conditioning.skipped})
+    return network_
+        .use()({.latents = input,
+                .timesteps = timesteps,
+                .context = conditioning.context,
+                .pooled = conditioning.pooled,
+                .skipped = conditioning.skipped})
         .to(at::kFloat);
   }
 
  private:
-  Transformer network_;
+  LazyNetwork<Transformer> network_;
 };
 
 /// Files of the network alone are usual.

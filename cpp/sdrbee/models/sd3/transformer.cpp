@@ -35,10 +35,8 @@ Transformer::Transformer(const io::WeightScope& scope, const TransformerConfig& 
       options_(at::TensorOptions().dtype(scope.dtype()).device(scope.device())),
       patch_proj_(scope / "pos_embed.proj", config.in_channels, config.width(), config.patch_size,
                   {.stride = config.patch_size}),
-      pos_embed_((scope / "pos_embed")
-                     .take("pos_embed", {1, config.pos_embed_max_size * config.pos_embed_max_size,
-                                         config.width()})
-                     .view({config.pos_embed_max_size, config.pos_embed_max_size, -1})),
+      pos_embed_(scope / "pos_embed", "pos_embed",
+                 {1, config.pos_embed_max_size * config.pos_embed_max_size, config.width()}),
       time_text_embed_(scope / "time_text_embed",
                        {.width = config.width(), .pooled = config.pooled_projection_dim}),
       context_embedder_(scope / "context_embedder", config.joint_attention_dim, config.width()),
@@ -86,9 +84,12 @@ Tensor Transformer::embed_patches(const Tensor& latents) const {
   SDRBEE_CHECK(rows <= side && columns <= side, shape_text(latents.sizes()));
   // [B, width, rows, columns] -> [B, rows * columns, width]
   const Tensor patches = patch_proj_(latents).flatten(2).transpose(1, 2);
-  const Tensor positions = pos_embed_.narrow(0, (side - rows) / 2, rows)
-                               .narrow(1, (side - columns) / 2, columns)
-                               .reshape({1, rows * columns, -1});
+  const Tensor positions = pos_embed_.part([&](const Tensor& all) {
+    return all.view({side, side, -1})
+        .narrow(0, (side - rows) / 2, rows)
+        .narrow(1, (side - columns) / 2, columns)
+        .reshape({1, rows * columns, -1});
+  });
   return (patches + positions).contiguous();
 }
 

@@ -7,6 +7,7 @@
 #include "sdrbee/models/sd3/joint_block.h"
 #include "sdrbee/models/sd3/transformer_config.h"
 #include "sdrbee/nn/conv2d.h"
+#include "sdrbee/nn/stored_table.h"
 
 namespace sdrbee::sd3 {
 
@@ -39,7 +40,7 @@ class Transformer {
   TransformerConfig config_;
   at::TensorOptions options_;
   nn::Conv2d patch_proj_;
-  Tensor pos_embed_;  // [max, max, width]
+  nn::StoredTable pos_embed_;  // [1, max * max, width]
   TimeTextEmbedding time_text_embed_;
   nn::Linear context_embedder_;
   std::vector<JointBlock> transformer_blocks_;

@@ -27,6 +27,18 @@ std::vector<ClipText> load_encoders(const io::Checkpoint& checkpoint, const Load
   return encoders;
 }
 
+Conditioning join(const std::vector<ClipFeatures>& features) {
+  std::vector<Tensor> states;
+  Conditioning conditioning;
+  for (const ClipFeatures& one : features) {
+    const Tensor& own = one.states;
+    states.push_back(own.reshape({1, -1, own.size(-1)}));  // [rows, 77, D] -> [1, rows * 77, D]
+    if (one.embeds.defined()) conditioning.pooled = one.embeds.narrow(0, 0, 1);
+  }
+  conditioning.context = at::cat(states, -1);
+  return conditioning;
+}
+
 }  // namespace
 
 XlPromptEncoder::XlPromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options)
@@ -43,7 +55,7 @@ void XlPromptEncoder::check_addition(const io::Checkpoint& checkpoint) const {
   if (!unet.addition)
     throw CheckpointError(where + "the UNet has no add_embedding, which XL needs");
   const int64_t ids = aesthetic_score_ ? 5 : 6;
-  const int64_t pooled = encoders_.back().encoder().config().projection_dim;
+  const int64_t pooled = encoders_.back().config().projection_dim;
   const int64_t expected = unet.addition->time_width * ids + pooled;
   if (unet.addition->input_width != expected)
     throw CheckpointError(message(
@@ -62,13 +74,23 @@ EncodedPrompts XlPromptEncoder::encode(std::span<const Prompt> prompts) const {
     for (const text::TokenRows& rows : all.back().tokens)
       longest = std::max(longest, rows.rows.size());
   }
+  // One encoder after the other, so that only one needs to be in memory.
+  std::vector<std::vector<ClipFeatures>> features(prompts.size());
+  for (size_t e = 0; e < encoders_.size(); ++e)
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      if (is_none(prompts[i])) continue;
+      encoders_[e].pad(all[i].tokens[e], longest);
+      features[i].push_back(encoders_[e].encode(all[i].tokens[e], prompts[i].clip_skip));
+    }
   for (size_t i = 0; i < prompts.size(); ++i) {
-    for (size_t e = 0; e < encoders_.size(); ++e) encoders_[e].pad(all[i].tokens[e], longest);
-    const bool none = zeros_for_no_prompt_ && !prompts[i].text && !prompts[i].text_2;
-    encoded.conditionings.push_back(none ? zeros(longest) : encode_rows(all[i], prompts[i]));
+    encoded.conditionings.push_back(is_none(prompts[i]) ? zeros(longest) : join(features[i]));
     encoded.conditionings.back().time_ids = time_ids(prompts[i]);
   }
   return encoded;
+}
+
+bool XlPromptEncoder::is_none(const Prompt& prompt) const {
+  return zeros_for_no_prompt_ && !prompt.text && !prompt.text_2;
 }
 
 XlPromptEncoder::Rows XlPromptEncoder::tokenize(const Prompt& prompt,
@@ -82,26 +104,13 @@ XlPromptEncoder::Rows XlPromptEncoder::tokenize(const Prompt& prompt,
   return rows;
 }
 
-Conditioning XlPromptEncoder::encode_rows(const Rows& rows, const Prompt& prompt) const {
-  std::vector<Tensor> states;
-  Conditioning conditioning;
-  for (size_t e = 0; e < encoders_.size(); ++e) {
-    const text::ClipTextOutput output = encoders_[e].encode(rows.tokens[e]);
-    const Tensor& own = states_before_last(output, prompt.clip_skip);
-    states.push_back(own.reshape({1, -1, own.size(-1)}));  // [rows, 77, D] -> [1, rows * 77, D]
-    if (output.text_embeds) conditioning.pooled = output.text_embeds->narrow(0, 0, 1);
-  }
-  conditioning.context = at::cat(states, -1);
-  return conditioning;
-}
-
 Conditioning XlPromptEncoder::zeros(size_t row_count) const {
   int64_t width = 0;
-  for (const ClipText& one : encoders_) width += one.encoder().config().hidden_size;
+  for (const ClipText& one : encoders_) width += one.config().hidden_size;
   const ClipText& last = encoders_.back();
   const int64_t tokens = static_cast<int64_t>(row_count) * last.window();
   return {.context = at::zeros({1, tokens, width}, options_),
-          .pooled = at::zeros({1, last.encoder().config().projection_dim}, options_)};
+          .pooled = at::zeros({1, last.config().projection_dim}, options_)};
 }
 
 Tensor XlPromptEncoder::time_ids(const Prompt& prompt) const {

@@ -23,7 +23,8 @@ class XlPromptEncoder final : public PromptEncoder {
     std::vector<text::TokenRows> tokens;  // one an encoder
   };
   Rows tokenize(const Prompt& prompt, std::vector<std::string>& warnings) const;
-  Conditioning encode_rows(const Rows& rows, const Prompt& prompt) const;
+  /// Whether the family conditions on zeros.
+  bool is_none(const Prompt& prompt) const;
   Conditioning zeros(size_t row_count) const;
   Tensor time_ids(const Prompt& prompt) const;
   void check_addition(const io::Checkpoint& checkpoint) const;

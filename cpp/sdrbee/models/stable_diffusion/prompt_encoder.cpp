@@ -5,7 +5,7 @@
 namespace sdrbee::stable_diffusion {
 
 ClipPromptEncoder::ClipPromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options)
-    : clip_(checkpoint, {}, options) {}
+    : clip_(checkpoint, {.states = ClipStates::Last}, options) {}
 
 EncodedPrompts ClipPromptEncoder::encode(std::span<const Prompt> prompts) const {
   std::vector<text::TokenRows> tokens;
@@ -18,8 +18,7 @@ EncodedPrompts ClipPromptEncoder::encode(std::span<const Prompt> prompts) const 
   }
   for (size_t i = 0; i < prompts.size(); ++i) {
     clip_.pad(tokens[i], longest);
-    const text::ClipTextOutput output = clip_.encode(tokens[i]);
-    const Tensor states = clip_.encoder().skip_layers(output, prompts[i].clip_skip);
+    const Tensor states = clip_.encode(tokens[i], prompts[i].clip_skip).states;
     // [rows, 77, D] -> [1, rows * 77, D]
     encoded.conditionings.push_back({.context = states.reshape({1, -1, states.size(-1)})});
   }

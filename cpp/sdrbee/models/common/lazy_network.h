@@ -1,0 +1,106 @@
+// A network of a component of a checkpoint that is in memory while it is needed.
+#pragma once
+
+#include <c10/core/InferenceMode.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sdrbee/core/check.h"
+#include "sdrbee/io/checkpoint.h"
+#include "sdrbee/io/load_queue.h"
+#include "sdrbee/io/weight_scope.h"
+#include "sdrbee/models/registry.h"
+#include "sdrbee/models/weight_memory.h"
+
+namespace sdrbee {
+
+/// A network whose weights are checked at once, from headers alone, and read and packed at its
+/// first use; and again after it had to make room for other components (WeightMemory).
+template <typename Network>
+class LazyNetwork {
+ public:
+  using Build = std::function<Network(const io::WeightScope&)>;
+
+  /// `build(scope)` at the root of the component's weights, called again for every load. Throws
+  /// CheckpointError when the weights don't fit the network or hold tensors that it has no place
+  /// for, other than names that contain one of `ignorable`.
+  LazyNetwork(const io::Component& component, const LoadOptions& options, Build build,
+              std::vector<std::string> ignorable = {})
+      : holder_(
+            std::make_unique<Holder>(component, options, std::move(build), std::move(ignorable))) {}
+
+  /// The network with its weights, until the next use of another one of the same model.
+  const Network& use() const { return holder_->use(); }
+
+ private:
+  class Holder final : public WeightHolder {
+   public:
+    Holder(const io::Component& component, const LoadOptions& options, Build build,
+           std::vector<std::string> ignorable)
+        : component_(component),
+          options_(options),
+          build_(std::move(build)),
+          ignorable_(std::move(ignorable)) {
+      SDRBEE_CHECK(options_.memory != nullptr);
+      const int64_t bytes = build_from_headers();
+      options_.memory->add(*this, component_.name, bytes);
+    }
+    ~Holder() override { options_.memory->remove(*this); }
+    Holder(const Holder&) = delete;
+    Holder& operator=(const Holder&) = delete;
+
+    const Network& use() {
+      load();
+      options_.memory->note_use(*this);
+      return *network_;
+    }
+
+    void load() override {
+      if (loaded_) return;
+      const c10::InferenceMode inference;
+      options_.memory->make_room(*this);
+      if (!network_) build_from_headers();
+      try {
+        queue_.run();
+      } catch (...) {
+        drop();
+        throw;
+      }
+      loaded_ = true;
+      options_.memory->note_load(*this);
+    }
+
+    void drop() override {
+      network_.reset();
+      queue_ = {};
+      loaded_ = false;
+    }
+
+   private:
+    /// The network without its large weights; returns the bytes of all of them.
+    int64_t build_from_headers() {
+      io::WeightLedger ledger;
+      network_.emplace(build_(
+          io::WeightScope(*component_.weights, ledger, options_.dtype, options_.device, &queue_)));
+      ledger.check_all_taken(*component_.weights, "", ignorable_);
+      return ledger.bytes();
+    }
+
+    io::Component component_;
+    LoadOptions options_;
+    Build build_;
+    std::vector<std::string> ignorable_;
+    std::optional<Network> network_;
+    io::LoadQueue queue_;  // what the network still waits for
+    bool loaded_ = false;
+  };
+
+  std::unique_ptr<Holder> holder_;
+};
+
+}  // namespace sdrbee

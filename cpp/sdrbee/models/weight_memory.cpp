@@ -1,0 +1,116 @@
+#include "sdrbee/models/weight_memory.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iomanip>
+#include <sstream>
+
+#include "sdrbee/core/check.h"
+#include "sdrbee/core/error.h"
+#include "sdrbee/core/heap.h"
+
+namespace sdrbee {
+namespace {
+
+/// "1.61GiB (1725874560 bytes)", rounded up, so that the first number is enough, too.
+std::string size_text(int64_t bytes) {
+  const bool large = bytes >= int64_t{1} << 30;
+  const double unit = large ? 1 << 30 : 1 << 20;
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(2)
+       << std::ceil(static_cast<double>(bytes) / unit * 100) / 100 << (large ? "GiB" : "MiB")
+       << " (" << bytes << " bytes)";
+  return text.str();
+}
+
+}  // namespace
+
+void WeightMemory::add(WeightHolder& holder, const std::string& name, int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  entries_.push_back({.holder = &holder, .name = name, .state = {.bytes = bytes}});
+}
+
+void WeightMemory::remove(const WeightHolder& holder) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(entries_, [&](const Entry& one) { return one.holder == &holder; });
+}
+
+WeightMemory::Entry& WeightMemory::entry(const WeightHolder& holder) {
+  const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& one) { return one.holder == &holder; });
+  SDRBEE_CHECK(found != entries_.end());
+  return *found;
+}
+
+int64_t WeightMemory::loaded_bytes() const {
+  int64_t bytes = 0;
+  for (const Entry& one : entries_) bytes += one.state.loaded ? one.state.bytes : 0;
+  return bytes;
+}
+
+/// The loaded component that ran the longest time ago, but for `wanted`; null when there is none.
+WeightMemory::Entry* WeightMemory::least_recent(const Entry& wanted) {
+  Entry* found = nullptr;
+  for (Entry& one : entries_)
+    if (one.state.loaded && &one != &wanted && (!found || one.last_use < found->last_use))
+      found = &one;
+  return found;
+}
+
+void WeightMemory::make_room(const WeightHolder& holder) {
+  bool dropped = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const Entry& wanted = entry(holder);
+    while (!fits(loaded_bytes() + wanted.state.bytes)) {
+      Entry* other = least_recent(wanted);
+      if (other == nullptr) break;
+      other->holder->drop();
+      other->state.loaded = false;
+      dropped = true;
+    }
+  }
+  if (dropped) give_back_freed_memory();
+}
+
+void WeightMemory::note_load(const WeightHolder& holder) {
+  const std::lock_guard lock(mutex_);
+  Entry& loaded = entry(holder);
+  loaded.state.loaded = true;
+  ++loaded.state.loads;
+  loaded.last_use = ++clock_;
+}
+
+void WeightMemory::note_use(const WeightHolder& holder) {
+  const std::lock_guard lock(mutex_);
+  Entry& used = entry(holder);
+  ++used.state.uses;
+  used.last_use = ++clock_;
+}
+
+void WeightMemory::check_limit() const {
+  const std::lock_guard lock(mutex_);
+  const auto largest = std::max_element(
+      entries_.begin(), entries_.end(),
+      [](const Entry& a, const Entry& b) { return a.state.bytes < b.state.bytes; });
+  if (largest == entries_.end() || fits(largest->state.bytes)) return;
+  throw InvalidRequest(message("[memory_limit] expected at least ", size_text(largest->state.bytes),
+                               ", which the weights of '", largest->name, "' take, but got ",
+                               *limit_, " bytes"));
+}
+
+void WeightMemory::load_all() {
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const ComponentMemory& state = entries_[i].state;
+    if (!state.loaded && fits(loaded_bytes() + state.bytes)) entries_[i].holder->load();
+  }
+}
+
+std::map<std::string, ComponentMemory> WeightMemory::states() const {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, ComponentMemory> states;
+  for (const Entry& one : entries_) states[one.name] = one.state;
+  return states;
+}
+
+}  // namespace sdrbee

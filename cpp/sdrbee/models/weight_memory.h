@@ -1,0 +1,82 @@
+// Which components of a model have their weights in memory, and how much all of them may take.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sdrbee {
+
+/// A component's weights in memory, as far as users may know.
+struct ComponentMemory {
+  int64_t bytes = 0;    // that the weights take while they are loaded
+  bool loaded = false;  // whether they are
+  int64_t loads = 0;    // how often they were loaded
+  int64_t uses = 0;     // how often the component ran; a text encoder: texts that no cache had
+  bool operator==(const ComponentMemory&) const = default;
+};
+
+/// A component that can let its weights go and load them again.
+class WeightHolder {
+ public:
+  virtual ~WeightHolder() = default;
+
+  /// Reads the weights, when they are not in memory. Room is made before.
+  virtual void load() = 0;
+
+  /// Lets the weights go.
+  virtual void drop() = 0;
+};
+
+/// The memory that the components of one model share. A component that is to run is loaded; where
+/// all together would then be over the limit, those that ran the longest time ago let go. Weights
+/// are what counts: as they are stored in memory, quantised ones as in their file; tables that rows
+/// are looked up in stay in the mapped file and count nothing. What a picture takes while it is
+/// computed comes on top. One thread at a time may load; states() may be asked from any.
+class WeightMemory {
+ public:
+  /// Without a limit nothing is ever let go.
+  explicit WeightMemory(std::optional<int64_t> limit_bytes = std::nullopt) : limit_(limit_bytes) {}
+
+  /// A component whose weights, not loaded yet, take `bytes`. It must be taken out again.
+  void add(WeightHolder& holder, const std::string& name, int64_t bytes);
+  void remove(const WeightHolder& holder);
+
+  /// Lets other components go until this one fits beside the rest.
+  void make_room(const WeightHolder& holder);
+
+  /// To be told of every load and every use.
+  void note_load(const WeightHolder& holder);
+  void note_use(const WeightHolder& holder);
+
+  /// Throws InvalidRequest, saying the least limit, when the largest component is over the limit.
+  void check_limit() const;
+
+  /// Loads components in the order in which they were added, as long as they fit.
+  void load_all();
+
+  /// All components by name.
+  std::map<std::string, ComponentMemory> states() const;
+
+ private:
+  struct Entry {
+    WeightHolder* holder;
+    std::string name;
+    ComponentMemory state;
+    uint64_t last_use = 0;
+  };
+  Entry& entry(const WeightHolder& holder);
+  int64_t loaded_bytes() const;
+  bool fits(int64_t bytes) const { return !limit_ || bytes <= *limit_; }
+  Entry* least_recent(const Entry& wanted);
+
+  std::optional<int64_t> limit_;
+  mutable std::mutex mutex_;  // of what follows
+  std::vector<Entry> entries_;
+  uint64_t clock_ = 0;
+};
+
+}  // namespace sdrbee

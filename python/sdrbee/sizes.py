@@ -1,0 +1,29 @@
+"""Sizes of memory as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from sdrbee._native import InvalidRequest
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    **{f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", 1)},
+    **{f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", 1)},
+}
+
+
+def parse_bytes(size: int | str, name: str) -> int:
+    """The bytes of a number of bytes or of a text like "4GiB", "500 MB", "1.5gib".
+
+    Raises:
+        InvalidRequest: It is neither, or negative; the message names the argument.
+    """
+    text = str(size).strip().lower()
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text)
+    if match is None or match[2] not in _UNITS:
+        raise InvalidRequest(
+            f"[{name}] expected a number of bytes or a text like '4GiB' but got {size!r}"
+        )
+    return int(float(match[1]) * _UNITS[match[2]])

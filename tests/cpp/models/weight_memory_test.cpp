@@ -1,0 +1,130 @@
+#include "sdrbee/models/weight_memory.h"
+
+#include <gtest/gtest.h>
+
+#include "sdrbee/core/error.h"
+
+namespace sdrbee {
+namespace {
+
+/// A component without weights.
+class FakeHolder final : public WeightHolder {
+ public:
+  FakeHolder(WeightMemory& memory, const std::string& name, int64_t bytes) : memory_(memory) {
+    memory_.add(*this, name, bytes);
+  }
+  ~FakeHolder() override { memory_.remove(*this); }
+
+  void load() override {
+    if (there) return;
+    memory_.make_room(*this);
+    there = true;
+    memory_.note_load(*this);
+  }
+  void drop() override { there = false; }
+  void use() {
+    load();
+    memory_.note_use(*this);
+  }
+
+  bool there = false;
+
+ private:
+  WeightMemory& memory_;
+};
+
+TEST(WeightMemoryTest, WithoutALimitNothingIsLetGo) {
+  WeightMemory memory;
+  FakeHolder text(memory, "text", int64_t{1} << 40);
+  FakeHolder unet(memory, "unet", int64_t{1} << 41);
+  text.use();
+  unet.use();
+  EXPECT_TRUE(text.there);
+  memory.check_limit();
+}
+
+TEST(WeightMemoryTest, WhatRanTheLongestTimeAgoMakesRoom) {
+  WeightMemory memory(100);
+  FakeHolder text(memory, "text", 40);
+  FakeHolder vae(memory, "vae", 30);
+  FakeHolder unet(memory, "unet", 60);
+  text.use();
+  vae.use();
+  text.use();
+  unet.use();
+  EXPECT_TRUE(text.there);
+  EXPECT_FALSE(vae.there);
+  EXPECT_TRUE(unet.there);
+  vae.use();
+  EXPECT_FALSE(text.there);
+  EXPECT_TRUE(unet.there);
+}
+
+TEST(WeightMemoryTest, NoMoreThanNeededIsLetGo) {
+  WeightMemory memory(100);
+  FakeHolder text(memory, "text", 40);
+  FakeHolder vae(memory, "vae", 40);
+  FakeHolder unet(memory, "unet", 60);
+  text.use();
+  vae.use();
+  unet.use();
+  EXPECT_FALSE(text.there);
+  EXPECT_TRUE(vae.there);
+}
+
+TEST(WeightMemoryTest, TellsLoadsAndUses) {
+  WeightMemory memory(50);
+  FakeHolder text(memory, "text", 40);
+  FakeHolder unet(memory, "unet", 50);
+  text.use();
+  text.use();
+  unet.use();
+  text.use();
+  const auto states = memory.states();
+  EXPECT_EQ(states.at("text"),
+            (ComponentMemory{.bytes = 40, .loaded = true, .loads = 2, .uses = 3}));
+  EXPECT_EQ(states.at("unet"),
+            (ComponentMemory{.bytes = 50, .loaded = false, .loads = 1, .uses = 1}));
+}
+
+TEST(WeightMemoryTest, LoadsAllThatFit) {
+  WeightMemory memory(100);
+  FakeHolder text(memory, "text", 30);
+  FakeHolder unet(memory, "unet", 80);
+  FakeHolder vae(memory, "vae", 70);
+  memory.load_all();
+  EXPECT_TRUE(text.there);
+  EXPECT_FALSE(unet.there);
+  EXPECT_TRUE(vae.there);
+}
+
+TEST(WeightMemoryTest, RefusesALimitBelowTheLargestComponent) {
+  WeightMemory memory((int64_t{1} << 30) - 1);
+  FakeHolder text(memory, "text", 40);
+  FakeHolder unet(memory, "unet", int64_t{1} << 30);
+  try {
+    memory.check_limit();
+    FAIL() << "expected an error";
+  } catch (const InvalidRequest& error) {
+    const std::string text_of = error.what();
+    for (const char* part : {"memory_limit", "unet", "1073741824", "1073741823"})
+      EXPECT_NE(text_of.find(part), std::string::npos) << text_of;
+  }
+}
+
+TEST(WeightMemoryTest, AComponentThatIsGoneCountsNoMore) {
+  WeightMemory memory(100);
+  FakeHolder unet(memory, "unet", 60);
+  {
+    FakeHolder vae(memory, "vae", 40);
+    vae.use();
+  }
+  FakeHolder text(memory, "text", 40);
+  unet.use();
+  text.use();
+  EXPECT_TRUE(unet.there);
+  EXPECT_EQ(memory.states().size(), 2);
+}
+
+}  // namespace
+}  // namespace sdrbee
