@@ -60,6 +60,7 @@ def xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pipeline = tiny_xl_pipeline("xl")
     pipeline.save_pretrained(root / "folder")
     original = original_unet_and_vae(pipeline, [False, True])
+    save(root / "whole.safetensors", original)
     parts = root / "original"
     save(parts / "unet.safetensors", below(original, "model.diffusion_model."))
     save(parts / "vae.safetensors", below(original, "first_stage_model."))
@@ -149,6 +150,18 @@ def test_a_file_takes_what_no_tensor_tells_from_the_model(
     config.write_text(json.dumps(content))
     file = other_vae / "diffusion_pytorch_model.safetensors"
     assert np.array_equal(picture(load(folder, vae=file)), picture(load(whole)))
+
+
+@pytest.mark.filterwarnings("ignore:.*the file can't tell xl from turbo")
+def test_a_file_with_more_lends_its_tensors_only(tmp_path: Path, xl: Path) -> None:
+    """What no tensor tells is the model's, not what is usual for the file's own kind."""
+    folder = shutil.copytree(xl / "folder", tmp_path / "folder")
+    config = folder / "vae" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"scaling_factor": 0.7}))
+    assert np.array_equal(
+        picture(load(folder, vae=xl / "whole.safetensors")), picture(load(folder))
+    )
+    assert not np.array_equal(picture(load(folder)), picture(load(xl / "folder")))
 
 
 def test_the_own_component_need_not_be_there(tmp_path: Path, folder: Path, other_vae: Path) -> None:

@@ -59,6 +59,29 @@ def test_norms_biases_and_small_tensors_keep_their_floats(tmp_path: Path) -> Non
         assert plain == (small or name.endswith(".bias") or "norm" in name or "conv_in" in name)
 
 
+def test_long_vectors_keep_their_floats_too(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal((77, 2048), dtype=np.float32)
+    source = tmp_path / "clip.safetensors"
+    safetensors_numpy.save_file(clip_text(values), source)
+    sdrbee.convert(source, tmp_path / "clip.gguf", type="q8_0")
+    kinds = {
+        name: tensor.tensor_type.name for name, tensor in read_gguf(tmp_path / "clip.gguf").items()
+    }
+    assert kinds["encoder.layers.0.layer_norm1.weight"] == "F32"
+    assert kinds["encoder.layers.0.mlp.fc1.weight"] == "Q8_0"
+
+
+def test_values_beyond_fp8_become_its_largest(tmp_path: Path) -> None:
+    values = np.linspace(-1000, 1000, 77 * 64, dtype=np.float32).reshape(77, 64)
+    safetensors_numpy.save_file(clip_text(values), tmp_path / "clip.safetensors")
+    sdrbee.convert(tmp_path / "clip.safetensors", tmp_path / "fp8.safetensors", type="fp8")
+    sdrbee.convert(tmp_path / "fp8.safetensors", tmp_path / "back.safetensors", type="f32")
+    back = safetensors_numpy.load_file(tmp_path / "back.safetensors")
+    weight = back["encoder.layers.0.mlp.fc1.weight"]
+    assert weight.min() == -448
+    assert weight.max() == 448
+
+
 def test_rules_win_in_their_order(tmp_path: Path) -> None:
     target = tmp_path / "unet.gguf"
     rules = {"*.attn2.to_k.weight": "q4_0", "*.attn2.*.weight": "bf16"}

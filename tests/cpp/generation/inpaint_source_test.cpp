@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "io/hexadecimal.h"
 #include "sdrbee/core/blur.h"
 #include "sdrbee/core/error.h"
+#include "sdrbee/core/resample.h"
 #include "sdrbee/io/json.h"
 #include "support/golden.h"
 
@@ -110,6 +113,41 @@ TEST(InpaintSource, TheMaskedPartGoesBackToItsPlace) {
     const auto at = static_cast<size_t>(3 * i);
     EXPECT_EQ(result.pixels[at], inside ? 200 : request.image->pixels[at]) << i;
   }
+}
+
+TEST(InpaintSource, AMaskWithoutGreysHasNoneAtTheSizeOfTheModel) {
+  GenerationRequest request;
+  request.image = golden_source({40, 30}, 3);
+  request.inpaint_area = "masked";
+  request.mask_padding = 3;
+  request.width = request.height = 40;
+  const auto greys = [&](uint8_t level) {
+    request.mask = boxed({40, 30}, {20, 10, 28, 18}, level);
+    const std::vector<uint8_t> mask = inpaint_source(request).picture_mask.pixels;
+    return std::ranges::count_if(mask, [](uint8_t value) { return value > 0 && value < 255; });
+  };
+  EXPECT_EQ(greys(255), 0);
+  EXPECT_GT(greys(128), 0);
+}
+
+// VaeImageProcessor._resize_and_crop: the area is wider than what was painted for it.
+TEST(InpaintSource, AnAreaOfAnotherShapeIsCoveredFromTheMiddle) {
+  GenerationRequest request;
+  request.image = golden_source({64, 16}, 3);
+  request.mask = boxed({64, 16}, {12, 0, 52, 16}, 255);
+  request.inpaint_area = "masked";
+  request.mask_padding = 0;
+  request.width = request.height = 32;
+  const InpaintSource source = inpaint_source(request);
+  ASSERT_EQ(source.area, (PixelBox{12, 0, 52, 16}));
+  const Image repainted = golden_source({32, 32}, 3);
+  const Image result = paste_back(repainted, source, /*keep=*/false);
+  const Image scaled = resize_lanczos(repainted, {40, 40});
+  for (int64_t y = 0; y < 16; ++y)
+    for (int64_t x = 0; x < 40; ++x)
+      EXPECT_EQ(result.pixels[static_cast<size_t>(3 * (64 * y + x + 12))],
+                scaled.pixels[static_cast<size_t>(3 * (40 * (y + 12) + x))])
+          << x << ", " << y;
 }
 
 }  // namespace

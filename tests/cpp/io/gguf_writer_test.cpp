@@ -83,6 +83,7 @@ TEST(WriteGguf, KeepsShapesThatTheFormatCannotHold) {
       {"scalar", as_blocks(counting({}))},
       {"five", as_blocks(counting({2, 1, 3, 1, 2}))},
       {"conv", quantise(counting({8, 4, 3, 3}), GgmlType::Q5_1)},
+      {"kernel", as_blocks(counting({8, 4, 3, 3}))},
       {"matrix", quantise(counting({3, 64}), GgmlType::Q5_1)}};
   write_gguf(folder / "m.gguf", tensors);
   const GgufFile file(folder / "m.gguf");
@@ -91,7 +92,8 @@ TEST(WriteGguf, KeepsShapesThatTheFormatCannotHold) {
     EXPECT_TRUE(at::equal(file.read_blocks(name).bytes, tensor.bytes)) << name;
   }
   EXPECT_EQ(file.metadata().size(), 3U);
-  EXPECT_FALSE(file.metadata().contains("comfy.gguf.orig_shape.matrix"));
+  for (const std::string name : {"matrix", "kernel"})
+    EXPECT_FALSE(file.metadata().contains("comfy.gguf.orig_shape." + name)) << name;
 }
 
 TEST(WriteGguf, DropsShapesOfOtherTensors) {

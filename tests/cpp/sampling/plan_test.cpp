@@ -255,6 +255,27 @@ TEST(Plan, SomeLayTheirStepsOutFromTheStrength) {
   expect_all(refusal(options, 20), {"[strength]", "leaves none"});
 }
 
+// modules/sd_samplers_extra.py of A1111's web UI: from 20 steps once, from 36 twice.
+TEST(Plan, RestartGoesBackUpOnceOrTwice) {
+  for (const auto& [steps, rises] :
+       {std::pair<int64_t, int64_t>{19, 0}, {20, 1}, {35, 1}, {36, 2}, {39, 2}, {60, 2}}) {
+    const Plan plan = make_plan(stable_diffusion(), {.sampler = "restart"}, steps);
+    const std::vector<double>& timesteps = plan.timesteps();
+    int64_t found = 0;
+    for (size_t i = 1; i < timesteps.size(); ++i) found += timesteps[i] > timesteps[i - 1] ? 1 : 0;
+    EXPECT_EQ(found, rises) << steps;
+    EXPECT_EQ(plan.step_count(), steps);
+  }
+}
+
+TEST(Plan, DpmSolverGoesDownFromTheLowestLevelToo) {
+  for (const char* sampler : {"dpm_fast", "dpm_adaptive"}) {
+    const Plan plan = make_plan(stable_diffusion(), {.sampler = sampler, .strength = 0.02}, 50);
+    EXPECT_LT(plan.sigmas().back(), plan.sigmas().front()) << sampler;
+    EXPECT_GT(plan.sigmas().back(), 0) << sampler;
+  }
+}
+
 TEST(Plan, OpenEndedPlansCantHandOver) {
   const Plan plan = make_plan(stable_diffusion(), {.sampler = "dpm_adaptive"}, 20);
   EXPECT_TRUE(plan.open_ended());

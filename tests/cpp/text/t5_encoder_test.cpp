@@ -41,12 +41,31 @@ TEST_P(GoldenT5, StaysCloseInHalfPrecision) {
 
 INSTANTIATE_TEST_SUITE_P(Files, GoldenT5, testing::Values("t5_encoder", "t5_encoder_buckets"));
 
-TEST(T5Encoder, TakesTheEmbeddingByItsOtherName) {
-  const Golden golden("t5_encoder");
+std::map<std::string, Tensor> golden_weights() {
   std::map<std::string, Tensor> weights;
   const io::SafetensorsFile file(test::golden_path("t5_encoder.safetensors"));
   for (const std::string& name : file.names())
     if (name.starts_with("weights.")) weights[name.substr(8)] = file.read(name).to(at::kFloat);
+  return weights;
+}
+
+// T5EncoderModel._keep_in_fp32_modules: the sums between the blocks of T5 are beyond fp16.
+TEST(T5Encoder, KeepsTheSumsBetweenBlocksFiniteInFp16) {
+  const Golden golden("t5_encoder");
+  std::map<std::string, Tensor> weights = golden_weights();
+  for (auto& [name, weight] : weights)
+    if (name.ends_with("wo.weight")) weight = weight * 1e6;
+  const test::MemoryWeights large(weights);
+  const auto config = T5EncoderConfig::from(golden.config());
+  const Tensor states = T5Encoder(large.scope(), config)(golden.input("ids"));
+  const Tensor half = T5Encoder(large.scope(Dtype::Half), config)(golden.input("ids"));
+  EXPECT_EQ(half.scalar_type(), Dtype::Half);
+  EXPECT_LT(relative_error(half, states), kBf16);
+}
+
+TEST(T5Encoder, TakesTheEmbeddingByItsOtherName) {
+  const Golden golden("t5_encoder");
+  std::map<std::string, Tensor> weights = golden_weights();
   weights["encoder.embed_tokens.weight"] = weights.at("shared.weight");
   weights.erase("shared.weight");
   const test::MemoryWeights renamed(weights);

@@ -67,6 +67,14 @@ TEST(UnigramTokenizer, JoinsUnknownCharacters) {
   EXPECT_EQ(tokenizer.encode("x b"), (std::vector<int64_t>{3, 2, 3, 5}));
 }
 
+TEST(UnigramTokenizer, UnknownCharactersAreFarLessProbableThanTheRarestPiece) {
+  UnigramVocabulary vocabulary = tiny_vocabulary();
+  vocabulary.pieces.insert(vocabulary.pieces.end(), {{"xb", -9}, {"c", -9}, {"bc", -1}});
+  const UnigramTokenizer tokenizer(std::move(vocabulary));
+  // xb c = -18, x bc = -20, as an unknown character has 10 less than the rarest piece
+  EXPECT_EQ(tokenizer.encode("xbc"), (std::vector<int64_t>{3, 10, 11}));
+}
+
 TEST(UnigramTokenizer, SpellsUnknownCharactersWhereItHasAllTheirBytes) {
   UnigramVocabulary vocabulary = tiny_vocabulary();
   vocabulary.byte_fallback = true;
@@ -101,6 +109,16 @@ void expect_refused(const json& tokenizer, const std::string& part) {
   const TemporaryFolder folder;
   write_text(folder / "tokenizer.json", tokenizer.dump());
   expect_error<ErrorType>([&] { read_unigram_vocabulary(folder.path()); }, "tokenizer.json", part);
+}
+
+TEST(UnigramVocabulary, APieceModelAloneHasT5s100ExtraIds) {
+  const TemporaryFolder folder;
+  fs::copy(kGolden / "spiece.model", folder / "spiece.model");
+  const UnigramTokenizer tokenizer(read_unigram_vocabulary(folder.path()));
+  // The last one comes first.
+  const int64_t first = tokenizer.encode("<extra_id_99>").front();
+  EXPECT_EQ(tokenizer.encode("<extra_id_0>").front(), tokenizer.max_id());
+  EXPECT_EQ(tokenizer.max_id(), first + 99);
 }
 
 TEST(UnigramVocabulary, NamesWhatIsWrongInTokenizerJson) {
