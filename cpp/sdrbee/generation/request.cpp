@@ -363,7 +363,9 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   check_ranges(request);
   resolve_hires(request, info);
   if (request.tiling != "none" && !info.capabilities.tiling)
-    throw InvalidRequest("[tiling] this model's network can't wrap around; expected 'none'");
+    throw InvalidRequest(
+        "[tiling] this model's network is told where the edges are and can't wrap around; expected "
+        "'none'");
   return request;
 }
 

@@ -211,10 +211,14 @@ def test_canny_and_depth_are_told_apart_by_an_option(
     assert depth.info.defaults["text_to_image"].guidance_scale == 10.0
     other = copy.copy(pair)
     other.model = depth
-    ours = {"control_image": picture(48, 32), "guidance_scale": 10.0}
-    theirs = ours | {"control_image": PIL.Image.fromarray(picture(48, 32))}
-    pixels = largest_difference(other, "text_to_image", ours, theirs)
-    record_parity("flux-depth", "text_to_image", pixels=pixels)
+    for mode in other.pipelines:
+        ours: dict[str, Any] = {"control_image": picture(), "guidance_scale": 10.0}
+        theirs = ours | {"control_image": PIL.Image.fromarray(picture())}
+        if mode == "image_to_image":
+            ours["image"] = picture()[::-1].copy()
+            theirs["image"] = PIL.Image.fromarray(ours["image"])
+        pixels = largest_difference(other, mode, ours, theirs)
+        record_parity("flux-depth", mode, pixels=pixels)
 
 
 def test_kontext_may_be_named_where_the_folder_says_dev(open_flux: OpenFlux) -> None:
@@ -332,6 +336,7 @@ REFUSALS: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "half a token": ("flux-dev", {"width": 40}, r"\[width\] expected a multiple of 16 .* 48"),
     "skipped layers": ("flux-dev", {"clip_skip": 1}, r"\[clip_skip\] expected 0"),
+    "edges that fit": ("flux-dev", {"tiling": "x"}, r"\[tiling\] this model's network"),
 }
 
 
