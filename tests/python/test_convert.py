@@ -69,6 +69,8 @@ def test_long_vectors_keep_their_floats_too(tmp_path: Path) -> None:
     }
     assert kinds["encoder.layers.0.layer_norm1.weight"] == "F32"
     assert kinds["encoder.layers.0.mlp.fc1.weight"] == "Q8_0"
+    done = sdrbee.convert(source, tmp_path / "fp8.safetensors", type="fp8")
+    assert done.tensors == {"F8_E4M3": 4, "F32": 1}
 
 
 def test_values_beyond_fp8_become_its_largest(tmp_path: Path) -> None:

@@ -18,8 +18,6 @@ namespace {
 
 /// Smaller matrices save nothing and may matter.
 constexpr int64_t kMinQuantisedElements = 1024;
-/// The largest finite number of float8_e4m3fn; torch makes larger ones NaN.
-constexpr double kMaxFloat8 = 448;
 
 /// A number format: `ggml` where GGUF has it, `dtype` where safetensors has it.
 struct NumberType {
@@ -126,12 +124,6 @@ Dtype dtype_of(const WeightInfo& info, const NumberType* chosen) {
   return info.blocks ? Dtype::Half : info.dtype;
 }
 
-Tensor converted(const Tensor& tensor, Dtype dtype) {
-  if (tensor.scalar_type() == dtype) return tensor;
-  if (dtype != Dtype::Float8_e4m3fn) return tensor.to(dtype);
-  return tensor.to(Dtype::Float).clamp(-kMaxFloat8, kMaxFloat8).to(dtype);
-}
-
 /// Calls the observer once a tensor.
 class Counter {
  public:
@@ -162,7 +154,7 @@ ConversionReport write_as_gguf(const WeightSource& source, const ConversionOptio
     if (source.find(name)->blocks == type) return source.read_blocks(name);
     const std::optional<Dtype> dtype = ggml_layout(type).dtype;
     const Tensor values = source.read(name);
-    return dtype ? as_blocks(converted(values, *dtype)) : quantise(values, type);
+    return dtype ? as_blocks(values.to(*dtype)) : quantise(values, type);
   };
   write_gguf(options.target, plan, blocks, options.gguf_metadata);
   report.bytes = std::filesystem::file_size(options.target);
@@ -182,7 +174,7 @@ ConversionReport write_as_safetensors(const WeightSource& source, const Conversi
   }
   const auto values = [&](const std::string& name) {
     counter.count();
-    return converted(source.read(name), plan.at(name).dtype);
+    return source.read(name).to(plan.at(name).dtype);
   };
   write_safetensors(options.target, plan, values, options.metadata);
   report.bytes = std::filesystem::file_size(options.target);
