@@ -172,3 +172,22 @@ def test_a_t5_that_convert_wrote(flux: FluxPair, tmp_path: Path, kind: str) -> N
     save_file(values(file), back)
     made = [draw_flux(load(flux.folder, text_encoder_2=path)) for path in (file, back)]
     assert compare(made[0], made[1]).within_tolerance
+
+
+@pytest.mark.parametrize("family", ["flux", "sd3"])
+def test_a_whole_folder_that_convert_wrote(
+    request: pytest.FixtureRequest, tmp_path: Path, family: str
+) -> None:
+    """The picture of its own values, each component read back by the package `gguf`."""
+    pair: FluxPair | Sd3Pair = request.getfixturevalue(family)
+    draw = draw_flux if family == "flux" else draw_sd3
+    made = tmp_path / "small"
+    done = sdrbee.convert(pair.folder, made, type="q8_0")
+    assert done.tensors["Q8_0"] > 20
+    back = shutil.copytree(made, tmp_path / "back")
+    files = sorted(back.rglob("*.gguf"))
+    assert len(files) == (3 if family == "flux" else 4)
+    for file in files:
+        save_file(values(file), file.with_suffix(".safetensors"))
+        file.unlink()
+    assert compare(draw(load(made)), draw(load(back))).within_tolerance
