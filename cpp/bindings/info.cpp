@@ -67,7 +67,7 @@ void register_model_info(py::module_& module) {
       .def_property_readonly("defaults", &defaults_by_mode,
                              "the values that a request leaves open, by mode")
       .def_readonly("max_sequence_length", &ModelInfo::max_sequence_length,
-                    "default tokens of the T5 text encoder's input; 0 without one")
+                    "default tokens of the T5 or Qwen3 text encoder; 0 without one")
       .def_readonly("skippable_layers", &ModelInfo::skippable_layers,
                     "blocks that skip-layer guidance may leave out; 0 where it has no effect")
       .def_readonly("latent_channels", &ModelInfo::latent_channels)

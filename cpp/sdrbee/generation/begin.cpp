@@ -48,14 +48,16 @@ Framing framing_of(const GenerationRequest& request, PixelSize size) {
 }
 
 /// The weight of the prompt against the negative one.
-double contrast_of(const GenerationRequest& request, const Capabilities& can) {
-  return can.guidance ? *request.guidance_scale : request.true_guidance_scale.value_or(1.0);
+double contrast_of(const GenerationRequest& request, const ModelInfo& info) {
+  return info.capabilities.guidance ? *request.guidance_scale - info.neutral_guidance_scale + 1.0
+                                    : request.true_guidance_scale.value_or(1.0);
 }
 
-bool guides_against_negative(const GenerationRequest& request, const Capabilities& can) {
+bool guides_against_negative(const GenerationRequest& request, const ModelInfo& info) {
+  const Capabilities& can = info.capabilities;
   // Beside a guidance that needs none, a negative prompt must be given to have an effect.
   const bool prompted = can.guidance || (can.true_guidance && request.negative_prompt);
-  return prompted && contrast_of(request, can) > 1.0;
+  return prompted && contrast_of(request, info) > 1.0;
 }
 
 /// What the request says of long prompts; resolve has checked the word.
@@ -72,16 +74,16 @@ std::vector<Prompt> prompts_of(const GenerationRequest& request, const ModelInfo
   std::vector<Prompt> prompts = {{.text = request.prompt,
                                   .text_2 = request.prompt_2,
                                   .text_3 = request.prompt_3,
-                                  .t5_tokens = request.max_sequence_length.value_or(0),
+                                  .text_tokens = request.max_sequence_length.value_or(0),
                                   .clip_skip = request.clip_skip,
                                   .long_prompt = rule,
                                   .framing = framing}};
   // clip_skip acts on the positive prompt only, as in diffusers.
-  if (guides_against_negative(request, info.capabilities))
+  if (guides_against_negative(request, info))
     prompts.push_back({.text = request.negative_prompt,
                        .text_2 = request.negative_prompt_2,
                        .text_3 = request.negative_prompt_3,
-                       .t5_tokens = request.max_sequence_length.value_or(0),
+                       .text_tokens = request.max_sequence_length.value_or(0),
                        .long_prompt = rule,
                        .negative = true,
                        .framing = framing});
@@ -111,7 +113,7 @@ void encode_prompts(ImageModel& model, Generation& generation) {
     for (Conditioning& conditioning : encoded.conditionings)
       conditioning.guidance = at::full({1}, *request.guidance_scale, at::kDouble);
   generation.conditions.conditions = {
-      {encoded.conditionings[0], contrast_of(request, model.info().capabilities)}};
+      {encoded.conditionings[0], contrast_of(request, model.info())}};
   if (encoded.conditionings.size() > 1) generation.conditions.base = encoded.conditionings[1];
   if (model.info().skippable_layers > 0)
     choose_skipped_layers(generation, model.info().skippable_layers);
@@ -124,7 +126,7 @@ constexpr double kLeastShare = 0.01;  // of the steps that a second pass runs
 
 /// The request's choices of sampler and noise levels, for a picture of `size`.
 sampling::SamplerOptions sampler_options(const ImageModel& model, const GenerationRequest& request,
-                                         PixelSize size) {
+                                         PixelSize size, int64_t steps) {
   sampling::SamplerOptions options;
   options.sampler = request.sampler;
   options.schedule = request.schedule;
@@ -137,7 +139,7 @@ sampling::SamplerOptions sampler_options(const ImageModel& model, const Generati
   options.rho = request.rho;
   options.xl_steps = model.info().align_your_steps_xl;
   if (model.scheduler().use_dynamic_shifting)
-    options.mu = model.scheduler().dynamic_shift(model.info().token_count(size));
+    options.mu = model.dynamic_shift(model.info().token_count(size), steps);
   return options;
 }
 
@@ -152,11 +154,12 @@ int64_t own_steps(const GenerationRequest& request, const sampling::Plan& plan) 
 }  // namespace
 
 sampling::Plan plan_request(const ImageModel& model, GenerationRequest& request) {
-  sampling::SamplerOptions options = sampler_options(model, request, picture_size(request));
+  const int64_t steps = request.steps.value_or(std::max<int64_t>(1, std::ssize(request.sigmas)));
+  sampling::SamplerOptions options = sampler_options(model, request, picture_size(request), steps);
   options.strength = request.strength.value_or(1.0);
   if (model.info().strength_over_distilled_steps && request.mode() == Mode::ImageToImage)
     options.distilled_strength = options.strength;
-  sampling::Plan plan = sampling::make_plan(model.scheduler(), options, request.steps.value_or(1));
+  sampling::Plan plan = sampling::make_plan(model.scheduler(), options, steps);
   if (!request.sigmas.empty()) request.steps = own_steps(request, plan);
   request.sampler = plan.sampler();
   request.schedule = plan.schedule();
@@ -166,17 +169,18 @@ sampling::Plan plan_request(const ImageModel& model, GenerationRequest& request)
 }
 
 PassPlan plan_second_pass(const ImageModel& model, const GenerationRequest& request) {
-  sampling::SamplerOptions options =
-      sampler_options(model, request, hires_size(request, model.info()));
-  options.strength = request.hires_denoising_strength;
   const bool distilled = model.info().strength_over_distilled_steps &&
                          sampling::find_sampler(*request.sampler).grid == sampling::Grid::Lcm;
-  if (distilled) options.distilled_strength = options.strength;
   // As many steps are run as were asked for: the plan is as long as the strength makes it.
   const int64_t run = *request.hires_steps;
-  const auto share = std::max(options.strength, kLeastShare);
+  const auto share = std::max(request.hires_denoising_strength, kLeastShare);
   const auto laid_out = std::max(run, static_cast<int64_t>(static_cast<double>(run) / share));
-  sampling::Plan plan = sampling::make_plan(model.scheduler(), options, distilled ? run : laid_out);
+  const int64_t steps = distilled ? run : laid_out;
+  sampling::SamplerOptions options =
+      sampler_options(model, request, hires_size(request, model.info()), steps);
+  options.strength = request.hires_denoising_strength;
+  if (distilled) options.distilled_strength = options.strength;
+  sampling::Plan plan = sampling::make_plan(model.scheduler(), options, steps);
   const bool whole = distilled || plan.details().from_strength;
   const int64_t first = whole ? 0 : std::max<int64_t>(0, plan.step_count() - run);
   return {std::move(plan), first};

@@ -94,8 +94,11 @@ void draw_latents(ImageModel& model, Generation& generation) {
   const bool shown = model.info().capabilities.reference_image;
   if (request.mode() == Mode::ImageToImage && !shown) return draw_image_to_image(model, generation);
   if (request.image) {
-    const PixelSize size = model.info().reference_size(request.image->size);
-    generation.reference = encode_reference(model, picture_to_tensor(*request.image, size));
+    const ReferenceFit fit = model.info().reference_fit(request.image->size);
+    const Tensor scaled = picture_to_tensor(*request.image, fit.scaled);
+    generation.reference = encode_reference(
+        model, scaled.narrow(2, (fit.scaled.height - fit.cut.height) / 2, fit.cut.height)
+                   .narrow(3, (fit.scaled.width - fit.cut.width) / 2, fit.cut.width));
   }
   generation.latents =
       first_latents(generation, {}, draw_noise(model, generation).to(model.device()));

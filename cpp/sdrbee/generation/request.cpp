@@ -87,7 +87,7 @@ void resolve_latents(GenerationRequest& request, const ModelInfo& info) {
 /// The size of a picture that the request gives none for.
 PixelSize usual_size(const GenerationRequest& request, const ModelInfo& info) {
   if (!request.image) return info.default_size;
-  if (info.capabilities.reference_image) return info.reference_size(canvas_size(request));
+  if (info.capabilities.reference_image) return info.reference_fit(canvas_size(request)).cut;
   return request.inpaint_area == "whole" ? canvas_size(request) : info.default_size;
 }
 
@@ -247,7 +247,8 @@ void resolve_sequence_length(GenerationRequest& request, const ModelInfo& info) 
   std::optional<int64_t>& length = request.max_sequence_length;
   if (info.max_sequence_length == 0) {
     if (length)
-      throw InvalidRequest("[max_sequence_length] this model has no T5 encoder; leave it out");
+      throw InvalidRequest(
+          "[max_sequence_length] this model has no T5 or Qwen3 encoder; leave it out");
     return;
   }
   if (!length) length = info.max_sequence_length;

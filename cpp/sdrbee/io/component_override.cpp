@@ -12,20 +12,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The same network with and without the projection of the pooled text.
-bool is_clip_text(const std::string& class_name) {
-  return class_name == "CLIPTextModel" || class_name == "CLIPTextModelWithProjection";
-}
-
-bool same_class(const std::string& one, const std::string& other) {
-  return one == other || (is_clip_text(one) && is_clip_text(other));
-}
-
 /// Where a component of that class belongs.
 std::string right_place(const std::string& class_name, const OverrideSlot& slot) {
   std::string places;
   for (const ComponentKind& kind : slot.model)
-    if (same_class(kind.class_name, class_name))
+    if (are_same_network(kind.class_name, class_name))
       places += message(places.empty() ? "" : " or ",
                         is_denoiser_name(kind.name) ? kDenoiserNames.front() : kind.name, "=");
   if (places.empty()) return ", which this model has no place for: it is of another family";
@@ -35,7 +26,7 @@ std::string right_place(const std::string& class_name, const OverrideSlot& slot)
 /// The component in the slot's name and class, when it is of that class.
 Component fitted(Component component, const fs::path& path, const OverrideSlot& slot) {
   const ComponentKind& kind = slot.kind;
-  if (!kind.class_name.empty() && !same_class(kind.class_name, component.class_name))
+  if (!kind.class_name.empty() && !are_same_network(kind.class_name, component.class_name))
     throw CheckpointError(message(
         "[", path.string(), "] as ", kind.name, " of this model: ", "expected a ", kind.class_name,
         " but this is a ", component.class_name, right_place(component.class_name, slot)));

@@ -40,8 +40,13 @@ std::optional<std::string> weight_stem(const std::string& library, const std::st
   return library == "transformers" ? "model" : "diffusion_pytorch_model";
 }
 
-bool is_clip_text_model(const std::string& class_name) {
-  return class_name == "CLIPTextModel" || class_name == "CLIPTextModelWithProjection";
+/// The part of the names of an encoder's tensors that current files leave out, for the classes that
+/// have one.
+std::optional<std::string> encoder_prefix(const std::string& class_name) {
+  if (class_name == "CLIPTextModel" || class_name == "CLIPTextModelWithProjection")
+    return "text_model.";
+  if (class_name == "Qwen3Model" || class_name == "Qwen3ForCausalLM") return "model.";
+  return std::nullopt;
 }
 
 /// Attention of AutoencoderKL as files from before diffusers 0.18 name it.
@@ -73,10 +78,15 @@ WeightFile open_folder_weights(const fs::path& folder, const std::string& stem,
                                 ".safetensors but there is no such file"));
 }
 
+bool are_same_network(const std::string& class_name, const std::string& other) {
+  return class_name == other ||
+         (encoder_prefix(class_name) && encoder_prefix(class_name) == encoder_prefix(other));
+}
+
 std::shared_ptr<const WeightSource> with_current_names(std::shared_ptr<const WeightSource> source,
                                                        const std::string& class_name) {
   std::vector<RenameRule> rules;
-  if (is_clip_text_model(class_name)) rules.push_back({"text_model.", {""}});
+  if (const auto prefix = encoder_prefix(class_name)) rules.push_back({*prefix, {""}});
   if (class_name == "AutoencoderKL") rules = old_vae_attention_rules();
   if (rules.empty()) return source;
   return std::make_shared<RenamedWeights>(std::move(source), rules);

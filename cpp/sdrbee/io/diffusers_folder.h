@@ -28,8 +28,13 @@ Component open_component_folder(const std::filesystem::path& folder, const Compo
 Component describe_component_folder(const std::filesystem::path& folder, const ComponentKind& kind,
                                     std::vector<std::filesystem::path>& files);
 
+/// Whether classes are of the same network, maybe with another head: CLIPTextModel with and without
+/// the projection of the pooled text, Qwen3Model and Qwen3ForCausalLM.
+bool are_same_network(const std::string& class_name, const std::string& other);
+
 /// Names as today's diffusers and transformers write them, whatever age the file has: text
-/// encoders without the "text_model." prefix, attention of the VAE as to_q, to_k, to_v, to_out.0.
+/// encoders without the "text_model." or "model." prefix, attention of the VAE as to_q, to_k, to_v,
+/// to_out.0.
 std::shared_ptr<const WeightSource> with_current_names(std::shared_ptr<const WeightSource> source,
                                                        const std::string& class_name);
 

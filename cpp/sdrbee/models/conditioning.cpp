@@ -20,9 +20,9 @@ Conditioning stack(std::span<const Conditioning* const> rows) {
   SDRBEE_CHECK(!rows.empty());
   Conditioning stacked;
   for (Tensor Conditioning::*field :
-       {&Conditioning::context, &Conditioning::pooled, &Conditioning::time_ids,
-        &Conditioning::guidance, &Conditioning::skipped, &Conditioning::channels,
-        &Conditioning::reference})
+       {&Conditioning::context, &Conditioning::context_counts, &Conditioning::pooled,
+        &Conditioning::time_ids, &Conditioning::guidance, &Conditioning::skipped,
+        &Conditioning::channels, &Conditioning::reference})
     stacked.*field = stack_field(rows, field);
   return stacked;
 }

@@ -32,8 +32,8 @@ struct Prompt {
   std::optional<std::string> text_2 = std::nullopt;
   /// For the third text encoder, in the same way.
   std::optional<std::string> text_3 = std::nullopt;
-  int64_t t5_tokens = 0;  // length of the T5 encoder's input, where the model has one
-  int64_t clip_skip = 0;  // layers left out at the end of the text encoder, as diffusers counts
+  int64_t text_tokens = 0;  // length of the input of a T5 or Qwen3 encoder, where the model has one
+  int64_t clip_skip = 0;    // layers left out at the end of the text encoder, as diffusers counts
   LongPrompt long_prompt = LongPrompt::Chunk;
   bool negative = false;
   Framing framing = {};
@@ -43,9 +43,10 @@ struct Prompt {
 /// live on the model's device in its dtype unless said otherwise; a family leaves undefined what
 /// its network does not take.
 struct Conditioning {
-  Tensor context;         // [B, tokens, channels]
-  Tensor pooled = {};     // [B, channels]
-  Tensor time_ids = {};   // [B, n] fp32: sizes, crop and score of XL
+  Tensor context;              // [B, tokens, channels]
+  Tensor context_counts = {};  // [B] int64 on the CPU: rows of `context` that count; undefined: all
+  Tensor pooled = {};          // [B, channels]
+  Tensor time_ids = {};        // [B, n] fp32: sizes, crop and score of XL
   Tensor guidance = {};   // [B] fp64 on the CPU: guidance scales, for guidance-distilled networks
   Tensor skipped = {};    // [B, blocks] bool on the CPU: blocks that leave a row as it is
   Tensor channels = {};   // [B, C, h, w] fp32: further input channels, as of native inpainting

@@ -87,6 +87,10 @@ class ImageModel {
   /// Where its components' weights are.
   virtual WeightMemory& memory() = 0;
 
+  /// The mu of the scheduler's `use_dynamic_shifting` for a picture of `tokens` tokens in `steps`
+  /// steps: by default SchedulerConfig::dynamic_shift, whatever the steps.
+  virtual double dynamic_shift(int64_t tokens, int64_t steps) const;
+
   /// What a network with `native_inpaint` takes as Conditioning::channels: by default the mask by
   /// cells, then the masked picture's latents, as in Stable Diffusion's inpainting networks.
   /// `mask` [1, 1, H, W] is 1 where to repaint; `masked_latents` [1, C, h, w] are of the picture

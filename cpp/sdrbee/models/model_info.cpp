@@ -4,8 +4,6 @@
 #include <cmath>
 #include <tuple>
 
-#include "sdrbee/core/check.h"
-
 namespace sdrbee {
 
 std::string_view mode_name(Mode mode) {
@@ -24,20 +22,32 @@ int64_t ModelInfo::token_count(PixelSize size) const {
   return (size.width / sizes.multiple) * (size.height / sizes.multiple);
 }
 
-PixelSize ModelInfo::reference_size(PixelSize size) const {
-  SDRBEE_CHECK(!reference_sizes.empty());
-  const auto aspect = [](PixelSize of) {
-    return static_cast<double>(of.width) / static_cast<double>(of.height);
-  };
+ReferenceFit ModelInfo::reference_fit(PixelSize size) const {
   const auto floored = [&](int64_t side) {
     return std::max(sizes.multiple, side / sizes.multiple * sizes.multiple);
+  };
+  if (reference_sizes.empty()) {
+    const int64_t area = size.width * size.height;
+    const double factor =
+        area > reference_area
+            ? std::sqrt(static_cast<double>(reference_area) / static_cast<double>(area))
+            : 1.0;
+    const auto reduced = [&](int64_t side) {
+      return std::max(sizes.multiple, static_cast<int64_t>(static_cast<double>(side) * factor));
+    };
+    const PixelSize scaled = {reduced(size.width), reduced(size.height)};
+    return {.scaled = scaled, .cut = {floored(scaled.width), floored(scaled.height)}};
+  }
+  const auto aspect = [](PixelSize of) {
+    return static_cast<double>(of.width) / static_cast<double>(of.height);
   };
   const double wanted = aspect({floored(size.width), floored(size.height)});
   // Of two equally near ones the narrower, as diffusers chooses.
   const auto distance = [&](PixelSize candidate) {
     return std::tuple(std::abs(wanted - aspect(candidate)), candidate.width);
   };
-  return *std::ranges::min_element(reference_sizes, {}, distance);
+  const PixelSize nearest = *std::ranges::min_element(reference_sizes, {}, distance);
+  return {.scaled = nearest, .cut = nearest};
 }
 
 const ModeDefaults& ModelInfo::defaults(Mode mode) const {

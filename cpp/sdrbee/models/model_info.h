@@ -54,6 +54,12 @@ struct SizeLimits {
   bool operator==(const SizeLimits&) const = default;
 };
 
+/// What is done to a reference image: it is scaled, then cut around its middle.
+struct ReferenceFit {
+  PixelSize scaled;
+  PixelSize cut;
+};
+
 /// Architecture, variant, capabilities, limits and defaults of a loaded model.
 struct ModelInfo {
   std::string family;                             // row of the registry, e.g. "stable_diffusion"
@@ -73,9 +79,13 @@ struct ModelInfo {
   /// the noise generator.
   bool always_encodes_source = false;
   /// Sizes that a reference image is brought to, the one of the nearest aspect; and the picture's
-  /// size where the request has none. Empty without `reference_image`.
+  /// size where the request has none. Empty: references keep their size, see `reference_area`.
   std::vector<PixelSize> reference_sizes;
-  int64_t max_sequence_length = 0;   // default tokens of the T5 encoder's input; 0: it has none
+  int64_t reference_area = 0;  // pixels of larger references are reduced to so many
+  /// The guidance_scale that has no effect: 1 as published (see GuidedConditions), 0 in models that
+  /// add the contrast to the prediction for the prompt.
+  double neutral_guidance_scale = 1.0;
+  int64_t max_sequence_length = 0;   // default tokens of the T5 or Qwen3 encoder; 0: it has none
   int64_t skippable_layers = 0;      // blocks that skip-layer guidance may leave out; 0: it can't
   bool align_your_steps_xl = false;  // the schedule of this name has a table of its own for XL
   int64_t latent_channels = 4;
@@ -87,8 +97,8 @@ struct ModelInfo {
   /// Tokens of a picture in networks that work on tokens of `sizes.multiple` pixels a side.
   int64_t token_count(PixelSize size) const;
 
-  /// The one of `reference_sizes` whose aspect is nearest to that of a picture of this size.
-  PixelSize reference_size(PixelSize size) const;
+  /// How a reference image of this size is fitted.
+  ReferenceFit reference_fit(PixelSize size) const;
 
   /// The defaults of one mode.
   const ModeDefaults& defaults(Mode mode) const;

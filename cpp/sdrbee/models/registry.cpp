@@ -14,6 +14,8 @@
 #include "sdrbee/models/sd3/single_file.h"
 #include "sdrbee/models/sdxl/sdxl.h"
 #include "sdrbee/models/stable_diffusion/stable_diffusion.h"
+#include "sdrbee/models/z_image/single_file.h"
+#include "sdrbee/models/z_image/z_image.h"
 #include "sdrbee/sampling/prediction.h"
 
 namespace sdrbee {
@@ -30,11 +32,13 @@ const std::array kFamilies = {
               sd3::variants(), sd3::recognises, sd3::describe, sd3::load, "text_encoder_3"},
     FamilyRow{"flux", "FLUX.1: transformer, CLIP and T5 text encoders, rectified flow",
               flux::variants(), flux::recognises, flux::describe, flux::load},
+    FamilyRow{"z_image", "Z-Image: transformer over one sequence, Qwen3 text encoder",
+              z_image::variants(), z_image::recognises, z_image::describe, z_image::load},
 };
 
 // Other files come first: some hold tensors of the names that models are known by.
 const std::array kSingleFiles = {kOtherFiles, ldm::kSingleFileFormat, sd3::kSingleFileFormat,
-                                 flux::kSingleFileFormat};
+                                 flux::kSingleFileFormat, z_image::kSingleFileFormat};
 
 std::string known_pipelines() {
   std::string listed;

@@ -18,11 +18,6 @@
 namespace sdrbee::text {
 namespace {
 
-/// The model itself, or inside of one with a language modelling head.
-io::WeightScope model_scope(const io::WeightScope& scope) {
-  return scope.contains("embed_tokens.weight") ? scope : scope / "model";
-}
-
 /// The layers that are needed for hidden states of these indices.
 int64_t layers_for(const std::vector<int64_t>& states) { return std::ranges::max(states); }
 
@@ -130,14 +125,13 @@ Qwen3Encoder::Qwen3Encoder(const io::WeightScope& scope, const Qwen3EncoderConfi
                            std::vector<int64_t> states)
     : config_(config),
       states_(std::move(states)),
-      embed_tokens_(model_scope(scope) / "embed_tokens", config.vocab_size, config.hidden_size),
-      norm_(model_scope(scope) / "norm", config.hidden_size, config.rms_norm_eps),
+      embed_tokens_(scope / "embed_tokens", config.vocab_size, config.hidden_size),
+      norm_(scope / "norm", config.hidden_size, config.rms_norm_eps),
       dtype_(scope.dtype()),
       device_(scope.device()) {
   const int64_t count = layers_for(states_);
   SDRBEE_CHECK(count <= config.num_hidden_layers, count);
-  for (int64_t i = 0; i < count; ++i)
-    layers_.emplace_back(model_scope(scope) / "layers" / i, config);
+  for (int64_t i = 0; i < count; ++i) layers_.emplace_back(scope / "layers" / i, config);
 }
 
 std::vector<std::string> Qwen3Encoder::ignorable(const Qwen3EncoderConfig& config,

@@ -62,7 +62,7 @@ class Qwen3Layer {
   int64_t key_value_heads_;
 };
 
-/// Qwen3Model of transformers, or the model inside of Qwen3ForCausalLM.
+/// Qwen3Model of transformers, which is also what Qwen3ForCausalLM has inside.
 class Qwen3Encoder {
  public:
   /// Takes the embedding, the final norm, and the layers that `states` need; those behind them are

@@ -197,8 +197,20 @@ TEST(ResolveRequest, StartsFromNoiseBesideAReference) {
 TEST(ModelInfo, TakesTheNarrowerOfEquallyNearReferenceSizes) {
   ModelInfo info;
   info.reference_sizes = {{300, 200}, {100, 200}};
-  EXPECT_EQ(info.reference_size({400, 400}).width, 100);
-  EXPECT_EQ(info.reference_size({400, 390}).width, 300);
+  EXPECT_EQ(info.reference_fit({400, 400}).cut.width, 100);
+  EXPECT_EQ(info.reference_fit({400, 390}).cut.width, 300);
+}
+
+TEST(ModelInfo, ReducesLargeReferencesAndCutsThemToWholeTokens) {
+  ModelInfo info;
+  info.sizes.multiple = 16;
+  info.reference_area = 100 * 100;
+  const ReferenceFit small = info.reference_fit({90, 75});
+  EXPECT_EQ(small.scaled, (PixelSize{90, 75}));
+  EXPECT_EQ(small.cut, (PixelSize{80, 64}));
+  const ReferenceFit large = info.reference_fit({400, 100});
+  EXPECT_EQ(large.scaled, (PixelSize{200, 50}));
+  EXPECT_EQ(large.cut, (PixelSize{192, 48}));
 }
 
 TEST(SplitCount, GivesEachPictureItsOwnSeed) {

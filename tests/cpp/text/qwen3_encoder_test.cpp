@@ -63,7 +63,7 @@ TEST(Qwen3Encoder, TakesTheLayersThatItNeeds) {
   const io::SafetensorsFile file(test::golden_path("qwen3_encoder.safetensors"));
   for (const std::string& name : file.names())
     if (name.starts_with("weights.") && !name.starts_with("weights.layers.2."))
-      weights["model." + name.substr(8)] = file.read(name).to(at::kFloat);
+      weights[name.substr(8)] = file.read(name).to(at::kFloat);
   const test::MemoryWeights causal(weights);
   const auto config = Qwen3EncoderConfig::from(golden.config());
   const Qwen3Encoder encoder(causal.scope(), config, {2, 1});

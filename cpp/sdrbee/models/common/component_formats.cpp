@@ -28,6 +28,7 @@ constexpr std::array kFormats = {
                         [](const Source& file) { return find_clip_text(file); }},
     io::ComponentFormat{"a T5 text encoder", "text_encoder_2= (FLUX.1) or text_encoder_3= (SD 3)",
                         &find_t5},
+    io::ComponentFormat{"a Qwen3 text encoder", "text_encoder= (Z-Image)", &find_qwen3},
 };
 
 Source renamed(const Source& source, const std::vector<RenameRule>& rules) {
@@ -112,6 +113,14 @@ std::optional<LoneComponent> find_t5(const Source& file) {
   else
     weights = renamed(weights, {{"encoder.embed_tokens.weight", {}, RenameVerb::Drop}});
   return text_encoder("T5EncoderModel", weights, read_t5_config(*weights));
+}
+
+std::optional<LoneComponent> find_qwen3(const Source& file) {
+  const Source weights =
+      io::with_current_names(renamed(file, {{"lm_head.", {}, RenameVerb::Drop}}), "Qwen3Model");
+  if (!weights->find("layers.0.self_attn.q_norm.weight") || !weights->find("embed_tokens.weight"))
+    return std::nullopt;
+  return text_encoder("Qwen3Model", weights, read_qwen3_config(*weights));
 }
 
 std::span<const io::ComponentFormat> component_formats() { return kFormats; }

@@ -25,6 +25,9 @@ std::optional<io::LoneComponent> find_clip_text(const std::shared_ptr<const io::
 /// T5's encoder in the naming of transformers or llama.cpp.
 std::optional<io::LoneComponent> find_t5(const std::shared_ptr<const io::WeightSource>& file);
 
+/// Qwen3's language model in the naming of transformers; its head is dropped.
+std::optional<io::LoneComponent> find_qwen3(const std::shared_ptr<const io::WeightSource>& file);
+
 /// The formats above. Denoisers are not among them: a file with a denoiser is a model that lacks
 /// the other components.
 std::span<const io::ComponentFormat> component_formats();

@@ -36,6 +36,11 @@ class LatentModel final : public ImageModel {
     return parts_.prompt_encoder->encode(prompts);
   }
 
+  double dynamic_shift(int64_t tokens, int64_t steps) const override {
+    return parts_.dynamic_shift ? parts_.dynamic_shift(tokens, steps)
+                                : ImageModel::dynamic_shift(tokens, steps);
+  }
+
   Tensor inpaint_channels(const Tensor& mask, const Tensor& masked_latents) const override {
     return parts_.inpaint_channels ? parts_.inpaint_channels(mask, masked_latents)
                                    : ImageModel::inpaint_channels(mask, masked_latents);

@@ -17,6 +17,8 @@ struct LatentModelParts {
   std::unique_ptr<PromptEncoder> prompt_encoder;
   std::unique_ptr<Denoiser> denoiser;
   std::unique_ptr<Autoencoder> autoencoder;
+  /// See ImageModel::dynamic_shift; null: as there.
+  double (*dynamic_shift)(int64_t tokens, int64_t steps) = nullptr;
   /// See ImageModel::inpaint_channels; null: as there.
   Tensor (*inpaint_channels)(const Tensor& mask, const Tensor& masked_latents) = nullptr;
 };

@@ -206,4 +206,20 @@ ReadConfig read_t5_config(const WeightSource& weights) {
           {{"relative_attention_max_distance", 128}, {"layer_norm_epsilon", 1e-6}}};
 }
 
+ReadConfig read_qwen3_config(const WeightSource& weights) {
+  const std::string attention = "layers.0.self_attn.";
+  const int64_t head = std::max<int64_t>(1, extent(weights, attention + "q_norm.weight", 0));
+  Json told = {
+      {"vocab_size", extent(weights, "embed_tokens.weight", 0)},
+      {"hidden_size", extent(weights, "embed_tokens.weight", 1)},
+      {"intermediate_size", extent(weights, "layers.0.mlp.gate_proj.weight", 0)},
+      {"num_hidden_layers", count_numbered(weights, "layers.", ".self_attn.q_proj.weight")},
+      {"head_dim", head},
+      {"num_attention_heads", extent(weights, attention + "q_proj.weight", 0) / head},
+      {"num_key_value_heads", extent(weights, attention + "k_proj.weight", 0) / head},
+      {"attention_bias", weights.find(attention + "q_proj.bias").has_value()}};
+  return {Config(std::move(told), weights.origin("embed_tokens.weight")),
+          {{"rope_theta", 1000000.0}, {"rms_norm_eps", 1e-6}}};
+}
+
 }  // namespace sdrbee

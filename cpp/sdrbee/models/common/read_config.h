@@ -33,6 +33,9 @@ ReadConfig read_clip_text_config(const io::WeightSource& weights);
 /// T5EncoderModel; names are those of transformers. Throws CheckpointError as above.
 ReadConfig read_t5_config(const io::WeightSource& weights);
 
+/// Qwen3Model; names are those of transformers, without "model.". Throws CheckpointError as above.
+ReadConfig read_qwen3_config(const io::WeightSource& weights);
+
 /// Extent `dimension` of a tensor. Throws CheckpointError when there is none.
 int64_t extent(const io::WeightSource& weights, const std::string& name, size_t dimension);
 

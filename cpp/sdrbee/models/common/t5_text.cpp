@@ -2,10 +2,8 @@
 
 #include <ATen/ops/tensor.h>
 
-#include <algorithm>
-#include <utility>
-
 #include "sdrbee/core/error.h"
+#include "sdrbee/models/common/cut_prompt.h"
 
 namespace sdrbee {
 namespace {
@@ -47,17 +45,7 @@ T5Text::T5Text(const io::Checkpoint& checkpoint, const T5TextNames& names,
 Tensor T5Text::encode(const std::string& prompt, int64_t tokens, LongPrompt rule,
                       std::vector<std::string>& warnings) const {
   const text::TokenRow row = tokenizer_.encode_row(prompt, tokens);
-  if (row.truncated && rule == LongPrompt::Refuse)
-    throw InvalidRequest(message("[long_prompt] expected a prompt of at most ", tokens,
-                                 " tokens for T5 but this part is too much: '", row.truncated_text,
-                                 "' (a larger max_sequence_length takes more)"));
-  if (row.truncated) {
-    std::string warning = message(
-        "the prompt was cut at ", tokens, " tokens for T5, which doesn't ", "see this part: '",
-        row.truncated_text, "' (a larger max_sequence_length keeps more)");
-    if (std::find(warnings.begin(), warnings.end(), warning) == warnings.end())
-      warnings.push_back(std::move(warning));
-  }
+  if (row.truncated) tell_of_cut("T5", tokens, row.truncated_text, rule, warnings);
   return cache_
       ->get_or_make(prompt_key(name_, row.ids),
                     [&]() -> std::vector<Tensor> {

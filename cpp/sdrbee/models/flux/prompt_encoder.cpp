@@ -47,7 +47,7 @@ EncodedPrompts FluxPromptEncoder::encode(std::span<const Prompt> prompts) const 
   for (size_t i = 0; i < prompts.size(); ++i) {
     const std::string second = prompts[i].text_2.value_or("");
     encoded.conditionings[i].context =
-        t5_.encode(second.empty() ? prompts[i].text.value_or("") : second, prompts[i].t5_tokens,
+        t5_.encode(second.empty() ? prompts[i].text.value_or("") : second, prompts[i].text_tokens,
                    prompts[i].long_prompt, encoded.warnings);
   }
   return encoded;

@@ -117,9 +117,9 @@ Conditioning Sd3PromptEncoder::join(const Features& features) const {
 }
 
 Tensor Sd3PromptEncoder::encode_t5(const Prompt& prompt, std::vector<std::string>& warnings) const {
-  if (!t5_) return at::zeros({1, prompt.t5_tokens, width_}, options_);
+  if (!t5_) return at::zeros({1, prompt.text_tokens, width_}, options_);
   const std::string first = prompt.text.value_or("");
-  return t5_->encode(text_or_first(prompt.text_3, first), prompt.t5_tokens, prompt.long_prompt,
+  return t5_->encode(text_or_first(prompt.text_3, first), prompt.text_tokens, prompt.long_prompt,
                      warnings);
 }
 
