@@ -61,6 +61,10 @@ PEERS = {
     "flux-kontext": Peers("tim", "ti", ""),
     "flux-canny": Peers("tim", "t", ""),
     "flux-depth": Peers("tim", "t", ""),
+    "flux2-klein": Peers("tim", "ti", ""),
+    "flux2-klein-base": Peers("tim", "ti", ""),
+    "z-image": Peers("tim", "tim", ""),
+    "z-image-turbo": Peers("tim", "tim", ""),
 }
 
 Figures = dict[tuple[str, str, str], float]

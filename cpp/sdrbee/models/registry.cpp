@@ -10,6 +10,8 @@
 #include "sdrbee/models/common/ldm_single_file.h"
 #include "sdrbee/models/flux/flux.h"
 #include "sdrbee/models/flux/single_file.h"
+#include "sdrbee/models/flux2/flux2.h"
+#include "sdrbee/models/flux2/single_file.h"
 #include "sdrbee/models/sd3/sd3.h"
 #include "sdrbee/models/sd3/single_file.h"
 #include "sdrbee/models/sdxl/sdxl.h"
@@ -32,13 +34,19 @@ const std::array kFamilies = {
               sd3::variants(), sd3::recognises, sd3::describe, sd3::load, "text_encoder_3"},
     FamilyRow{"flux", "FLUX.1: transformer, CLIP and T5 text encoders, rectified flow",
               flux::variants(), flux::recognises, flux::describe, flux::load},
+    FamilyRow{"flux2", "FLUX.2 klein: transformer, Qwen3 text encoder, references as tokens",
+              flux2::variants(), flux2::recognises, flux2::describe, flux2::load},
     FamilyRow{"z_image", "Z-Image: transformer over one sequence, Qwen3 text encoder",
               z_image::variants(), z_image::recognises, z_image::describe, z_image::load},
 };
 
 // Other files come first: some hold tensors of the names that models are known by.
-const std::array kSingleFiles = {kOtherFiles, ldm::kSingleFileFormat, sd3::kSingleFileFormat,
-                                 flux::kSingleFileFormat, z_image::kSingleFileFormat};
+const std::array kSingleFiles = {kOtherFiles,
+                                 ldm::kSingleFileFormat,
+                                 sd3::kSingleFileFormat,
+                                 flux2::kSingleFileFormat,
+                                 flux::kSingleFileFormat,
+                                 z_image::kSingleFileFormat};
 
 std::string known_pipelines() {
   std::string listed;

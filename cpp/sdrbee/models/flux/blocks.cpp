@@ -1,21 +1,14 @@
 #include "sdrbee/models/flux/blocks.h"
 
-#include <ATen/ops/addcmul.h>
 #include <ATen/ops/cat.h>
 
+#include "sdrbee/models/common/add_gated.h"
 #include "sdrbee/nn/attention.h"
 
 namespace sdrbee::flux {
 namespace {
 
 constexpr int64_t kMlpFactor = 4;
-constexpr double kHalfMax = 65504;
-
-/// x + gate * branch. Sums of many blocks leave the range of fp16 in published weights.
-Tensor add_gated(const Tensor& x, const Tensor& gate, const Tensor& branch) {
-  Tensor sum = at::addcmul(x, gate, branch);
-  return sum.scalar_type() == at::kHalf ? sum.clamp_(-kHalfMax, kHalfMax) : sum;
-}
 
 /// The vectors of a modulation: of the attention, then of the feed-forward.
 struct Parts {

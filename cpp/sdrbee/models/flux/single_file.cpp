@@ -27,8 +27,7 @@ constexpr const char* kClipPrefix = "text_encoders.clip_l.transformer.";
 constexpr const char* kT5Prefix = "text_encoders.t5xxl.transformer.";
 
 bool is_original(const io::WeightSource& network) {
-  return network.find("double_blocks.0.img_attn.norm.key_norm.scale") ||
-         network.find("double_stream_modulation_img.lin.weight");
+  return network.find("double_blocks.0.img_attn.norm.key_norm.scale").has_value();
 }
 
 bool is_current(const io::WeightSource& network) {
@@ -45,11 +44,9 @@ Source find_network(const Source& file) {
 }
 
 void refuse_relatives(const io::WeightSource& network) {
-  for (const auto& [name, model] : {std::pair{"double_stream_modulation_img.lin.weight", "FLUX.2"},
-                                    {"distilled_guidance_layer.in_proj.bias", "Chroma"}})
-    if (network.find(name))
-      throw UnsupportedModel(
-          message("[", network.origin(name), "] ", model, " is not supported, only FLUX.1"));
+  if (const std::string name = "distilled_guidance_layer.in_proj.bias"; network.find(name))
+    throw UnsupportedModel(
+        message("[", network.origin(name), "] Chroma is not supported, only FLUX"));
 }
 
 /// The network under diffusers' names; a file without a prefix may hold other components, too.
