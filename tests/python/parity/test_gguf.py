@@ -191,3 +191,24 @@ def test_a_whole_folder_that_convert_wrote(
         save_file(values(file), file.with_suffix(".safetensors"))
         file.unlink()
     assert compare(draw(load(made)), draw(load(back))).within_tolerance
+
+
+def test_a_whole_t5_lends_its_encoder(flux: FluxPair, tmp_path: Path) -> None:
+    """llama.cpp converts T5 with its decoder, too."""
+    state = llama_t5(flux.pipelines["text_to_image"].text_encoder_2)
+    encoder = write(tmp_path / "encoder.gguf", state, "Q8_0", "t5encoder")
+    state["dec.blk.0.cross_attn_q.weight"] = torch.zeros(32, 64)
+    state["dec.output_norm.weight"] = torch.zeros(64)
+    state["output.weight"] = torch.zeros(200, 64)
+    whole = write(tmp_path / "whole.gguf", state, "Q8_0", "t5")
+    made = [draw_flux(load(flux.folder, text_encoder_2=file))[1] for file in (encoder, whole)]
+    assert np.array_equal(made[0], made[1])
+
+
+def test_a_t5_without_gates_is_told(flux: FluxPair, tmp_path: Path) -> None:
+    """T5 1.0 has other feed-forward layers than the 1.1 of these models."""
+    state = llama_t5(flux.pipelines["text_to_image"].text_encoder_2)
+    plain = {name: value for name, value in state.items() if "ffn_gate" not in name}
+    file = write(tmp_path / "t5.gguf", plain, "Q8_0", "t5encoder")
+    with pytest.raises(sdrbee.UnsupportedModel, match=r"only gated-gelu \(T5 1\.1\) is supported"):
+        load(flux.folder, text_encoder_2=file)
