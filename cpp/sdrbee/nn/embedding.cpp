@@ -5,17 +5,6 @@
 #include "sdrbee/io/dequantise.h"
 
 namespace sdrbee::nn {
-namespace {
-
-/// The rows `ids` [n] of a table, [n, width].
-Tensor select_rows(const Tensor& table, const Tensor& ids) {
-  // Not every kernel knows the types of 8 bits.
-  const Dtype stored = table.scalar_type();
-  if (c10::elementSize(stored) > 1) return at::index_select(table, 0, ids);
-  return at::index_select(table.view(Dtype::Byte), 0, ids).view(stored);
-}
-
-}  // namespace
 
 Embedding::Embedding(const io::WeightScope& scope, int64_t count, int64_t width) : width_(width) {
   if (const auto blocks = scope.promise_blocks("weight", {count, width}))
@@ -28,7 +17,8 @@ Tensor Embedding::operator()(const Tensor& ids) const {
   if (quantised_) return look_up_quantised(*quantised_, ids);
   std::vector<int64_t> shape = ids.sizes().vec();
   shape.push_back(width_);
-  return table_->part([&](const Tensor& all) { return select_rows(all, ids.reshape(-1)); })
+  const Tensor flat = ids.reshape(-1);
+  return table_->part([&](const Tensor& all) { return at::index_select(all, 0, flat); })
       .view(shape);
 }
 

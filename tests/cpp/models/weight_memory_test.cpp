@@ -72,6 +72,22 @@ TEST(WeightMemoryTest, NoMoreThanNeededIsLetGo) {
   EXPECT_TRUE(vae.there);
 }
 
+TEST(WeightMemoryTest, AsManyAreLetGoAsNeeded) {
+  WeightMemory memory(100);
+  FakeHolder text(memory, "text", 30);
+  FakeHolder second(memory, "second", 30);
+  FakeHolder vae(memory, "vae", 40);
+  FakeHolder unet(memory, "unet", 60);
+  text.use();
+  second.use();
+  vae.use();
+  unet.use();
+  EXPECT_FALSE(text.there);
+  EXPECT_FALSE(second.there);
+  EXPECT_TRUE(vae.there);
+  EXPECT_TRUE(unet.there);
+}
+
 TEST(WeightMemoryTest, TellsLoadsAndUses) {
   WeightMemory memory(50);
   FakeHolder text(memory, "text", 40);
