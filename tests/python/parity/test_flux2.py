@@ -14,6 +14,7 @@ import PIL.Image
 import pytest
 import torch
 from golden.flux2_names import original_state
+from golden.make_single_file import original_vae_name
 from parity.flux2 import MAX_TOKENS, Flux2Pair
 from parity.pair import PROMPT, SEED, compare
 from parity.pictures import source
@@ -162,6 +163,29 @@ def test_a_single_file_makes_the_picture_of_its_folder(
     record_parity("flux2-klein-base", "text_to_image", stored="single file", pixels=difference)
     distilled = sdrbee.load(path, dtype="float32", variant="flux2-klein", **parts)
     assert distilled.info.defaults["text_to_image"].steps == 4
+
+
+@pytest.mark.parametrize("original", [False, True])
+def test_an_autoencoder_from_a_file(open_pair: OpenPair, tmp_path: Path, original: bool) -> None:
+    """As flux2-vae.safetensors has it: 1x1 convolutions inside of encoder and decoder."""
+    pair = open_pair("flux2-klein")
+    state = load_file(pair.folder / "vae" / "diffusion_pytorch_model.safetensors")
+    inside = {"quant_conv": "encoder.quant_conv", "post_quant_conv": "decoder.post_quant_conv"}
+    if original:
+        state = {
+            f"{inside[name.split('.')[0]]}.{name.split('.')[1]}"
+            if name.split(".")[0] in inside
+            else name
+            if name.startswith("bn.")
+            else original_vae_name(name, levels=4): value
+            for name, value in state.items()
+        }
+    path = tmp_path / "vae.safetensors"
+    save_file({name: value.contiguous() for name, value in state.items()}, path)
+    model = sdrbee.load(pair.folder, dtype="float32", vae=path)
+    request = {"prompt": PROMPT, "seed": 1, "steps": 1, "image": source(64, 80)}
+    pictures = [np.asarray(one.generate(output="float", **request)) for one in (model, pair.model)]
+    assert np.array_equal(*pictures)
 
 
 def test_names_are_those_that_diffusers_converts(open_pair: OpenPair) -> None:

@@ -28,7 +28,7 @@ constexpr std::array kFormats = {
                         [](const Source& file) { return find_clip_text(file); }},
     io::ComponentFormat{"a T5 text encoder", "text_encoder_2= (FLUX.1) or text_encoder_3= (SD 3)",
                         &find_t5},
-    io::ComponentFormat{"a Qwen3 text encoder", "text_encoder= (Z-Image)", &find_qwen3},
+    io::ComponentFormat{"a Qwen3 text encoder", "text_encoder= (Z-Image, FLUX.2)", &find_qwen3},
 };
 
 Source renamed(const Source& source, const std::vector<RenameRule>& rules) {
@@ -77,14 +77,19 @@ std::optional<LoneComponent> find_autoencoder(const Source& file) {
     else if (!weights->find("encoder.down_blocks.0.resnets.0.norm1.weight"))
       continue;
     weights = io::with_current_names(weights, "AutoencoderKL");
+    const bool packed = weights->find("bn.running_mean").has_value();  // FLUX.2's
+    if (packed)
+      weights = renamed(weights, {{"encoder.quant_conv.", {"quant_conv."}},
+                                  {"decoder.post_quant_conv.", {"post_quant_conv."}}});
     ReadConfig config = read_autoencoder_config(*weights);
-    return LoneComponent{.component = {.name = "vae",
-                                       .library = "diffusers",
-                                       .class_name = "AutoencoderKL",
-                                       .config = std::move(config.told),
-                                       .weights = std::move(weights),
-                                       .folder = {}},
-                         .untold = std::move(config.untold)};
+    return LoneComponent{
+        .component = {.name = "vae",
+                      .library = "diffusers",
+                      .class_name = packed ? "AutoencoderKLFlux2" : "AutoencoderKL",
+                      .config = std::move(config.told),
+                      .weights = std::move(weights),
+                      .folder = {}},
+        .untold = std::move(config.untold)};
   }
   return std::nullopt;
 }

@@ -10,8 +10,8 @@
 
 namespace sdrbee {
 
-/// AutoencoderKL in the naming of latent diffusion or of diffusers, below no prefix,
-/// "first_stage_model." or "vae.". Nothing when there is none.
+/// AutoencoderKL, or AutoencoderKLFlux2, in the naming of latent diffusion or of diffusers, below
+/// no prefix, "first_stage_model." or "vae.". Nothing when there is none.
 std::optional<io::LoneComponent> find_autoencoder(
     const std::shared_ptr<const io::WeightSource>& file);
 
