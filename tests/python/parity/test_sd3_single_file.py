@@ -119,6 +119,10 @@ def test_single_file_equals_folder(
     single = sdrbee.load(path, device="cpu", dtype="fp32")
     whole = sdrbee.load(folder, device="cpu", dtype="fp32")
     assert single.info.family == "sd3"
+    # T5 is listed and absent, which SD 3 allows.
+    described = sdrbee.describe(path, device="cpu", dtype="fp32")
+    assert repr(described.info) == repr(single.info)
+    assert described.missing == []
     assert single.info.defaults == whole.info.defaults
     assert single.info.default_size == whole.info.default_size
     assert np.array_equal(single.generate(PROMPT, **FIELDS), whole.generate(PROMPT, **FIELDS))
@@ -143,7 +147,18 @@ def test_single_file_with_t5(open_folder: Callable[[str], Folder], tmp_path: Pat
     whole = sdrbee.load(folder, device="cpu", dtype="fp32")
     assert single.info.capabilities.prompt_3
     fields = FIELDS | {"max_sequence_length": 12, "prompt_3": "a red circle"}
-    assert np.array_equal(single.generate(PROMPT, **fields), whole.generate(PROMPT, **fields))
+    expected = whole.generate(PROMPT, **fields)
+    assert np.array_equal(single.generate(PROMPT, **fields), expected)
+    least = max(part.bytes for part in whole.memory.values())
+    tight = sdrbee.load(folder, device="cpu", dtype="fp32", memory_limit=least)
+    assert np.array_equal(
+        tight.generate(PROMPT, negative_prompt="a star", **fields),
+        whole.generate(PROMPT, negative_prompt="a star", **fields),
+    )
+    assert sum(part.bytes for part in tight.memory.values() if part.loaded) <= least
+    # Both prompts go through one encoder after the other.
+    encoders = [part for name, part in tight.memory.items() if name.startswith("text_encoder")]
+    assert [(part.loads, part.uses) for part in encoders] == [(1, 2)] * 3
 
 
 def test_scales_of_8_bit_files_are_applied(
@@ -176,6 +191,8 @@ def test_a_file_without_text_encoders_names_what_is_missing(
     save_file(state, tmp_path / "model.safetensors")
     with pytest.raises(sdrbee.CheckpointError, match=r"model\.safetensors.*'text_encoder', 'text_"):
         sdrbee.load(tmp_path / "model.safetensors")
+    described = sdrbee.describe(tmp_path / "model.safetensors")
+    assert described.missing == ["text_encoder", "text_encoder_2"]
     network = {name.removeprefix("model.diffusion_model."): state[name] for name in state}
     save_file(
         {name: value for name, value in network.items() if not name.startswith("first_stage")},
