@@ -23,8 +23,14 @@ void register_info(py::module_& module);
 /// The tables of samplers, schedules and model families.
 void register_tables(py::module_& module);
 
+/// ModelFiles: what load, describe and engines take.
+void register_model_files(py::module_& module);
+
 /// CancelToken, Generation and Model.
 void register_model(py::module_& module);
+
+/// Engine and Job.
+void register_engine(py::module_& module);
 
 /// The conversion of weight files.
 void register_convert(py::module_& module);

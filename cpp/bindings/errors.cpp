@@ -1,12 +1,12 @@
 // The error tree of core/error.h as Python exceptions, one to one, and the boundary where foreign
 // C++ exceptions become ours.
-#include <c10/util/Exception.h>
-
 #include <exception>
 
 #include "bindings.h"
 #include "sdrbee/core/error.h"
-#include "sdrbee/core/out_of_memory.h"
+#include "sdrbee/core/typed_error.h"
+#include "sdrbee/engine/job.h"
+#include "sdrbee/models/plugin_model.h"
 
 namespace sdrbee::bindings {
 namespace {
@@ -21,6 +21,8 @@ struct ErrorClasses {
   PyObject* out_of_memory = nullptr;
   PyObject* cancelled = nullptr;
   PyObject* queue_full = nullptr;
+  PyObject* deadline_exceeded = nullptr;
+  PyObject* plugin_error = nullptr;
   PyObject* internal_error = nullptr;
 };
 
@@ -44,7 +46,7 @@ void translate(std::exception_ptr thrown) {
   if (!thrown) return;
   const ErrorClasses& to = classes();
   try {
-    std::rethrow_exception(thrown);
+    std::rethrow_exception(typed_error(thrown));
   } catch (const InvalidRequest& error) {
     set_error(to.invalid_request, error.what());
   } catch (const CheckpointError& error) {
@@ -57,18 +59,14 @@ void translate(std::exception_ptr thrown) {
     set_error(to.cancelled, error.what());
   } catch (const QueueFull& error) {
     set_error(to.queue_full, error.what());
+  } catch (const engine::DeadlineExceeded& error) {
+    set_error(to.deadline_exceeded, error.what());
+  } catch (const PluginError& error) {
+    set_error(to.plugin_error, error.what());
   } catch (const InternalError& error) {
     set_error(to.internal_error, error.what());
   } catch (const Error& error) {
     set_error(to.error, error.what());
-  } catch (const c10::Error& error) {
-    if (is_out_of_memory(error))
-      set_error(to.out_of_memory, error.what_without_backtrace());
-    else
-      set_error(to.internal_error, message("[libtorch] ", error.what_without_backtrace()).c_str());
-  } catch (const std::exception& error) {
-    if (!is_out_of_memory(error)) throw;
-    set_error(to.out_of_memory, "[memory] an allocation failed; try a smaller size or count");
   }
 }
 
@@ -96,6 +94,12 @@ void register_errors(py::module_& module) {
                  "An allocation failed; the process is fine and a smaller job may work.");
   to.cancelled = derived("Cancelled", "The work was cancelled before its end.");
   to.queue_full = derived("QueueFull", "The engine's queue is at its limit.");
+  to.deadline_exceeded =
+      make_class(module, "DeadlineExceeded", py::make_tuple(base, py::handle(PyExc_TimeoutError)),
+                 "The job was not done at its deadline.");
+  to.plugin_error = derived("PluginError",
+                            "A model from outside of sdrbee failed: it raised, or answered with a "
+                            "wrong shape or NaN.");
   to.internal_error = derived("InternalError", "A bug of sdrbee: an internal condition failed.");
   py::register_exception_translator(&translate);
 }

@@ -1,11 +1,12 @@
 // A loaded model in Python: the boundary where requests go in and pictures come out.
 #include <ATen/core/Tensor.h>
-#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include "bindings.h"
 #include "latents.h"
+#include "model_files.h"
 #include "picture.h"
+#include "results.h"
 #include "sdrbee/core/cancel.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/generate.h"
@@ -17,25 +18,6 @@ namespace {
 
 void throw_if_interrupted() {
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-}
-
-py::array_t<float> array_from_tensor(const Tensor& tensor) {
-  const Tensor values = tensor.contiguous();
-  const std::vector<py::ssize_t> shape(values.sizes().begin(), values.sizes().end());
-  return py::array_t<float>(shape, values.const_data_ptr<float>());
-}
-
-py::object result_to_python(GeneratedImage&& made) {
-  for (const std::string& warning : made.warnings)
-    if (PyErr_WarnEx(PyExc_UserWarning, warning.c_str(), 2) != 0) throw py::error_already_set();
-  if (made.array.defined()) return array_from_tensor(made.array);
-  return py::cast(Picture{std::move(made.image), made.seed, std::move(made.recipe)});
-}
-
-py::list results_to_python(std::vector<GeneratedImage>&& made) {
-  py::list results;
-  for (GeneratedImage& one : made) results.append(result_to_python(std::move(one)));
-  return results;
 }
 
 // The observer of a call: Ctrl-C is looked for after every step, also when nobody listens.
@@ -107,37 +89,12 @@ GenerationRequest replay_in_python(Session& session, const std::string& recipe,
   return replay_request(json, session.model(), std::move(inputs));
 }
 
-LoadOptions load_options(const std::string& device, const std::string& dtype,
-                         const std::string& variant, const std::string& prediction,
-                         const std::map<std::string, std::string>& components) {
-  LoadOptions options;
-  options.device = parse_device(device);
-  options.dtype = dtype == "auto" ? default_dtype(options.device) : parse_dtype(dtype);
-  options.variant = variant;
-  options.prediction = prediction;
-  for (const auto& [name, file] : components) options.components.push_back({name, file});
-  return options;
+std::unique_ptr<Session> load(const ModelFiles& files, const std::string& device) {
+  return std::make_unique<Session>(Registry::load(files.path, files.options(device)));
 }
 
-std::unique_ptr<Session> load(const std::string& path, const std::string& device,
-                              const std::string& dtype, const std::string& variant,
-                              const std::string& prediction,
-                              const std::map<std::string, std::string>& components,
-                              const std::vector<std::string>& vocabulary_candidates,
-                              std::optional<int64_t> memory_limit,
-                              std::optional<int64_t> prompt_cache) {
-  LoadOptions options = load_options(device, dtype, variant, prediction, components);
-  options.vocabulary_candidates.assign(vocabulary_candidates.begin(), vocabulary_candidates.end());
-  options.memory_limit_bytes = memory_limit;
-  if (prompt_cache) options.prompt_cache_bytes = *prompt_cache;
-  return std::make_unique<Session>(Registry::load(path, options));
-}
-
-ModelDescription describe(const std::string& path, const std::string& device,
-                          const std::string& dtype, const std::string& variant,
-                          const std::string& prediction,
-                          const std::map<std::string, std::string>& components) {
-  return Registry::describe(path, load_options(device, dtype, variant, prediction, components));
+ModelDescription describe(const ModelFiles& files, const std::string& device) {
+  return Registry::describe(files.path, files.options(device));
 }
 
 void register_generation(py::module_& module) {
@@ -201,12 +158,9 @@ void register_model(py::module_& module) {
           py::arg("saved"))
       .def("replay_request", &replay_in_python, py::arg("recipe"), py::arg("pictures"),
            py::arg("latents"));
-  module.def("load", &load, py::arg("path"), py::arg("device"), py::arg("dtype"),
-             py::arg("variant"), py::arg("prediction"), py::arg("components"),
-             py::arg("vocabulary_candidates"), py::arg("memory_limit").none(true),
-             py::arg("prompt_cache").none(true), py::call_guard<py::gil_scoped_release>());
-  module.def("describe", &describe, py::arg("path"), py::arg("device"), py::arg("dtype"),
-             py::arg("variant"), py::arg("prediction"), py::arg("components"),
+  module.def("load", &load, py::arg("files"), py::arg("device"),
+             py::call_guard<py::gil_scoped_release>());
+  module.def("describe", &describe, py::arg("files"), py::arg("device"),
              py::call_guard<py::gil_scoped_release>());
 }
 

@@ -10,7 +10,9 @@ PYBIND11_MODULE(_native, module) {
   register_request(module);
   register_info(module);
   register_tables(module);
+  register_model_files(module);
   register_model(module);
+  register_engine(module);
   register_convert(module);
   register_tokenizer(module);
   register_system(module);

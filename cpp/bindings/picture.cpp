@@ -169,22 +169,29 @@ std::string represent(const Picture& picture) {
                  ">");
 }
 
-// Writes by the path's ending; the recipe goes into PNG files only.
+// The file of a format; the recipe goes into PNG only.
+std::vector<std::byte> encoded(const Picture& picture, const std::string& format) {
+  if (format == "png") return encode_with_recipe(picture);
+  if (format == "jpg" || format == "jpeg") return io::encode_jpeg(picture.image, kJpegQuality);
+  throw InvalidRequest(message("[format] expected png, jpg or jpeg but got '", format, "'"));
+}
+
 void save(const Picture& picture, const std::filesystem::path& path) {
   std::string ending = path.extension().string();
   std::transform(ending.begin(), ending.end(), ending.begin(),
                  [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
-  if (ending == ".png")
-    io::write_file_atomically(path, encode_with_recipe(picture));
-  else if (ending == ".jpg" || ending == ".jpeg")
-    io::write_file_atomically(path, io::encode_jpeg(picture.image, kJpegQuality));
-  else
+  if (ending != ".png" && ending != ".jpg" && ending != ".jpeg")
     throw InvalidRequest(
         message("[save] expected a path that ends in .png, .jpg or .jpeg but got ", path.string()));
+  io::write_file_atomically(path, encoded(picture, ending.substr(1)));
 }
 
-py::bytes png_for_notebook(const Picture& picture) {
-  const std::vector<std::byte> file = encode_with_recipe(picture);
+py::bytes encode(const Picture& picture, const std::string& format) {
+  std::vector<std::byte> file;
+  {
+    const py::gil_scoped_release unlocked;
+    file = encoded(picture, format);
+  }
   return {reinterpret_cast<const char*>(file.data()), file.size()};
 }
 
@@ -219,8 +226,10 @@ void register_image(py::module_& module) {
       .def(
           "save", &save, py::arg("path"), py::call_guard<py::gil_scoped_release>(),
           "Writes a .png with its recipe inside, or a .jpg without. A failure leaves no half file.")
+      .def("encode", &encode, py::arg("format") = "png",
+           "The bytes of a PNG file with the recipe inside, or of a JPEG file without.")
       .def("to_pil", &to_pil, "The picture as a PIL image (needs Pillow).")
-      .def("_repr_png_", &png_for_notebook)
+      .def("_repr_png_", [](const Picture& self) { return encode(self, "png"); })
       .def("__repr__", &represent);
 }
 

@@ -21,15 +21,18 @@ from sdrbee._native import (  # noqa: E402
     CancelToken,
     CheckpointError,
     ComponentMemory,
+    DeadlineExceeded,
     Error,
     Generation,
     GenerationRequest,
     Image,
     InternalError,
     InvalidRequest,
+    JobEvent,
     ModelDescription,
     ModelInfo,
     OutOfMemory,
+    PluginError,
     QueueFull,
     UnsupportedModel,
     families,
@@ -40,6 +43,7 @@ from sdrbee._native import (  # noqa: E402
     system_info,
 )
 from sdrbee.conversion import Conversion, convert  # noqa: E402
+from sdrbee.engine import Engine, Job  # noqa: E402
 from sdrbee.model import Model, builtin_models, describe, load, replay  # noqa: E402
 
 __version__ = system_info().sdrbee
@@ -50,16 +54,21 @@ __all__ = [
     "CheckpointError",
     "ComponentMemory",
     "Conversion",
+    "DeadlineExceeded",
+    "Engine",
     "Error",
     "Generation",
     "GenerationRequest",
     "Image",
     "InternalError",
     "InvalidRequest",
+    "Job",
+    "JobEvent",
     "Model",
     "ModelDescription",
     "ModelInfo",
     "OutOfMemory",
+    "PluginError",
     "QueueFull",
     "UnsupportedModel",
     "__version__",

@@ -277,28 +277,22 @@ def load(
         >>> sdrbee.load("shapes").info.family
         'stable_diffusion'
     """
-    path = model_path(os.fspath(name))
-    components = _component_paths(
+    files = model_files(
+        name,
+        dtype=dtype,
+        variant=variant,
+        prediction=prediction,
+        memory_limit=memory_limit,
+        prompt_cache=prompt_cache,
         transformer=transformer,
         vae=vae,
         text_encoder=text_encoder,
         text_encoder_2=text_encoder_2,
         text_encoder_3=text_encoder_3,
     )
-    vocabularies = vocabulary_candidates(path, [Path(place) for place in components.values()])
-    session = _native.load(
-        str(path),
-        device,
-        dtype,
-        variant or "",
-        prediction or "",
-        components,
-        [str(place) for place in vocabularies],
-        None if memory_limit is None else parse_bytes(memory_limit, "memory_limit"),
-        None if prompt_cache is None else parse_bytes(prompt_cache, "prompt_cache"),
-    )
+    session = _native.load(files, device)
     for warning in session.info.warnings:
-        warnings.warn(f"{path}: {warning}", stacklevel=2)
+        warnings.warn(f"{os.fspath(name)}: {warning}", stacklevel=2)
     return Model(session)
 
 
@@ -335,24 +329,48 @@ def describe(
         >>> sdrbee.describe("shapes").components["vae"].class_name
         'AutoencoderKL'
     """
-    components = _component_paths(
+    files = model_files(
+        name,
+        dtype=dtype,
+        variant=variant,
+        prediction=prediction,
         transformer=transformer,
         vae=vae,
         text_encoder=text_encoder,
         text_encoder_2=text_encoder_2,
         text_encoder_3=text_encoder_3,
     )
-    path = str(model_path(os.fspath(name)))
-    return _native.describe(path, device, dtype, variant or "", prediction or "", components)
+    return _native.describe(files, device)
 
 
-def _component_paths(**places: str | os.PathLike[str] | None) -> dict[str, str]:
-    """The components that are given, as paths."""
-    return {
-        part: str(model_path(os.fspath(place)))
-        for part, place in places.items()
+def model_files(
+    name: str | os.PathLike[str],
+    *,
+    dtype: str = "auto",
+    variant: str | None = None,
+    prediction: str | None = None,
+    memory_limit: int | str | None = None,
+    prompt_cache: int | str | None = None,
+    **components: str | os.PathLike[str] | None,
+) -> _native.ModelFiles:
+    """The arguments of `load`, with paths and sizes as numbers, and where vocabularies may be."""
+    path = model_path(os.fspath(name))
+    places = {
+        part: model_path(os.fspath(place))
+        for part, place in components.items()
         if place is not None
     }
+    vocabularies = vocabulary_candidates(path, list(places.values()))
+    return _native.ModelFiles(
+        str(path),
+        dtype,
+        variant or "",
+        prediction or "",
+        {part: str(place) for part, place in places.items()},
+        [str(place) for place in vocabularies],
+        None if memory_limit is None else parse_bytes(memory_limit, "memory_limit"),
+        None if prompt_cache is None else parse_bytes(prompt_cache, "prompt_cache"),
+    )
 
 
 def builtin_models() -> list[str]:

@@ -55,22 +55,6 @@ struct Running {
     return active;
   }
 
-  /// What must agree for two generations to share a network call.
-  std::vector<int64_t> batch_key() const {
-    const Tensor& input = step->evaluation().input;
-    const Conditioning& conditioning = generation->conditions.conditions.front().conditioning;
-    std::vector<int64_t> key = input.sizes().vec();
-    key.push_back(conditioning.context.size(1));
-    if (conditioning.reference.defined()) {
-      key.push_back(conditioning.reference.size(2));
-      key.push_back(conditioning.reference.size(3));
-    }
-    for (const char axis : generation->request.tiling) key.push_back(axis);
-    // `exact` runs alone: its key is its own address.
-    key.push_back(generation->request.exact ? reinterpret_cast<int64_t>(generation) : 0);
-    return key;
-  }
-
   void commit() {
     generation->latents = step->latents();
     generation->history = std::move(history);
@@ -122,6 +106,20 @@ void evaluate(ImageModel& model, const std::vector<Running*>& batch) {
 
 }  // namespace
 
+std::vector<int64_t> batch_key(const Generation& generation) {
+  const Conditioning& conditioning = generation.conditions.conditions.front().conditioning;
+  std::vector<int64_t> key = generation.latents.sizes().vec();
+  key.push_back(conditioning.context.size(1));
+  if (conditioning.reference.defined()) {
+    key.push_back(conditioning.reference.size(2));
+    key.push_back(conditioning.reference.size(3));
+  }
+  for (const char axis : generation.request.tiling) key.push_back(axis);
+  // `exact` runs alone: its key is its own address.
+  key.push_back(generation.request.exact ? reinterpret_cast<int64_t>(&generation) : 0);
+  return key;
+}
+
 void advance(ImageModel& model, std::span<Generation* const> generations,
              const CancelToken& cancel) {
   const c10::InferenceMode inference;
@@ -134,7 +132,7 @@ void advance(ImageModel& model, std::span<Generation* const> generations,
   while (true) {
     std::map<std::vector<int64_t>, std::vector<Running*>> batches;
     for (const auto& running : all)
-      if (!running->step->done()) batches[running->batch_key()].push_back(running.get());
+      if (!running->step->done()) batches[batch_key(*running->generation)].push_back(running.get());
     if (batches.empty()) break;
     for (const auto& [key, batch] : batches) {
       cancel.check();

@@ -1,8 +1,6 @@
 #include "sdrbee/generation/generate.h"
 
 #include "sdrbee/core/error.h"
-#include "sdrbee/generation/source_image.h"
-#include "sdrbee/generation/tiling.h"
 
 namespace sdrbee {
 
@@ -46,19 +44,8 @@ void Generator::run(std::span<Generation> generations, int64_t first_index,
     if (!observer) continue;
     for (const Generation* generation : unfinished)
       observer({first_index + (generation - generations.data()), generation->steps_taken(),
-                generation->steps_total(), preview(*generation)});
+                generation->steps_total(), previewer_(*generation)});
   }
-}
-
-std::optional<Image> Generator::preview(const Generation& generation) {
-  if (generation.request.preview == "none" || !generation.denoised.defined()) return std::nullopt;
-  if (generation.request.preview == "full") {
-    const c10::InferenceMode inference;
-    const nn::CircularPadding padding = padding_of(generation.request);
-    return float_to_image(picture_to_float(model_->autoencoder().decode(generation.denoised)));
-  }
-  if (!preview_map_) preview_map_ = PreviewMap::fit(*model_);
-  return preview_map_->apply(generation.denoised);
 }
 
 }  // namespace sdrbee

@@ -22,7 +22,7 @@ using StepObserver = std::function<void(const StepEvent&)>;
 /// Makes the pictures of a session on one model; keeps the preview map between calls.
 class Generator {
  public:
-  explicit Generator(ImageModel& model) : model_(&model) {}
+  explicit Generator(ImageModel& model) : model_(&model), previewer_(model) {}
 
   /// All `count` pictures of a request, each alone in every step, so each repeats bit by bit.
   std::vector<GeneratedImage> generate(const GenerationRequest& request,
@@ -36,10 +36,9 @@ class Generator {
  private:
   void run(std::span<Generation> generations, int64_t first_index, const StepObserver& observer,
            const CancelToken& cancel);
-  std::optional<Image> preview(const Generation& generation);
 
   ImageModel* model_;
-  std::optional<PreviewMap> preview_map_;
+  Previewer previewer_;
 };
 
 }  // namespace sdrbee

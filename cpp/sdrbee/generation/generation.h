@@ -67,6 +67,10 @@ struct GeneratedImage {
 /// (docs/numerics.md). Throws InvalidRequest.
 Generation begin(ImageModel& model, const GenerationRequest& request);
 
+/// What must agree for two generations to share network calls: sizes, tokens, padding. One with
+/// `exact` shares with none.
+std::vector<int64_t> batch_key(const Generation& generation);
+
 /// One step of each generation. They may differ in prompt, seed, sampler, step and guidance;
 /// those whose latents and token counts agree share network calls. A finished one is left alone.
 /// Throws Cancelled when `cancel` is set; the generations then stay as they were before the step.

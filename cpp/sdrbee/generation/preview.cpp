@@ -10,6 +10,7 @@
 #include "sdrbee/core/check.h"
 #include "sdrbee/core/rng.h"
 #include "sdrbee/generation/source_image.h"
+#include "sdrbee/generation/tiling.h"
 
 namespace sdrbee {
 namespace {
@@ -44,6 +45,17 @@ Image PreviewMap::apply(const Tensor& latents) const {
   const Tensor picture =
       colours.t().reshape({1, 3, latents.size(2), latents.size(3)});  // [h*w, 3] -> [1, 3, h, w]
   return float_to_image(picture_to_float(picture));
+}
+
+std::optional<Image> Previewer::operator()(const Generation& generation) {
+  if (generation.request.preview == "none" || !generation.denoised.defined()) return std::nullopt;
+  if (generation.request.preview == "full") {
+    const c10::InferenceMode inference;
+    const nn::CircularPadding padding = padding_of(generation.request);
+    return float_to_image(picture_to_float(model_->autoencoder().decode(generation.denoised)));
+  }
+  if (!map_) map_ = PreviewMap::fit(*model_);
+  return map_->apply(generation.denoised);
 }
 
 }  // namespace sdrbee

@@ -1,8 +1,10 @@
 // Pictures on the way, cheaply.
 #pragma once
 
+#include <optional>
+
 #include "sdrbee/core/image.h"
-#include "sdrbee/models/image_model.h"
+#include "sdrbee/generation/generation.h"
 
 namespace sdrbee {
 
@@ -18,6 +20,19 @@ class PreviewMap {
  private:
   explicit PreviewMap(Tensor weights) : weights_(std::move(weights)) {}
   Tensor weights_;  // [C + 1, 3], the last row is the constant
+};
+
+/// Makes the previews that requests ask for; keeps the model's map.
+class Previewer {
+ public:
+  explicit Previewer(ImageModel& model) : model_(&model) {}
+
+  /// The picture so far, as `request.preview` asks; nothing for "none" and before the first step.
+  std::optional<Image> operator()(const Generation& generation);
+
+ private:
+  ImageModel* model_;
+  std::optional<PreviewMap> map_;
 };
 
 }  // namespace sdrbee

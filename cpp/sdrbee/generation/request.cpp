@@ -10,6 +10,8 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/inpaint_source.h"
 #include "sdrbee/generation/second_pass.h"
+#include "sdrbee/sampling/samplers.h"
+#include "sdrbee/sampling/schedules.h"
 
 namespace sdrbee {
 namespace {
@@ -295,6 +297,12 @@ void resolve_framing(GenerationRequest& request, const Capabilities& can) {
   }
 }
 
+/// Names are known before the plan is made, for which the model must be loaded.
+void check_names(const GenerationRequest& request) {
+  if (request.sampler) sampling::find_sampler(*request.sampler);
+  if (request.schedule && request.sigmas.empty()) sampling::find_schedule(*request.schedule);
+}
+
 void check_sigmas(const GenerationRequest& request) {
   const std::vector<double>& sigmas = request.sigmas;
   for (size_t i = 0; i < sigmas.size(); ++i) {
@@ -345,6 +353,7 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   check_shown(request, info);
   check_texts(request, info.capabilities);
   check_sigmas(request);
+  check_names(request);
   const ModeDefaults& defaults = info.defaults(request.mode());
   // Own sigmas are counted when the plan is made.
   if (!request.steps && request.sigmas.empty()) request.steps = defaults.steps;

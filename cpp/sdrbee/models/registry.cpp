@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/models/adopt_plugin.h"
 #include "sdrbee/models/common/component_formats.h"
 #include "sdrbee/models/common/ldm_single_file.h"
 #include "sdrbee/models/flux/flux.h"
@@ -131,6 +132,10 @@ std::unique_ptr<ImageModel> Registry::load(const std::filesystem::path& path,
   opened.options.memory = std::make_shared<WeightMemory>(options.memory_limit_bytes);
   opened.options.prompt_cache = std::make_shared<PromptCache>(options.prompt_cache_bytes);
   return opened.family->load(Sealed(), opened.checkpoint, opened.options);
+}
+
+std::unique_ptr<ImageModel> Registry::adopt(std::unique_ptr<PluginModel> plugin) {
+  return adopt_plugin(Sealed(), std::move(plugin));
 }
 
 }  // namespace sdrbee

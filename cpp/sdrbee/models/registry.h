@@ -12,6 +12,7 @@
 #include "sdrbee/io/checkpoint.h"
 #include "sdrbee/models/image_model.h"
 #include "sdrbee/models/model_description.h"
+#include "sdrbee/models/plugin_model.h"
 #include "sdrbee/models/prompt_cache.h"
 #include "sdrbee/models/weight_memory.h"
 
@@ -83,6 +84,9 @@ class Registry {
   /// memory limit that a component does not fit into).
   static std::unique_ptr<ImageModel> load(const std::filesystem::path& path,
                                           const LoadOptions& options);
+
+  /// A model from outside of this library behind the sealed interface.
+  static std::unique_ptr<ImageModel> adopt(std::unique_ptr<PluginModel> plugin);
 };
 
 }  // namespace sdrbee

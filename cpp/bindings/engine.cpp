@@ -1,0 +1,195 @@
+// The engine in Python: jobs go in, events and pictures come out.
+#include "sdrbee/engine/engine.h"
+
+#include <pybind11/chrono.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <utility>
+
+#include "bindings.h"
+#include "model_files.h"
+#include "picture.h"
+#include "results.h"
+#include "sdrbee/core/error.h"
+#include "sdrbee/models/registry.h"
+
+namespace sdrbee::bindings {
+namespace {
+
+using engine::Engine;
+using engine::Job;
+using engine::JobEvent;
+using NamedModels = std::vector<std::pair<std::string, ModelFiles>>;
+using Seconds = std::chrono::duration<double>;
+
+// Ends a Python object's life with the GIL, from whichever thread; not at all once the interpreter
+// is gone.
+void drop_with_gil(py::object* value) {
+  if (!Py_IsInitialized()) return;
+  const py::gil_scoped_acquire gil;
+  delete value;
+}
+
+std::shared_ptr<void> listen(Job& job, py::object callback) {
+  const std::shared_ptr<py::object> held(new py::object(std::move(callback)), drop_with_gil);
+  const py::gil_scoped_release unlocked;
+  return job.listen([held] {
+    if (!Py_IsInitialized()) return;
+    const py::gil_scoped_acquire gil;
+    try {
+      (*held)();
+    } catch (py::error_already_set& error) {
+      error.discard_as_unraisable("a listener of a job");
+    }
+  });
+}
+
+// Keeps a listener while Python holds it.
+struct Listening {
+  std::shared_ptr<void> handle;
+};
+
+py::tuple events(const Job& job, size_t cursor, double timeout) {
+  std::vector<JobEvent> news;
+  {
+    const py::gil_scoped_release unlocked;
+    news = job.events(cursor, Seconds(timeout));
+  }
+  return py::make_tuple(py::cast(std::move(news)), cursor);
+}
+
+py::object preview_of(const JobEvent& event) {
+  if (event.preview == nullptr) return py::none();
+  return py::cast(Picture{*event.preview, std::nullopt, nullptr});
+}
+
+ModelInfo info_of(const ModelFiles& model, const std::string& device) {
+  ModelDescription description = Registry::describe(model.path, model.options(device));
+  if (description.info) return std::move(*description.info);
+  std::string missing;
+  for (const std::string& part : description.missing)
+    missing += (missing.empty() ? "" : ", ") + part;
+  throw CheckpointError(message("[", model.path, "] lacks ", missing,
+                                "; give these components when you add the model"));
+}
+
+std::unique_ptr<Engine> make_engine(const NamedModels& models,
+                                    const std::vector<std::string>& devices, int64_t queue_limit,
+                                    int64_t max_batch, bool preload) {
+  if (devices.empty()) throw InvalidRequest("[devices] expected one or more but got none");
+  std::vector<engine::ModelSource> sources;
+  for (const auto& [name, files] : models)
+    sources.push_back({.name = name,
+                       .info = info_of(files, devices.front()),
+                       .load = [files = files, devices](int64_t worker) {
+                         return Registry::load(files.path,
+                                               files.options(devices[static_cast<size_t>(worker)]));
+                       }});
+  return std::make_unique<Engine>(
+      std::move(sources), engine::EngineOptions{.workers = static_cast<int64_t>(devices.size()),
+                                                .queue_limit = queue_limit,
+                                                .max_batch = max_batch,
+                                                .preload = preload});
+}
+
+// Stopping waits for worker threads, which may need the GIL to get on.
+struct StopWithoutGil {
+  void operator()(Engine* engine) const {
+    const py::gil_scoped_release unlocked;
+    delete engine;
+  }
+};
+
+std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, std::string model,
+                            int64_t priority, std::optional<double> deadline) {
+  engine::JobOptions options{.model = std::move(model), .priority = priority, .deadline = {}};
+  if (deadline) options.deadline = Seconds(*deadline);
+  return engine.submit(std::move(request), std::move(options));
+}
+
+py::dict status(const Engine& engine) {
+  engine::EngineStatus status;
+  {
+    const py::gil_scoped_release unlocked;
+    status = engine.status();
+  }
+  py::list workers;
+  for (const engine::WorkerStatus& worker : status.workers) {
+    py::dict entry;
+    entry["model"] = worker.model.empty() ? py::none() : py::cast(worker.model);
+    entry["load_error"] = worker.load_error.empty() ? py::none() : py::cast(worker.load_error);
+    entry["jobs"] = worker.jobs;
+    entry["overdue"] = worker.overdue.count();
+    workers.append(entry);
+  }
+  py::dict result;
+  result["queued"] = status.queued;
+  result["workers"] = workers;
+  return result;
+}
+
+void register_job(py::module_& module) {
+  py::class_<JobEvent>(module, "JobEvent", "Something that happened to a job.")
+      .def_property_readonly(
+          "kind", [](const JobEvent& self) { return engine::event_name(self.kind); },
+          "queued, started, step, preview, done, failed or cancelled")
+      .def_readonly("position", &JobEvent::position, "of queued: jobs that come first")
+      .def_readonly("image_index", &JobEvent::image_index,
+                    "of step and preview: which picture of the request, 0..")
+      .def_readonly("step", &JobEvent::step, "of step and preview: steps taken of that picture")
+      .def_readonly("total", &JobEvent::total,
+                    "steps of that picture; None where the sampler finds them on the way")
+      .def_property_readonly("preview", &preview_of, "of preview: the picture so far");
+  py::class_<Listening>(module, "Listening", "Keeps a listener of a job while it is held.");
+  py::class_<Job, std::shared_ptr<Job>>(module, "Job", "sdrbee.Job is made from it.")
+      .def_property_readonly("id", &Job::id)
+      .def_property_readonly("request", &Job::request)
+      .def_property_readonly("model", [](const Job& self) { return self.options().model; })
+      .def_property_readonly("state", [](const Job& self) { return state_name(self.state()); })
+      .def_property_readonly("ended", &Job::ended)
+      .def("cancel", &Job::cancel, py::call_guard<py::gil_scoped_release>())
+      .def("events", &events, py::arg("cursor"), py::arg("timeout"))
+      .def(
+          "wait", [](const Job& self, double timeout) { return self.wait(Seconds(timeout)); },
+          py::arg("timeout"), py::call_guard<py::gil_scoped_release>())
+      .def("pictures",
+           [](const Job& self) {
+             return results_to_python(std::vector<GeneratedImage>(self.pictures()));
+           })
+      .def(
+          "listen",
+          [](Job& self, py::object callback) {
+            return Listening{listen(self, std::move(callback))};
+          },
+          py::arg("callback"));
+}
+
+}  // namespace
+
+void register_engine(py::module_& module) {
+  register_job(module);
+  py::class_<Engine, std::unique_ptr<Engine, StopWithoutGil>>(module, "Engine",
+                                                              "sdrbee.Engine is made from it.")
+      .def(py::init([](const NamedModels& models, const std::vector<std::string>& devices,
+                       int64_t queue_limit, int64_t max_batch, bool preload) {
+             const py::gil_scoped_release unlocked;
+             return std::unique_ptr<Engine, StopWithoutGil>(
+                 make_engine(models, devices, queue_limit, max_batch, preload).release());
+           }),
+           py::arg("models"), py::arg("devices"), py::arg("queue_limit"), py::arg("max_batch"),
+           py::arg("preload"))
+      .def("submit", &submit, py::arg("request"), py::arg("model"), py::arg("priority"),
+           py::arg("deadline").none(true), py::call_guard<py::gil_scoped_release>())
+      .def("stop", &Engine::stop, py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("models",
+                             [](const Engine& self) {
+                               std::map<std::string, ModelInfo> infos;
+                               for (const engine::ModelSource& model : self.models())
+                                 infos[model.name] = model.info;
+                               return infos;
+                             })
+      .def_property_readonly("status", &status);
+}
+
+}  // namespace sdrbee::bindings

@@ -1,0 +1,21 @@
+// Finished pictures as Python has them.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <vector>
+
+#include "sdrbee/generation/generation.h"
+
+namespace sdrbee::bindings {
+
+namespace py = pybind11;
+
+/// An sdrbee.Image, or a float32 array where the request's output asked for one. Its warnings
+/// become Python's.
+py::object result_to_python(GeneratedImage&& made);
+
+/// All of them, in their order.
+py::list results_to_python(std::vector<GeneratedImage>&& made);
+
+}  // namespace sdrbee::bindings

@@ -1,0 +1,67 @@
+// The pictures that a worker makes together, a step at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "sdrbee/engine/job.h"
+#include "sdrbee/generation/preview.h"
+
+namespace sdrbee::engine {
+
+/// A job that a worker has taken: its pictures, those to come and those that are made.
+struct Work {
+  std::shared_ptr<Job> job;
+  std::vector<GenerationRequest> requests;  ///< one a picture
+  size_t begun = 0;
+  std::vector<GeneratedImage> made;  ///< at the place of their request
+  size_t finished = 0;
+
+  explicit Work(std::shared_ptr<Job> taken)
+      : job(std::move(taken)), requests(split_count(job->request())), made(requests.size()) {}
+
+  bool all_begun() const { return begun == requests.size(); }
+
+  /// Whether the job needs no more work: it ended, was cancelled, or is past its deadline. The
+  /// latter two end it.
+  bool is_over();
+};
+
+/// A picture of a job, between two steps.
+struct Picture {
+  std::shared_ptr<Work> work;
+  int64_t index = 0;
+  Generation generation;
+};
+
+/// Pictures that take their steps together. What one of them throws ends that one's job only.
+class Batch {
+ public:
+  Batch(ImageModel& model, int64_t limit) : model_(&model), previewer_(model), limit_(limit) {}
+
+  bool empty() const { return pictures_.empty(); }
+  bool full() const { return static_cast<int64_t>(pictures_.size()) >= limit_; }
+
+  /// Whether the picture shares network calls with those that are here.
+  bool takes(const Picture& picture) const;
+
+  void add(Picture picture) { pictures_.push_back(std::move(picture)); }
+
+  /// One step of each picture; the finished ones leave, as do those whose job is over.
+  void step();
+
+ private:
+  void drop_those_over();
+  void advance_all();
+  void tell_steps();
+  void finish_those_done();
+  void finish(Picture& picture);
+
+  ImageModel* model_;
+  Previewer previewer_;
+  int64_t limit_;
+  std::vector<Picture> pictures_;
+};
+
+}  // namespace sdrbee::engine

@@ -1,0 +1,86 @@
+#include "sdrbee/engine/engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "sdrbee/core/error.h"
+
+namespace sdrbee::engine {
+namespace {
+
+void check_at_least_one(const char* field, int64_t value) {
+  if (value < 1) throw InvalidRequest(message("[", field, "] expected 1 or more but got ", value));
+}
+
+void check(const std::vector<ModelSource>& models, const EngineOptions& options) {
+  check_at_least_one("workers", options.workers);
+  check_at_least_one("queue_limit", options.queue_limit);
+  check_at_least_one("max_batch", options.max_batch);
+  if (models.empty()) throw InvalidRequest("[models] expected one or more but got none");
+  std::set<std::string> names;
+  for (const ModelSource& model : models)
+    if (!names.insert(model.name).second)
+      throw InvalidRequest(message("[models] '", model.name, "' is there twice"));
+}
+
+void check(const JobOptions& options) {
+  if (options.priority < -kMaxPriority || options.priority > kMaxPriority)
+    throw InvalidRequest(message("[priority] expected -", kMaxPriority, "..", kMaxPriority,
+                                 " but got ", options.priority));
+  constexpr std::chrono::duration<double> kLongest = std::chrono::hours(24 * 365);
+  if (options.deadline && !(options.deadline->count() > 0 && *options.deadline <= kLongest))
+    throw InvalidRequest(message("[deadline] expected more than 0 and at most ", kLongest.count(),
+                                 " s but got ", options.deadline->count()));
+}
+
+}  // namespace
+
+Engine::Engine(std::vector<ModelSource> models, const EngineOptions& options)
+    : models_(std::move(models)), queue_(std::make_shared<JobQueue>(options.queue_limit)) {
+  check(models_, options);
+  for (int64_t index = 0; index < options.workers; ++index)
+    workers_.push_back(std::make_unique<Worker>(
+        index, models_, queue_,
+        WorkerOptions{.max_batch = options.max_batch, .preload = options.preload}));
+  deadlines_ = std::thread([queue = queue_] { queue->watch_deadlines(); });
+}
+
+Engine::~Engine() { stop(); }
+
+void Engine::stop() {
+  queue_->close();
+  const std::lock_guard lock(mutex_);
+  workers_.clear();
+  if (deadlines_.joinable()) deadlines_.join();
+}
+
+const ModelSource& Engine::source(const std::string& name) const {
+  if (name.empty()) return models_.front();
+  const auto found = std::ranges::find(models_, name, &ModelSource::name);
+  if (found != models_.end()) return *found;
+  std::string known;
+  for (const ModelSource& model : models_)
+    known += (known.empty() ? "'" : ", '") + model.name + "'";
+  throw InvalidRequest(message("[model] expected one of ", known, " but got '", name, "'"));
+}
+
+std::shared_ptr<Job> Engine::submit(GenerationRequest request, JobOptions options) {
+  check(options);
+  const ModelSource& model = source(options.model);
+  options.model = model.name;
+  auto job = std::make_shared<Job>(++last_id_, resolve(std::move(request), model.info),
+                                   std::move(options));
+  queue_->push(job);
+  return job;
+}
+
+EngineStatus Engine::status() const {
+  EngineStatus status{.queued = queue_->places_taken()};
+  const std::lock_guard lock(mutex_);
+  for (const auto& worker : workers_) status.workers.push_back(worker->status());
+  return status;
+}
+
+}  // namespace sdrbee::engine

@@ -1,0 +1,71 @@
+// Many requests, one or more workers: a bounded queue, and pictures that share network calls.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "sdrbee/engine/job.h"
+#include "sdrbee/engine/job_queue.h"
+#include "sdrbee/engine/worker.h"
+
+namespace sdrbee::engine {
+
+/// Limits of an engine.
+struct EngineOptions {
+  int64_t workers = 1;       ///< threads that make pictures, one a device
+  int64_t queue_limit = 64;  ///< pictures that may wait
+  int64_t max_batch = 8;     ///< pictures that take their steps together
+  bool preload = false;      ///< each worker loads the first model before its first job
+};
+
+/// Priorities of jobs run from -kMaxPriority to kMaxPriority.
+inline constexpr int64_t kMaxPriority = 1000;
+
+/// What an engine does at the moment.
+struct EngineStatus {
+  int64_t queued = 0;  ///< pictures that wait
+  std::vector<WorkerStatus> workers = {};
+};
+
+/// Makes the pictures of submitted requests on worker threads. Safe from any thread.
+///
+/// Jobs are taken by priority, then in the order of arrival, and none overtakes another. A picture
+/// joins those that a worker makes already at their next step, when model, size, token count and
+/// padding agree and neither asked for `exact`; else it waits until they are done.
+class Engine {
+ public:
+  /// Nothing is loaded yet. Throws InvalidRequest when `models` is empty or names one twice, and
+  /// for options below 1.
+  Engine(std::vector<ModelSource> models, const EngineOptions& options);
+
+  /// stop().
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Checks the request and puts it in the queue. Throws InvalidRequest, QueueFull, and Cancelled
+  /// after stop().
+  std::shared_ptr<Job> submit(GenerationRequest request, JobOptions options = {});
+
+  /// Takes no more jobs, ends all as cancelled within one step, and waits for that.
+  void stop();
+
+  const std::vector<ModelSource>& models() const { return models_; }
+  EngineStatus status() const;
+
+ private:
+  const ModelSource& source(const std::string& name) const;
+
+  const std::vector<ModelSource> models_;
+  const std::shared_ptr<JobQueue> queue_;
+  std::atomic<uint64_t> last_id_ = 0;
+  mutable std::mutex mutex_;  // of the two below
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::thread deadlines_;
+};
+
+}  // namespace sdrbee::engine

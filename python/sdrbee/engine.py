@@ -1,0 +1,291 @@
+"""Many requests at once: a queue, jobs with events, and pictures that share network calls."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import time
+import weakref
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from sdrbee import _native
+from sdrbee._native import GenerationRequest, JobEvent, ModelInfo
+from sdrbee.model import model_files
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Unpack
+
+    from sdrbee.requests import RequestFields
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+# How long a wait goes on before Python looks for signals: Ctrl-C must end it.
+_SIGNAL_SECONDS = 0.1
+
+
+class WorkerStatus(TypedDict):
+    """What a worker of an engine does at the moment."""
+
+    model: str | None
+    """The model that is loaded; None before the first job."""
+    load_error: str | None
+    """Why a model could not be loaded, at the last try."""
+    jobs: list[int]
+    """The ids of the jobs that it makes pictures of."""
+    overdue: float
+    """Seconds since a deadline of these jobs passed; one that grows tells of a hanging model."""
+
+
+class EngineStatus(TypedDict):
+    """What an engine does at the moment."""
+
+    queued: int
+    """Pictures that wait."""
+    workers: list[WorkerStatus]
+
+
+class Job:
+    """A request on its way through an engine; get one from `Engine.submit`.
+
+    Iterating gives its events until its end, also when it has ended already, and to any number
+    of readers: ``for event in job``, ``async for event in job``. ``await job`` gives the result.
+
+    Example:
+        >>> import sdrbee
+        >>> with sdrbee.Engine("shapes") as engine:
+        ...     job = engine.submit("a red star", steps=2, seed=7)
+        ...     [event.kind for event in job if event.kind != "queued"]
+        ['started', 'step', 'step', 'done']
+    """
+
+    __slots__ = ("__weakref__", "_job")
+
+    def __init__(self, job: _native.Job) -> None:
+        self._job = job
+
+    @property
+    def id(self) -> int:
+        """A number that no other job of the engine has."""
+        return self._job.id
+
+    @property
+    def request(self) -> GenerationRequest:
+        """The request with every default filled in."""
+        return self._job.request
+
+    @property
+    def model(self) -> str:
+        """The name of its model in the engine."""
+        return self._job.model
+
+    @property
+    def state(self) -> JobState:
+        """What has become of it so far."""
+        return self._job.state
+
+    def __repr__(self) -> str:
+        return f"<sdrbee.Job {self.id} {self.state}>"
+
+    def cancel(self) -> None:
+        """Ends it: at once in the queue, within one step when it runs. Nothing after its end."""
+        self._job.cancel()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Waits for the pictures.
+
+        Args:
+            timeout: The longest wait, in seconds; None: as long as it takes.
+
+        Returns:
+            What `Model.generate` returns: one picture, or a list where the request's `count` is
+            above 1.
+
+        Raises:
+            TimeoutError: The job had not ended after `timeout`; it goes on.
+            Cancelled: It was cancelled, or the engine was closed.
+            DeadlineExceeded: It was not done at its deadline.
+            Error: What else it failed with.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._job.wait(_SIGNAL_SECONDS if end is None else _slice_until(end)):
+            if end is not None and time.monotonic() >= end:
+                raise TimeoutError(f"job {self.id} is still {self.state} after {timeout} s")
+        return self._pictures()
+
+    def _pictures(self) -> Any:
+        pictures = self._job.pictures()
+        return pictures[0] if self.request.count == 1 else pictures
+
+    def __iter__(self) -> Iterator[JobEvent]:
+        cursor = 0
+        while True:
+            ended = self._job.ended
+            events, cursor = self._job.events(cursor, _SIGNAL_SECONDS)
+            yield from events
+            if ended and not events:
+                return
+
+    async def __aiter__(self) -> AsyncIterator[JobEvent]:
+        loop, news = asyncio.get_running_loop(), asyncio.Event()
+        listening = self._job.listen(lambda: _call_in(loop, news))
+        cursor = 0
+        while listening:
+            news.clear()
+            ended = self._job.ended
+            events, cursor = self._job.events(cursor, 0.0)
+            for event in events:
+                yield event
+            if ended and not events:
+                return
+            if not events:
+                await news.wait()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> Any:
+        async for _ in self:
+            pass
+        return self._pictures()
+
+
+class Engine:
+    """Makes the pictures of submitted requests on threads of its own, one a device.
+
+    Jobs wait in a bounded queue: higher priorities first, then the order of arrival. Requests that
+    agree in model, size and token count take their steps together, also when they differ in
+    prompt, seed, steps, sampler and guidance; a new one joins at the next step. Use it from any
+    thread. Close it, or use it as a context manager.
+
+    Example:
+        >>> import sdrbee
+        >>> with sdrbee.Engine("shapes") as engine:
+        ...     jobs = [engine.submit("a blue ring", steps=2, seed=seed) for seed in range(3)]
+        ...     [job.result().seed for job in jobs]
+        [0, 1, 2]
+    """
+
+    __slots__ = ("__weakref__", "_engine")
+
+    def __init__(
+        self,
+        models: str | os.PathLike[str] | Mapping[str, Any] = "shapes",
+        *,
+        devices: Sequence[str] = ("auto",),
+        dtype: str = "auto",
+        queue_limit: int = 64,
+        max_batch: int = 8,
+        preload: bool = False,
+    ) -> None:
+        """Describes the models; the first job of each loads it.
+
+        Args:
+            models: What `load` takes as a name, or several by a name of one's own: ``{"xl":
+                "/models/xl.safetensors", "turbo": {"name": "/models/turbo", "variant":
+                "sd-turbo"}}``, where a mapping holds the arguments of `load`. Jobs without a
+                model take the first one.
+            devices: One worker for each; a device may be there twice.
+            dtype: As for `load`, where a model has none of its own.
+            queue_limit: How many pictures may wait.
+            max_batch: How many pictures take their steps together.
+            preload: Loads the first model at once, in the background.
+
+        Raises:
+            CheckpointError: There is no such model, or its files are damaged or incomplete.
+            UnsupportedModel: A model is of a kind that this build does not run.
+            InvalidRequest: An argument is out of range or unknown.
+        """
+        if not isinstance(models, Mapping):
+            models = {Path(models).name: models}
+        self._engine = _native.Engine(
+            [_named(name, model, dtype) for name, model in models.items()],
+            list(devices),
+            queue_limit,
+            max_batch,
+            preload,
+        )
+        _open_engines.add(self)
+
+    def submit(
+        self,
+        request: GenerationRequest | str,
+        *,
+        model: str = "",
+        priority: int = 0,
+        deadline: float | None = None,
+        **fields: Unpack[RequestFields],
+    ) -> Job:
+        """Checks a request and puts it in the queue.
+
+        Args:
+            request: The request, or a prompt.
+            model: Which of the engine's models; by default the first.
+            priority: -1000..1000; higher ones go first.
+            deadline: Seconds from now; a job that is not done then fails.
+            **fields: With a prompt, other fields of `GenerationRequest`.
+
+        Raises:
+            InvalidRequest: A value is out of range for the model, or there is no such model.
+            QueueFull: Too many pictures wait.
+            Cancelled: The engine is closed.
+        """
+        if isinstance(request, str):
+            request = GenerationRequest(prompt=request, **fields)
+        elif fields:
+            raise TypeError(f"with a request, {', '.join(fields)} belong into the request")
+        return Job(self._engine.submit(request, model, priority, deadline))
+
+    @property
+    def models(self) -> dict[str, ModelInfo]:
+        """The models by name."""
+        return self._engine.models
+
+    @property
+    def status(self) -> EngineStatus:
+        """How many jobs wait, and what each worker does."""
+        status: EngineStatus = self._engine.status
+        return status
+
+    def close(self) -> None:
+        """Ends all jobs as cancelled, within one step, and the engine's threads."""
+        self._engine.stop()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+_open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_engines() -> None:
+    """Threads that call back into Python must have ended when the interpreter goes."""
+    for engine in list(_open_engines):
+        engine.close()
+
+
+def _slice_until(end: float) -> float:
+    return min(_SIGNAL_SECONDS, max(0.0, end - time.monotonic()))
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(news.set)
+
+
+def _named(name: str, model: Any, dtype: str) -> tuple[str, _native.ModelFiles]:
+    options = dict(model) if isinstance(model, Mapping) else {"name": model}
+    return name, model_files(options.pop("name"), **{"dtype": dtype, **options})
