@@ -18,7 +18,14 @@ import sdrbee
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-MODULES = ["sdrbee", "sdrbee.model", "sdrbee.conversion", "sdrbee._native"]
+MODULES = [
+    "sdrbee",
+    "sdrbee.model",
+    "sdrbee.conversion",
+    "sdrbee.engine",
+    "sdrbee.server.app",
+    "sdrbee._native",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

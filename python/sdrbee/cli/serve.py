@@ -1,0 +1,79 @@
+"""``sdrbee serve``: the worker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+import sdrbee
+
+DEFAULT_PORT = 8081
+
+
+def _models(names: tuple[str, ...]) -> dict[str, str]:
+    """Models by the name that requests use: ``NAME=PATH``, or a path whose last part is it."""
+    models: dict[str, str] = {}
+    for text in names or ("shapes",):
+        name, separator, path = text.partition("=")
+        name, path = (name, path) if separator else (Path(text).name, text)
+        if name in models:
+            raise click.BadParameter(f"two models are called {name!r}; write NAME=PATH")
+        models[name] = path
+    return models
+
+
+def _keys(file: Path | None) -> dict[str, str]:
+    from sdrbee.server.guard import read_keys
+
+    keys = read_keys(file) if file else {}
+    own = os.environ.get("SDRBEE_API_KEY")
+    return {**keys, own: "default"} if own else keys
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="[NAME=]MODEL...")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--device", "devices", multiple=True, help="A worker for each; may be repeated.")
+@click.option("--dtype", default="auto", show_default=True, help="auto, fp32, bf16 or fp16.")
+@click.option("--queue", default=64, show_default=True, help="Pictures that may wait.")
+@click.option("--max-batch", default=8, show_default=True, help="Pictures made together.")
+@click.option(
+    "--api-key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Keys, one name:key a line; SDRBEE_API_KEY holds a single one.",
+)
+@click.option("--allowed-host", multiple=True, help="A further name that this worker is asked by.")
+@click.option("--allow-origin", multiple=True, help="A web page's origin that may ask.")
+def serve(models: tuple[str, ...], **arguments: Any) -> None:
+    """Serve image generation over HTTP; MODEL is the built-in "shapes" by default.
+
+    Requests go to POST /v1/jobs, their progress, previews and pictures come from the stream that
+    it names.
+    """
+    from sdrbee.server.run import serve_http
+
+    keys = _keys(arguments["api_key_file"])
+    engine = sdrbee.Engine(
+        _models(models),
+        devices=arguments["devices"] or ("auto",),
+        dtype=arguments["dtype"],
+        queue_limit=arguments["queue"],
+        max_batch=arguments["max_batch"],
+        preload=True,
+    )
+    serve_http(
+        engine,
+        host=arguments["host"],
+        port=arguments["port"],
+        keys=keys,
+        hosts=arguments["allowed_host"],
+        origins=arguments["allow_origin"],
+        queue=arguments["queue"],
+    )
+
+
+COMMANDS = (serve,)

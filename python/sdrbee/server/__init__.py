@@ -1,0 +1,1 @@
+"""The worker: image generation over HTTP, a plain ASGI application without a web framework."""

@@ -1,0 +1,95 @@
+"""The ASGI application: every request goes guard, route, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import sdrbee
+from sdrbee.server import native
+from sdrbee.server.bodies import Bodies
+from sdrbee.server.book import Book
+from sdrbee.server.errors import ApiError, api_error
+from sdrbee.server.guard import Guard
+from sdrbee.server.http import (
+    ClientGone,
+    Receive,
+    Request,
+    Response,
+    Router,
+    Scope,
+    Send,
+    error_response,
+    send_response,
+)
+from sdrbee.server.limits import Limits
+
+log = logging.getLogger("sdrbee.server")
+
+# Threads that decode and encode pictures.
+_CODEC_THREADS = 2
+
+
+class Worker:
+    """An engine behind HTTP: a plain ASGI callable.
+
+    Example:
+        >>> import sdrbee
+        >>> from sdrbee.server.app import Worker
+        >>> worker = Worker(sdrbee.Engine("shapes"))
+        >>> callable(worker)
+        True
+    """
+
+    def __init__(
+        self, engine: sdrbee.Engine, *, limits: Limits | None = None, guard: Guard | None = None
+    ) -> None:
+        self.engine = engine
+        self.limits = limits or Limits()
+        self.guard = guard or Guard()
+        self.bodies = Bodies(self.limits)
+        self.open_streams = 0
+        self._executor = ThreadPoolExecutor(_CODEC_THREADS, thread_name_prefix="codec")
+        self.book = Book(engine, self.limits, self._executor)
+        self._router = Router()
+        native.add_routes(self._router, self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection's event, as ASGI has it."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            request = Request(scope, receive)
+            await send_response(await self._answer(request), request, send)
+
+    def not_ready(self) -> str | None:
+        """Why no picture can be made yet; None when one can."""
+        status = self.engine.status["workers"]
+        if any(worker["model"] for worker in status):
+            return None
+        errors = [worker["load_error"] for worker in status if worker["load_error"]]
+        return errors[0] if errors else "model loading"
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            request.caller = self.guard.check(request)
+            return await self._router.answer(request)
+        except ClientGone:
+            return Response(400)  # nobody reads it
+        except (ApiError, sdrbee.Error, TypeError) as error:
+            return error_response(api_error(error))
+        except Exception as error:
+            log.exception("%s %r failed", request.method, request.path)
+            return error_response(api_error(error))
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
+                self._executor.shutdown(wait=False)
+                await send({"type": "lifespan.shutdown.complete"})
+                return

@@ -1,0 +1,152 @@
+"""The few pieces of HTTP that an ASGI application needs: requests, answers, routes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from sdrbee.server.errors import ApiError
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole."""
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. `caller` is the name of its API key, "" where none is needed."""
+
+    scope: Scope
+    receive: Receive
+    path_values: dict[str, str] = field(default_factory=dict)
+    caller: str = ""
+
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
+    @property
+    def path(self) -> str:
+        return str(self.scope["path"])
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The last value of each name."""
+        return dict(parse_qsl(self.scope["query_string"].decode("latin-1")))
+
+    def header(self, name: str) -> str | None:
+        """The value of a header that may be there once. Throws ApiError when it is there twice."""
+        key = name.lower().encode()
+        values = [value for header, value in self.scope["headers"] if header == key]
+        if len(values) > 1:
+            raise ApiError(400, "bad_request", f"the header {name} is there {len(values)} times")
+        return values[0].decode("latin-1") if values else None
+
+    async def disconnected(self) -> None:
+        """Returns when the client has closed the connection. Only after the body was read."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer, or one that comes in pieces."""
+
+    status: int
+    body: bytes | AsyncGenerator[bytes, None] = b""
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def json_response(status: int, value: Any, *headers: tuple[str, str]) -> Response:
+    return Response(status, msgspec.json.encode(value), "application/json", headers)
+
+
+def error_response(error: ApiError) -> Response:
+    retry = error.retry_after_s
+    headers = () if retry is None else (("retry-after", str(min(120, max(1, retry)))),)
+    return json_response(error.status, error.body, *headers)
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Router:
+    """Handlers by method and path; ``{name}`` in a path matches one piece of it."""
+
+    def __init__(self) -> None:
+        self._routes: list[tuple[str, re.Pattern[str], Handler]] = []
+
+    def add(self, method: str, path: str, handler: Handler) -> None:
+        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
+        self._routes.append((method, re.compile(pattern), handler))
+
+    async def answer(self, request: Request) -> Response:
+        """The answer of the route; 404 for unknown paths, 405 for other methods."""
+        allowed = []
+        for method, pattern, handler in self._routes:
+            found = pattern.fullmatch(request.path)
+            if found is None:
+                continue
+            if method == request.method or (method == "GET" and request.method == "HEAD"):
+                request.path_values = found.groupdict()
+                return await handler(request)
+            allowed.append(method)
+        if allowed:
+            text = f"{request.path} takes {', '.join(allowed)}, not {request.method}"
+            return json_response(
+                405, ApiError(405, "wrong_method", text).body, ("allow", ", ".join(allowed))
+            )
+        raise ApiError(404, "no_such_route", f"there is no {request.path} here")
+
+
+async def send_response(response: Response, request: Request, send: Send) -> None:
+    """Sends an answer; of one to HEAD the headers only. One in pieces ends when its reader goes."""
+    headers = [
+        (b"content-type", response.content_type.encode("latin-1")),
+        (b"x-content-type-options", b"nosniff"),
+        (b"cache-control", b"no-store"),
+        *((name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers),
+    ]
+    head = request.method == "HEAD"
+    start = {"type": "http.response.start", "status": response.status, "headers": headers}
+    if isinstance(response.body, bytes):
+        headers.append((b"content-length", b"%d" % len(response.body)))
+        await send(start)
+        await send({"type": "http.response.body", "body": b"" if head else response.body})
+        return
+    await send(start)
+    if not head:
+        async for piece in _until_gone(response.body, request):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _until_gone(
+    pieces: AsyncGenerator[bytes, None], request: Request
+) -> AsyncIterator[bytes]:
+    gone = asyncio.ensure_future(request.disconnected())
+    try:
+        while True:
+            following = asyncio.ensure_future(anext(pieces))
+            await asyncio.wait({following, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                following.cancel()
+                return
+            try:
+                yield following.result()
+            except StopAsyncIteration:
+                return
+    finally:
+        gone.cancel()
+        await pieces.aclose()

@@ -1,0 +1,33 @@
+"""What a worker accepts; published under /v1/capabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of requests and of what is kept. Sizes in bytes, times in seconds."""
+
+    queue: int = 64
+    """Pictures that may wait."""
+    body_bytes: int = 64 * MIB
+    bodies_in_flight_bytes: int = 256 * MIB
+    """All bodies that are being read or answered, together."""
+    json_depth: int = 32
+    prompt_characters: int = 32_000
+    images_per_job: int = 10
+    steps: int = 1_000
+    smallest_side: int = 64
+    largest_side: int = 4_096
+    pixels: int = 16_777_216
+    deadline_s: float = 900.0
+    """The longest time from acceptance to the last picture, and that of jobs that ask for none."""
+    streams: int = 256
+    """Event streams that may be open."""
+    kept_jobs_s: float = 3_600.0
+    """How long an ended job can be asked for."""
+    kept_pictures_bytes: int = 1 << 30
+    """The oldest results go when all together are larger."""

@@ -1,0 +1,131 @@
+"""The native routes: rbee's jobs and streams, and what a worker tells of itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import sdrbee
+from sdrbee.server.book import Record
+from sdrbee.server.errors import ApiError
+from sdrbee.server.http import Request, Response, Router, json_response
+from sdrbee.server.models import resolve_model
+from sdrbee.server.wire import OPERATIONS, read_operation
+
+if TYPE_CHECKING:
+    from sdrbee.server.app import Worker
+
+HEARTBEAT_S = 15.0
+
+
+def add_routes(router: Router, worker: Worker) -> None:
+    """The routes of rbee's contract and those beside it."""
+    native = _Native(worker)
+    router.add("GET", "/", native.about)
+    router.add("GET", "/health", native.health)
+    router.add("GET", "/ready", native.ready)
+    router.add("POST", "/v1/jobs", native.submit)
+    router.add("GET", "/v1/jobs", native.list_jobs)
+    router.add("GET", "/v1/jobs/{job_id}", native.describe_job)
+    router.add("DELETE", "/v1/jobs/{job_id}", native.cancel_job)
+    router.add("POST", "/v1/jobs/{job_id}/cancel", native.cancel_job)
+    router.add("GET", "/v1/jobs/{job_id}/stream", native.stream_job)
+    router.add("GET", "/v1/capabilities", native.capabilities)
+
+
+class _Native:
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def about(self, _request: Request) -> Response:
+        return json_response(200, {"name": "sdrbee", "version": sdrbee.__version__})
+
+    async def health(self, _request: Request) -> Response:
+        return json_response(200, {"status": "healthy", "timestamp": _now()})
+
+    async def ready(self, _request: Request) -> Response:
+        reason = self._worker.not_ready()
+        if reason is None:
+            return json_response(200, {"ready": True, "timestamp": _now()})
+        answer = {"ready": False, "reason": reason, "timestamp": _now()}
+        return json_response(503, answer, ("retry-after", "1"))
+
+    async def submit(self, request: Request) -> Response:
+        body = await self._worker.bodies.read_json(request)
+        submission = read_operation(body, self._worker.limits)
+        model = resolve_model(submission.model, self._worker.engine.models)
+        record = await self._worker.book.submit(submission, model, request.caller)
+        return json_response(
+            200, {"job_id": record.job_id, "sse_url": f"/v1/jobs/{record.job_id}/stream"}
+        )
+
+    async def list_jobs(self, request: Request) -> Response:
+        records = self._worker.book.list(request.caller, request.query.get("status"))
+        return json_response(200, {"jobs": [record.describe() for record in records]})
+
+    async def describe_job(self, request: Request) -> Response:
+        return json_response(200, self._find(request).describe())
+
+    async def cancel_job(self, request: Request) -> Response:
+        record = self._find(request)
+        if record.job is not None:
+            record.job.cancel()
+        status = "cancelled" if record.ended is None else record.status
+        return json_response(200, {"job_id": record.job_id, "status": status})
+
+    async def stream_job(self, request: Request) -> Response:
+        record = self._find(request)
+        if self._worker.open_streams >= self._worker.limits.streams:
+            raise ApiError(503, "busy", "too many streams are open", retry_after_s=5)
+        after = request.header("last-event-id") or "0"
+        if not after.isdigit() or len(after) > 18:
+            raise ApiError(400, "bad_request", f"Last-Event-ID: expected a number but got {after}")
+        return Response(200, self._frames(record, int(after)), "text/event-stream")
+
+    async def _frames(self, record: Record, after: int) -> AsyncGenerator[bytes, None]:
+        self._worker.open_streams += 1
+        try:
+            async for event in record.follow(after, HEARTBEAT_S):
+                if event is None:
+                    yield b":\n\n"
+                elif event.data is not None:
+                    yield b"id: %d\nevent: %s\ndata: %s\n\n" % (
+                        event.number,
+                        event.name.encode(),
+                        event.data,
+                    )
+        finally:
+            self._worker.open_streams -= 1
+
+    async def capabilities(self, _request: Request) -> Response:
+        models = {
+            name: {
+                "family": info.family,
+                "variant": info.variant,
+                "capabilities": _values(info.capabilities),
+                "default_size": list(info.default_size),
+            }
+            for name, info in self._worker.engine.models.items()
+        }
+        answer = {
+            "version": sdrbee.__version__,
+            "operations": list(OPERATIONS),
+            "models": models,
+            "samplers": [sampler.name for sampler in sdrbee.samplers()],
+            "schedules": [schedule.name for schedule in sdrbee.schedules()],
+            "limits": asdict(self._worker.limits),
+        }
+        return json_response(200, answer)
+
+    def _find(self, request: Request) -> Record:
+        return self._worker.book.find(request.path_values["job_id"], request.caller)
+
+
+def _values(struct: Any) -> dict[str, Any]:
+    return {name: getattr(struct, name) for name in struct._fields}
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat()
