@@ -44,7 +44,8 @@ from sdrbee._native import (  # noqa: E402
 )
 from sdrbee.conversion import Conversion, convert  # noqa: E402
 from sdrbee.engine import Engine, Job  # noqa: E402
-from sdrbee.model import Model, builtin_models, describe, load, replay  # noqa: E402
+from sdrbee.model import Model, describe, load, replay  # noqa: E402
+from sdrbee.model_files import builtin_models  # noqa: E402
 
 __version__ = system_info().sdrbee
 

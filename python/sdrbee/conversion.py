@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sdrbee import _native
 from sdrbee._native import CheckpointError, InvalidRequest
-from sdrbee.model import model_path
+from sdrbee.model_files import model_path
 
 OnTensor = Callable[[int, int], object]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from sdrbee import _native
 from sdrbee._native import GenerationRequest, JobEvent, ModelInfo
-from sdrbee.model import model_files
+from sdrbee.model_files import model_files
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from sdrbee import _native
 from sdrbee._native import (
     CancelToken,
-    CheckpointError,
     ComponentMemory,
     Generation,
     GenerationRequest,
@@ -21,8 +20,7 @@ from sdrbee._native import (
     ModelDescription,
     ModelInfo,
 )
-from sdrbee.sizes import parse_bytes
-from sdrbee.vocabulary import vocabulary_candidates
+from sdrbee.model_files import BUILTIN_FOLDER, model_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from sdrbee.requests import ImageSource, OnStep, RequestFields
-
-_DATA = Path(__file__).parent / "data"
 
 
 class Model:
@@ -343,47 +339,6 @@ def describe(
     return _native.describe(files, device)
 
 
-def model_files(
-    name: str | os.PathLike[str],
-    *,
-    dtype: str = "auto",
-    variant: str | None = None,
-    prediction: str | None = None,
-    memory_limit: int | str | None = None,
-    prompt_cache: int | str | None = None,
-    **components: str | os.PathLike[str] | None,
-) -> _native.ModelFiles:
-    """The arguments of `load`, with paths and sizes as numbers, and where vocabularies may be."""
-    path = model_path(os.fspath(name))
-    places = {
-        part: model_path(os.fspath(place))
-        for part, place in components.items()
-        if place is not None
-    }
-    vocabularies = vocabulary_candidates(path, list(places.values()))
-    return _native.ModelFiles(
-        str(path),
-        dtype,
-        variant or "",
-        prediction or "",
-        {part: str(place) for part, place in places.items()},
-        [str(place) for place in vocabularies],
-        None if memory_limit is None else parse_bytes(memory_limit, "memory_limit"),
-        None if prompt_cache is None else parse_bytes(prompt_cache, "prompt_cache"),
-    )
-
-
-def builtin_models() -> list[str]:
-    """The names of the models that come with the package.
-
-    Example:
-        >>> import sdrbee
-        >>> sdrbee.builtin_models()
-        ['shapes', 'shapes-inpaint']
-    """
-    return sorted(path.parent.name for path in _DATA.glob("*/model_index.json"))
-
-
 def replay(
     file: str | os.PathLike[str],
     *,
@@ -431,7 +386,7 @@ def _load_for(recipe: dict[str, Any]) -> Model:
     """The model of a recipe; a built-in one is found by name when the package moved."""
     source = Path(recipe["model"]["source"])
     environment = recipe["environment"]
-    moved = not source.exists() and source.parent.name == _DATA.name
+    moved = not source.exists() and source.parent.name == BUILTIN_FOLDER.name
     name = source.name if moved else os.fspath(source)
     return load(
         name,
@@ -439,21 +394,4 @@ def _load_for(recipe: dict[str, Any]) -> Model:
         dtype=environment["dtype"],
         variant=recipe["model"]["variant"],
         **recipe["model"].get("components", {}),
-    )
-
-
-def model_path(name: str) -> Path:
-    """The path of a built-in name or of a path as users write it."""
-    if name in builtin_models():
-        return _DATA / name
-    path = Path(name).expanduser()
-    if path.exists() or os.sep in name:
-        return path
-    import difflib
-
-    nearest = difflib.get_close_matches(name, builtin_models(), n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"built in: {builtin_models()}"
-    raise CheckpointError(
-        f"[load] expected a built-in model, a folder, a .safetensors or a .gguf file but got "
-        f"{name!r}; {hint}"
     )

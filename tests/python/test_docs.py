@@ -21,6 +21,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MODULES = [
     "sdrbee",
     "sdrbee.model",
+    "sdrbee.model_files",
     "sdrbee.conversion",
     "sdrbee.engine",
     "sdrbee.server.app",
