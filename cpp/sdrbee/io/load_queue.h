@@ -1,7 +1,10 @@
 // Work that loading puts off until a network is built and checked.
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <iterator>
+#include <utility>
 #include <vector>
 
 namespace sdrbee::io {
@@ -14,6 +17,9 @@ class LoadQueue {
   using Task = std::function<void()>;
 
   void add(Task task) { tasks_.push_back(std::move(task)); }
+
+  /// Takes over the tasks of another queue, after its own.
+  void append(LoadQueue other) { std::ranges::move(other.tasks_, std::back_inserter(tasks_)); }
 
   /// Runs all tasks on ATen's threads and forgets them. When one throws, no further ones start and
   /// its exception is thrown on.

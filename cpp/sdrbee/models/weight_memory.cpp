@@ -1,5 +1,7 @@
 #include "sdrbee/models/weight_memory.h"
 
+#include <c10/core/InferenceMode.h>
+
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
@@ -57,11 +59,11 @@ WeightMemory::Entry* WeightMemory::least_recent(const Entry& wanted) {
   return found;
 }
 
-void WeightMemory::make_room(const WeightHolder& holder) {
+/// Lets components go until the wanted one fits beside the rest.
+void WeightMemory::make_room(const Entry& wanted) {
   bool dropped = false;
   {
     const std::lock_guard lock(mutex_);
-    const Entry& wanted = entry(holder);
     while (!fits(loaded_bytes() + wanted.state.bytes)) {
       Entry* other = least_recent(wanted);
       if (other == nullptr) break;
@@ -73,19 +75,35 @@ void WeightMemory::make_room(const WeightHolder& holder) {
   if (dropped) give_back_freed_memory();
 }
 
-void WeightMemory::note_load(const WeightHolder& holder) {
+/// Loads all of them or, when there is an error, none. The work of all is one queue: a small
+/// component alone would leave threads idle at its end.
+void WeightMemory::load(const std::vector<Entry*>& chosen) {
+  const c10::InferenceMode inference;
+  try {
+    io::LoadQueue work;
+    for (Entry* one : chosen) work.append(one->holder->prepare());
+    work.run();
+  } catch (...) {
+    for (Entry* one : chosen) one->holder->drop();
+    throw;
+  }
   const std::lock_guard lock(mutex_);
-  Entry& loaded = entry(holder);
-  loaded.state.loaded = true;
-  ++loaded.state.loads;
-  loaded.last_use = ++clock_;
+  for (Entry* one : chosen) {
+    one->state.loaded = true;
+    ++one->state.loads;
+    one->last_use = ++clock_;
+  }
 }
 
-void WeightMemory::note_use(const WeightHolder& holder) {
+void WeightMemory::use(WeightHolder& holder) {
+  Entry& wanted = entry(holder);
+  if (!wanted.state.loaded) {
+    make_room(wanted);
+    load({&wanted});
+  }
   const std::lock_guard lock(mutex_);
-  Entry& used = entry(holder);
-  ++used.state.uses;
-  used.last_use = ++clock_;
+  ++wanted.state.uses;
+  wanted.last_use = ++clock_;
 }
 
 void WeightMemory::check_limit() const {
@@ -100,10 +118,14 @@ void WeightMemory::check_limit() const {
 }
 
 void WeightMemory::load_all() {
-  for (size_t i = 0; i < entries_.size(); ++i) {
-    const ComponentMemory& state = entries_[i].state;
-    if (!state.loaded && fits(loaded_bytes() + state.bytes)) entries_[i].holder->load();
+  std::vector<Entry*> chosen;
+  int64_t bytes = loaded_bytes();
+  for (Entry& one : entries_) {
+    if (one.state.loaded || !fits(bytes + one.state.bytes)) continue;
+    bytes += one.state.bytes;
+    chosen.push_back(&one);
   }
+  load(chosen);
 }
 
 std::map<std::string, ComponentMemory> WeightMemory::states() const {

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "sdrbee/io/load_queue.h"
+
 namespace sdrbee {
 
 /// A component's weights in memory, as far as users may know.
@@ -24,10 +26,10 @@ class WeightHolder {
  public:
   virtual ~WeightHolder() = default;
 
-  /// Reads the weights, when they are not in memory. Room is made before.
-  virtual void load() = 0;
+  /// The work that loads the weights; once all of it has run they are in memory.
+  virtual io::LoadQueue prepare() = 0;
 
-  /// Lets the weights go.
+  /// Lets the weights go, also when some of them were never loaded.
   virtual void drop() = 0;
 };
 
@@ -45,17 +47,14 @@ class WeightMemory {
   void add(WeightHolder& holder, const std::string& name, int64_t bytes);
   void remove(const WeightHolder& holder);
 
-  /// Lets other components go until this one fits beside the rest.
-  void make_room(const WeightHolder& holder);
-
-  /// To be told of every load and every use.
-  void note_load(const WeightHolder& holder);
-  void note_use(const WeightHolder& holder);
+  /// Called before a component runs: where its weights are not in memory, other components let
+  /// theirs go until it fits beside the rest, and it is loaded.
+  void use(WeightHolder& holder);
 
   /// Throws InvalidRequest, saying the least limit, when the largest component is over the limit.
   void check_limit() const;
 
-  /// Loads components in the order in which they were added, as long as they fit.
+  /// Loads components, side by side, in the order in which they were added, as long as they fit.
   void load_all();
 
   /// All components by name.
@@ -72,6 +71,8 @@ class WeightMemory {
   int64_t loaded_bytes() const;
   bool fits(int64_t bytes) const { return !limit_ || bytes <= *limit_; }
   Entry* least_recent(const Entry& wanted);
+  void make_room(const Entry& wanted);
+  void load(const std::vector<Entry*>& chosen);
 
   std::optional<int64_t> limit_;
   mutable std::mutex mutex_;  // of what follows

@@ -15,19 +15,19 @@ class FakeHolder final : public WeightHolder {
   }
   ~FakeHolder() override { memory_.remove(*this); }
 
-  void load() override {
-    if (there) return;
-    memory_.make_room(*this);
-    there = true;
-    memory_.note_load(*this);
+  io::LoadQueue prepare() override {
+    io::LoadQueue work;
+    work.add([this] {
+      if (damaged) throw CheckpointError("damaged");
+      there = true;
+    });
+    return work;
   }
   void drop() override { there = false; }
-  void use() {
-    load();
-    memory_.note_use(*this);
-  }
+  void use() { memory_.use(*this); }
 
   bool there = false;
+  bool damaged = false;
 
  private:
   WeightMemory& memory_;
@@ -112,6 +112,21 @@ TEST(WeightMemoryTest, LoadsAllThatFit) {
   EXPECT_TRUE(text.there);
   EXPECT_FALSE(unet.there);
   EXPECT_TRUE(vae.there);
+}
+
+TEST(WeightMemoryTest, LoadingAllKeepsNothingWhenOneFails) {
+  WeightMemory memory;
+  FakeHolder text(memory, "text", 30);
+  FakeHolder unet(memory, "unet", 80);
+  unet.damaged = true;
+  EXPECT_THROW(memory.load_all(), CheckpointError);
+  EXPECT_FALSE(text.there);
+  EXPECT_FALSE(memory.states().at("text").loaded);
+  unet.damaged = false;
+  memory.load_all();
+  EXPECT_TRUE(text.there);
+  EXPECT_TRUE(unet.there);
+  EXPECT_EQ(memory.states().at("text").loads, 1);
 }
 
 TEST(WeightMemoryTest, RefusesALimitBelowTheLargestComponent) {

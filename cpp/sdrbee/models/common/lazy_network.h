@@ -1,8 +1,6 @@
 // A network of a component of a checkpoint that is in memory while it is needed.
 #pragma once
 
-#include <c10/core/InferenceMode.h>
-
 #include <functional>
 #include <memory>
 #include <optional>
@@ -55,30 +53,18 @@ class LazyNetwork {
     Holder& operator=(const Holder&) = delete;
 
     const Network& use() {
-      load();
-      options_.memory->note_use(*this);
+      options_.memory->use(*this);
       return *network_;
     }
 
-    void load() override {
-      if (loaded_) return;
-      const c10::InferenceMode inference;
-      options_.memory->make_room(*this);
+    io::LoadQueue prepare() override {
       if (!network_) build_from_headers();
-      try {
-        queue_.run();
-      } catch (...) {
-        drop();
-        throw;
-      }
-      loaded_ = true;
-      options_.memory->note_load(*this);
+      return std::exchange(queue_, {});
     }
 
     void drop() override {
       network_.reset();
       queue_ = {};
-      loaded_ = false;
     }
 
    private:
@@ -97,7 +83,6 @@ class LazyNetwork {
     std::vector<std::string> ignorable_;
     std::optional<Network> network_;
     io::LoadQueue queue_;  // what the network still waits for
-    bool loaded_ = false;
   };
 
   std::unique_ptr<Holder> holder_;
