@@ -8,10 +8,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import sdrbee
-from sdrbee.server.book import Record
 from sdrbee.server.errors import ApiError
 from sdrbee.server.http import Request, Response, Router, json_response
 from sdrbee.server.models import resolve_model
+from sdrbee.server.record import Record
 from sdrbee.server.wire import OPERATIONS, read_operation
 
 if TYPE_CHECKING:
