@@ -46,6 +46,7 @@ from sdrbee.conversion import Conversion, convert  # noqa: E402
 from sdrbee.engine import Engine, Job  # noqa: E402
 from sdrbee.model import Model, describe, load, replay  # noqa: E402
 from sdrbee.model_files import builtin_models  # noqa: E402
+from sdrbee.names import ModelNotFound  # noqa: E402
 
 __version__ = system_info().sdrbee
 
@@ -68,6 +69,7 @@ __all__ = [
     "Model",
     "ModelDescription",
     "ModelInfo",
+    "ModelNotFound",
     "OutOfMemory",
     "PluginError",
     "QueueFull",

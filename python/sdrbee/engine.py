@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from sdrbee import _native
 from sdrbee._native import GenerationRequest, JobEvent, ModelInfo
 from sdrbee.model_files import model_files
+from sdrbee.names import NamedModel, find_model
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -170,7 +171,7 @@ class Engine:
         [0, 1, 2]
     """
 
-    __slots__ = ("__weakref__", "_engine")
+    __slots__ = ("__weakref__", "_engine", "_models")
 
     def __init__(
         self,
@@ -209,6 +210,8 @@ class Engine:
             max_batch,
             preload,
         )
+        infos = self._engine.models
+        self._models = {name: infos[name] for name in models}
         _open_engines.add(self)
 
     def submit(
@@ -224,13 +227,14 @@ class Engine:
 
         Args:
             request: The request, or a prompt.
-            model: Which of the engine's models; by default the first.
+            model: Which of the engine's models, as `find_model` takes it; by default the first.
             priority: -1000..1000; higher ones go first.
             deadline: Seconds from now; a job that is not done then fails.
             **fields: With a prompt, other fields of `GenerationRequest`.
 
         Raises:
-            InvalidRequest: A value is out of range for the model, or there is no such model.
+            InvalidRequest: A value is out of range for the model.
+            ModelNotFound: There is no such model.
             QueueFull: Too many pictures wait.
             Cancelled: The engine is closed.
         """
@@ -238,12 +242,37 @@ class Engine:
             request = GenerationRequest(prompt=request, **fields)
         elif fields:
             raise TypeError(f"with a request, {', '.join(fields)} belong into the request")
-        return Job(self._engine.submit(request, model, priority, deadline))
+        name = self.find_model(model)
+        return Job(self._engine.submit(request, name, priority, deadline))
 
     @property
     def models(self) -> dict[str, ModelInfo]:
-        """The models by name."""
-        return self._engine.models
+        """The models by name; jobs that ask for none take the first."""
+        return dict(self._models)
+
+    def find_model(self, name: str = "") -> str:
+        """The engine's own name for what a user calls a model.
+
+        Args:
+            name: The own name or its part behind the last "/", a name of the model's variant (see
+                `sdrbee.families()`), or a Hugging Face id; ``@revision`` may follow. By default
+                the first model.
+
+        Raises:
+            ModelNotFound: None of the engine's models is called so.
+
+        Example:
+            >>> import sdrbee
+            >>> with sdrbee.Engine({"mine": "shapes"}) as engine:
+            ...     engine.find_model("someone/Mine")
+            'mine'
+        """
+        if not name:
+            return next(iter(self._models))
+        return find_model(
+            name,
+            [NamedModel(own, info.family, info.variant) for own, info in self._models.items()],
+        )
 
     @property
     def status(self) -> EngineStatus:

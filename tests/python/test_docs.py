@@ -22,6 +22,7 @@ MODULES = [
     "sdrbee",
     "sdrbee.model",
     "sdrbee.model_files",
+    "sdrbee.names",
     "sdrbee.conversion",
     "sdrbee.engine",
     "sdrbee.server.app",

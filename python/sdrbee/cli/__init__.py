@@ -62,6 +62,8 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
+    except sdrbee.ModelNotFound as error:
+        return _fail(error, str(error), FAILED, as_json)
     except sdrbee.InvalidRequest as error:
         return _fail(error, str(error), USAGE, as_json)
     except BrokenPipeError:

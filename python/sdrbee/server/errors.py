@@ -9,6 +9,7 @@ import sdrbee
 
 # The class of an engine's error: status and code. Subclasses come before their bases.
 _OF_SDRBEE: list[tuple[type[Exception], int, str]] = [
+    (sdrbee.ModelNotFound, 404, "model_not_found"),
     (sdrbee.InvalidRequest, 422, "invalid_field"),
     (sdrbee.QueueFull, 429, "queue_full"),
     (sdrbee.Cancelled, 503, "shutting_down"),

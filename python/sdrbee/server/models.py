@@ -5,28 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import sdrbee
-from sdrbee.server.errors import ApiError
+from sdrbee.names import NamedModel, find_model
 
 
 def resolve_model(name: str, models: Mapping[str, sdrbee.ModelInfo]) -> str:
-    """The engine's name for a model: its own, an alias of its variant, or a Hugging Face id whose
-    last part is one; "" is the first model.
+    """The engine's name for a model, by any of those that `find_model` knows; "" is the first one.
 
     Raises:
-        ApiError: 404 when there is none.
+        ModelNotFound: There is none.
     """
     if not name:
         return next(iter(models))
-    if name in models:
-        return name
-    variants = {name.lower(), name.lower().rpartition("/")[2]}
-    for family in sdrbee.families():
-        for variant in family.variants:
-            if variants & {variant.id, *(alias.lower() for alias in variant.aliases)}:
-                for own, info in models.items():
-                    if (info.family, info.variant) == (family.id, variant.id):
-                        return own
-    known = ", ".join(repr(model) for model in models)
-    raise ApiError(
-        404, "model_not_found", f"[model] expected one of {known} but got {name!r}", field="model"
+    return find_model(
+        name, [NamedModel(own, info.family, info.variant) for own, info in models.items()]
     )
