@@ -78,10 +78,10 @@ class Worker:
         except ClientGone:
             return Response(400)  # nobody reads it
         except (ApiError, sdrbee.Error, TypeError) as error:
-            return error_response(api_error(error))
+            return error_response(api_error(error), self._router.error_form(request.path))
         except Exception as error:
             log.exception("%s %r failed", request.method, request.path)
-            return error_response(api_error(error))
+            return error_response(api_error(error), self._router.error_form(request.path))
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:

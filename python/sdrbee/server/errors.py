@@ -21,6 +21,9 @@ _OF_SDRBEE: list[tuple[type[Exception], int, str]] = [
     (sdrbee.Error, 500, "internal_error"),
 ]
 
+# The statuses of codes that a job may end with; what isn't here is 500.
+_STATUS_OF_CODE = {code: status for _, status, code in _OF_SDRBEE} | {"cancelled": 503}
+
 # "[field] expected ...": how every message of the engine begins.
 _FIELD = re.compile(r"^\[([a-z0-9_.]+)\] ")
 
@@ -36,6 +39,7 @@ class ApiError(Exception):
         *,
         field: str | None = None,
         retry_after_s: int | None = None,
+        accepted: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -43,6 +47,8 @@ class ApiError(Exception):
         self.message = message
         self.field = field
         self.retry_after_s = retry_after_s
+        self.accepted = accepted
+        """Whether a job was accepted: then its client should not send the request again."""
 
     @property
     def body(self) -> dict[str, Any]:
@@ -62,6 +68,12 @@ def api_error(error: BaseException) -> ApiError:
             retry = 1 if status in (429, 503) else None
             return ApiError(status, code, text, field=_field_of(text), retry_after_s=retry)
     return ApiError(500, "internal_error", "an internal error; the worker's log has its trace")
+
+
+def error_of_code(code: str, message: str) -> ApiError:
+    """The error that a job ended with, told by its code."""
+    status = _STATUS_OF_CODE.get(code, 500)
+    return ApiError(status, code, message, field=_field_of(message), accepted=True)
 
 
 def _field_of(text: str) -> str | None:

@@ -72,10 +72,22 @@ def json_response(status: int, value: Any, *headers: tuple[str, str]) -> Respons
     return Response(status, msgspec.json.encode(value), "application/json", headers)
 
 
-def error_response(error: ApiError) -> Response:
-    retry = error.retry_after_s
-    headers = () if retry is None else (("retry-after", str(min(120, max(1, retry)))),)
-    return json_response(error.status, error.body, *headers)
+ErrorForm = Callable[[ApiError], tuple[int, Any]]
+
+
+def native_error(error: ApiError) -> tuple[int, Any]:
+    """The status and JSON of an error in the native form."""
+    return error.status, error.body
+
+
+def error_response(error: ApiError, form: ErrorForm = native_error) -> Response:
+    headers = []
+    if error.retry_after_s is not None:
+        headers.append(("retry-after", str(min(120, max(1, error.retry_after_s)))))
+    if error.accepted:
+        headers.append(("x-should-retry", "false"))
+    status, body = form(error)
+    return json_response(status, body, *headers)
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -86,6 +98,16 @@ class Router:
 
     def __init__(self) -> None:
         self._routes: list[tuple[str, re.Pattern[str], Handler]] = []
+        self._error_forms: list[tuple[str, ErrorForm]] = []
+
+    def add_error_form(self, prefix: str, form: ErrorForm) -> None:
+        """How errors below a path look, those of its guard and of unknown paths too."""
+        self._error_forms.append((prefix, form))
+
+    def error_form(self, path: str) -> ErrorForm:
+        """The form of a path's errors: the native one unless its dialect has its own."""
+        forms = (form for prefix, form in self._error_forms if path.startswith(prefix))
+        return next(forms, native_error)
 
     def add(self, method: str, path: str, handler: Handler) -> None:
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
@@ -104,9 +126,8 @@ class Router:
             allowed.append(method)
         if allowed:
             text = f"{request.path} takes {', '.join(allowed)}, not {request.method}"
-            return json_response(
-                405, ApiError(405, "wrong_method", text).body, ("allow", ", ".join(allowed))
-            )
+            status, body = self.error_form(request.path)(ApiError(405, "wrong_method", text))
+            return json_response(status, body, ("allow", ", ".join(allowed)))
         raise ApiError(404, "no_such_route", f"there is no {request.path} here")
 
 
