@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import sdrbee
 from sdrbee.server import native
@@ -24,6 +26,8 @@ from sdrbee.server.http import (
     send_response,
 )
 from sdrbee.server.limits import Limits
+
+Result = TypeVar("Result")
 
 log = logging.getLogger("sdrbee.server")
 
@@ -62,6 +66,11 @@ class Worker:
         elif scope["type"] == "http":
             request = Request(scope, receive)
             await send_response(await self._answer(request), request, send)
+
+    async def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Runs what would hold up the event loop: decoding and encoding."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, function, *arguments)
 
     def not_ready(self) -> str | None:
         """Why no picture can be made yet; None when one can."""

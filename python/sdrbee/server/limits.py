@@ -19,6 +19,8 @@ class Limits:
     json_depth: int = 32
     prompt_characters: int = 32_000
     images_per_job: int = 10
+    adapters: int = 8
+    """LoRAs of a request, and as many controls, IP-Adapters and embeddings."""
     steps: int = 1_000
     smallest_side: int = 64
     largest_side: int = 4_096

@@ -11,8 +11,9 @@ import sdrbee
 from sdrbee.server.errors import ApiError
 from sdrbee.server.http import Request, Response, Router, json_response
 from sdrbee.server.models import resolve_model
+from sdrbee.server.operations import OPERATIONS
 from sdrbee.server.record import Record
-from sdrbee.server.wire import OPERATIONS, read_operation
+from sdrbee.server.wire import read_operation
 
 if TYPE_CHECKING:
     from sdrbee.server.app import Worker
@@ -54,8 +55,10 @@ class _Native:
 
     async def submit(self, request: Request) -> Response:
         body = await self._worker.bodies.read_json(request)
-        submission = read_operation(body, self._worker.limits)
-        model = resolve_model(submission.model, self._worker.engine.models)
+        submission = await self._worker.in_thread(read_operation, body, self._worker.limits)
+        models = self._worker.engine.models
+        model = resolve_model(submission.model, models)
+        submission.check_features(model, models[model])
         record = await self._worker.book.submit(submission, model, request.caller)
         return json_response(
             200, {"job_id": record.job_id, "sse_url": f"/v1/jobs/{record.job_id}/stream"}
@@ -85,6 +88,7 @@ class _Native:
         return Response(200, self._frames(record, int(after)), "text/event-stream")
 
     async def _frames(self, record: Record, after: int) -> AsyncGenerator[bytes, None]:
+        """The named events; behind the last one the line by which rbee's clients know the end."""
         self._worker.open_streams += 1
         try:
             async for event in record.follow(after, HEARTBEAT_S):
@@ -96,6 +100,7 @@ class _Native:
                         event.name.encode(),
                         event.data,
                     )
+            yield b"data: %s\n\n" % _end_marker(record)
         finally:
             self._worker.open_streams -= 1
 
@@ -121,6 +126,14 @@ class _Native:
 
     def _find(self, request: Request) -> Record:
         return self._worker.book.find(request.path_values["job_id"], request.caller)
+
+
+def _end_marker(record: Record) -> bytes:
+    """What ends a stream for clients that read lines, not events."""
+    if record.error is not None:
+        message = " ".join(str(record.error["message"]).split())
+        return b"[ERROR] " + message.encode()
+    return b"[CANCELLED]" if record.status == "cancelled" else b"[DONE]"
 
 
 def _values(struct: Any) -> dict[str, Any]:

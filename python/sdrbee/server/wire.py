@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 import sdrbee
 from sdrbee.server.errors import ApiError
 from sdrbee.server.limits import Limits
-
-# Each operation's pictures: the request's field, its names on the wire (rbee's comes first), and
-# whether it must be there.
-_Pictures = tuple[tuple[str, tuple[str, ...], bool], ...]
-_OPTIONAL: _Pictures = (("control_image", ("control_image",), False),)
-OPERATIONS: dict[str, _Pictures] = {
-    "image_generation": _OPTIONAL,
-    "image_transform": (("image", ("input_image", "init_image", "image"), True), *_OPTIONAL),
-    "image_inpaint": (
-        ("image", ("init_image", "input_image", "image"), True),
-        ("mask", ("mask_image", "mask"), True),
-        *_OPTIONAL,
-    ),
-}
-
-# Fields of the request that the wire has under another name or not at all.
-_NOT_ON_THE_WIRE = ("count", "output")
+from sdrbee.server.operations import (
+    FEATURES,
+    NOT_ON_THE_WIRE,
+    OPERATIONS,
+    PICTURE,
+    Pictures,
+    any_operation,
+    not_finite,
+)
 
 DEFAULT_PREVIEW = "fast"
 
@@ -45,21 +39,44 @@ class Submission:
     deadline_s: float | None = None
     summary: dict[str, Any] = field(default_factory=dict)
     """What the operation said, without its pictures."""
+    webhook_url: str | None = None
+    """Where its end is told."""
+    picture_names: Mapping[str, str] = field(default_factory=dict)
+    """The wire's name of each picture, where it isn't the request's."""
+    limits: Limits = Limits()  # noqa: RUF009
 
     def request(self) -> sdrbee.GenerationRequest:
         """The engine's request. Decodes the pictures: not for an event loop.
 
         Raises:
-            InvalidRequest: A picture is damaged, of an unknown format or too large.
+            InvalidRequest: A picture is damaged, of an unknown format or too large, or the one to
+                be made is.
         """
         pictures: dict[str, Any] = {
-            name: _decode(name, data) for name, data in self.pictures.items()
+            name: _decode(self.picture_names.get(name, name), data)
+            for name, data in self.pictures.items()
         }
-        return sdrbee.GenerationRequest(**self.fields, **pictures)
+        request = sdrbee.GenerationRequest(**self.fields, **pictures)
+        _check_size(request, self.limits)
+        return request
+
+    def check_features(self, model: str, info: sdrbee.ModelInfo) -> None:
+        """Raises ApiError 422 that names the field when the model cannot do what is asked."""
+        for name, capability in FEATURES.items():
+            if self.fields.get(name) and not getattr(info.capabilities, capability, False):
+                raise ApiError(
+                    422,
+                    "unsupported_field",
+                    f"[{name}] expected none: the model {model!r} doesn't take them "
+                    "(/v1/capabilities tells what each model does)",
+                    field=name,
+                )
 
 
 def read_operation(body: Any, limits: Limits) -> Submission:
     """Reads the body of POST /v1/jobs; unknown fields are left alone, null is the default.
+
+    Decodes base64: not for an event loop when the body is large.
 
     Raises:
         ApiError: 422 that names the field.
@@ -68,133 +85,151 @@ def read_operation(body: Any, limits: Limits) -> Submission:
         raise ApiError(422, "invalid_field", "expected a JSON object")
     operation = body.get("operation")
     if not isinstance(operation, str) or operation not in OPERATIONS:
-        known = ", ".join(OPERATIONS)
-        raise _wrong("operation", f"one of {known}", operation)
-    fields = _request_fields(body)
-    fields["count"] = _count(body, limits)
-    fields["preview"] = fields.get("preview", DEFAULT_PREVIEW)
-    _check_limits(fields, limits)
+        raise _wrong("operation", f"one of {', '.join(OPERATIONS)}", operation)
+    try:
+        read = msgspec.convert(body, any_operation(limits))
+    except msgspec.ValidationError as error:
+        raise _told(error, body) from None
+    given = {name: value for name, value in _given(read).items() if value is not None}
+    bad = not_finite(given)
+    if bad is not None:
+        raise _wrong(bad, "a finite number", given[bad])
+    fields = _request_fields(given)
+    pictures, names = _pictures(given, OPERATIONS[operation])
     return Submission(
         operation=operation,
         fields=fields,
-        pictures=_pictures(body, OPERATIONS[operation]),
-        model=_typed(body, "model", "str") or "",
-        priority=_typed(body, "priority", "int") or 0,
-        deadline_s=_deadline(body, limits),
+        pictures=pictures,
+        model=given.get("model", ""),
+        priority=given.get("priority", 0),
+        deadline_s=float(given.get("deadline_s", limits.deadline_s)),
         summary={"operation": operation, **fields},
+        webhook_url=given.get("webhook_url"),
+        picture_names=names,
+        limits=limits,
     )
 
 
-def _request_fields(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that every request has, as the body gives them."""
-    fields: dict[str, Any] = {}
-    for row in sdrbee.request_fields():
-        if row.name not in _NOT_ON_THE_WIRE:
-            value = _typed(body, row.name, row.type)
-            if value is not None:
-                fields[row.name] = value
+def _given(read: msgspec.Struct) -> dict[str, Any]:
+    return {name: getattr(read, name) for name in read.__struct_fields__}
+
+
+def _request_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the engine's request."""
+    fields = {
+        row.name: given[row.name]
+        for row in sdrbee.request_fields()
+        if row.name in given and row.name not in NOT_ON_THE_WIRE
+    }
+    fields["count"] = given.get("n", 1)
+    fields["preview"] = fields.get("preview", DEFAULT_PREVIEW)
+    if given.get("prompt_syntax", "plain") != "plain":
+        raise _wrong("prompt_syntax", "'plain'", given["prompt_syntax"])
+    for name in FEATURES:
+        if given.get(name):
+            fields[name] = [
+                _adapter(f"{name}[{index}]", row) for index, row in enumerate(given[name])
+            ]
     return fields
 
 
-def _typed(body: Mapping[str, Any], name: str, kind: str) -> Any:
-    """The value of a field of one of the types of `sdrbee.request_fields`; None where it's absent
-    or null."""
-    value = body.get(name)
-    if value is not None and not _is_of(kind, value):
-        raise _wrong(name, kind, value)
-    return value
+def _adapter(place: str, row: msgspec.Struct) -> dict[str, Any]:
+    """An adapter by its name in the model store: no path, whatever rbee calls it."""
+    values = {name: value for name, value in _given(row).items() if value is not None}
+    key = "name" if "name" in values else "path" if "path" in values else None
+    if key is None:
+        raise _wrong(f"{place}.name", "a name in the model store", None)
+    name = values.pop(key)
+    if not name.strip(".") or any(letter in name for letter in "/\\:\0"):
+        raise _wrong(f"{place}.{key}", "a name in the model store, not a path", name)
+    if "image" in values:
+        values["image"] = _from_base64(f"{place}.image", values["image"])
+    return {"name": name, **values}
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
-
-
-_TESTS: dict[str, Callable[[Any], bool]] = {
-    "str": lambda value: isinstance(value, str),
-    "bool": lambda value: isinstance(value, bool),
-    "int": _is_whole,
-    "float": _is_number,
-    "list of int": lambda value: isinstance(value, list) and all(map(_is_whole, value)),
-    "list of float": lambda value: isinstance(value, list) and all(map(_is_number, value)),
-}
-
-
-def _is_of(kind: str, value: Any) -> bool:
-    return _TESTS[kind](value)
-
-
-def _wrong(name: str, expected: str, value: Any) -> ApiError:
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    return ApiError(
-        422, "invalid_field", f"[{name}] expected {expected} but got {shown}", field=name
-    )
-
-
-def _count(body: Mapping[str, Any], limits: Limits) -> int:
-    count = _typed(body, "n", "int")
-    if count is None:
-        return 1
-    if not 1 <= count <= limits.images_per_job:
-        raise _wrong("n", f"1..{limits.images_per_job}", count)
-    return int(count)
-
-
-def _deadline(body: Mapping[str, Any], limits: Limits) -> float:
-    deadline = _typed(body, "deadline_s", "float")
-    if deadline is None:
-        return limits.deadline_s
-    if not 0 < deadline <= limits.deadline_s:
-        raise _wrong("deadline_s", f"more than 0 and at most {limits.deadline_s}", deadline)
-    return float(deadline)
-
-
-def _check_limits(fields: Mapping[str, Any], limits: Limits) -> None:
-    for name, value in fields.items():
-        if isinstance(value, str) and len(value) > limits.prompt_characters:
-            raise _wrong(name, f"at most {limits.prompt_characters} characters", value)
-    if fields.get("steps", 0) > limits.steps:
-        raise _wrong("steps", f"1..{limits.steps}", fields["steps"])
-    if len(fields.get("sigmas", ())) > limits.steps:
-        raise _wrong("sigmas", f"at most {limits.steps} values", "more")
-    for name in ("width", "height"):
-        side = fields.get(name, limits.smallest_side)
-        if not limits.smallest_side <= side <= limits.largest_side:
-            raise _wrong(name, f"{limits.smallest_side}..{limits.largest_side}", side)
-    if fields.get("width", 0) * fields.get("height", 0) > limits.pixels:
-        size = f"{fields['width']}x{fields['height']}"
+def _check_size(request: sdrbee.GenerationRequest, limits: Limits) -> None:
+    """Bounds the picture that is made, whatever its size comes from."""
+    source = request.image
+    width = request.width or (source.width if source else 0)
+    height = request.height or (source.height if source else 0)
+    if len(request.outpaint) == 4:
+        left, top, right, bottom = request.outpaint
+        width, height = width + left + right, height + top + bottom
+    scale = request.hires_scale or 1.0
+    if not width * scale * height * scale <= limits.pixels:
+        size = f"{width * scale:.0f}x{height * scale:.0f}"
         raise _wrong("width", f"at most {limits.pixels} pixels in all", size)
 
 
-def _pictures(body: Mapping[str, Any], wanted: _Pictures) -> dict[str, bytes]:
-    pictures = {}
+def _pictures(
+    given: Mapping[str, Any], wanted: Pictures
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    pictures, wire_names = {}, {}
     for field_name, names, required in wanted:
-        given = [name for name in names if body.get(name) is not None]
-        if given:
-            pictures[field_name] = _from_base64(given[0], body[given[0]])
+        there = [name for name in names if name in given]
+        if there:
+            pictures[field_name] = _from_base64(there[0], given[there[0]])
+            wire_names[field_name] = there[0]
         elif required:
-            raise _wrong(names[0], "a PNG or JPEG picture in base64", None)
-    return pictures
+            raise _wrong(names[0], PICTURE, None)
+    return pictures, wire_names
 
 
-def _from_base64(name: str, value: Any) -> bytes:
+def _from_base64(name: str, value: str) -> bytes:
     """The bytes of a picture in base64, with or without a data URL's prefix."""
-    if not isinstance(value, str):
-        raise _wrong(name, "a PNG or JPEG picture in base64", value)
     text = value.partition(",")[2] if value[:5].lower() == "data:" else value
     try:
-        return base64.b64decode(text, validate=True)
+        decoded = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise _wrong(name, "a PNG or JPEG picture in base64", value) from None
+        decoded = b""
+    if not decoded:
+        raise _wrong(name, PICTURE, value)
+    return decoded
 
 
 def _decode(name: str, data: bytes) -> sdrbee.Image:
     try:
         return sdrbee.Image(data)
     except sdrbee.InvalidRequest as error:
-        text = str(error).partition("] ")[2] or str(error)
+        text = str(error).rpartition(" bytes] ")[2]  # its own words are "[[image] 40 bytes] ..."
         raise sdrbee.InvalidRequest(f"[{name}] {text}") from None
+
+
+def _wrong(name: str, expected: str, value: Any) -> ApiError:
+    shown = _shown(value)
+    return ApiError(
+        422, "invalid_field", f"[{name}] expected {expected} but got {shown}", field=name
+    )
+
+
+def _shown(value: Any) -> str:
+    """A value as messages show it; a long one by its beginning."""
+    if isinstance(value, (str, list)):
+        value = value[:60]
+    shown = "null" if value is None else repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+_MESSAGE = re.compile(r"(?P<what>.*?)( - at `\$\.?(?P<path>[^`]*)`)?", re.S)
+_EXPECTED = re.compile(r"Expected (?P<what>.*?)(, got .*)?", re.S)
+_MISSING = re.compile(r"Object missing required field `(?P<name>\w+)`")
+_PIECE = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
+
+def _told(error: msgspec.ValidationError, body: Any) -> ApiError:
+    """What msgspec found, in the form of all errors."""
+    message = _MESSAGE.fullmatch(str(error))
+    what, path = (message["what"], message["path"] or "") if message else (str(error), "")
+    missing = _MISSING.fullmatch(what)
+    if missing:
+        name = f"{path}.{missing['name']}".lstrip(".")
+        return ApiError(422, "invalid_field", f"[{name}] expected it to be there", field=name)
+    expected = _EXPECTED.fullmatch(what)
+    text = (expected["what"] if expected else what).replace(" | null", "").replace("`", "")
+    return _wrong(path, text, _at(body, path))
+
+
+def _at(body: Any, path: str) -> Any:
+    for name, index in _PIECE.findall(path):
+        body = body.get(name) if isinstance(body, dict) else body[int(index)]
+    return body

@@ -65,7 +65,7 @@ class Served:
         events = []
         for frame in answer.body.decode().split("\n\n"):
             lines = dict(line.split(": ", 1) for line in frame.splitlines() if ": " in line)
-            if lines:
+            if "event" in lines:
                 data = json.loads(lines["data"])
                 assert data["type"] == lines["event"]
                 events.append({"id": int(lines["id"]), **data})

@@ -60,6 +60,26 @@ def test_a_picture_by_the_events_of_the_contract(worker: Served) -> None:
     assert ids == sorted(set(ids))
 
 
+@pytest.mark.parametrize(
+    ("fields", "marker"),
+    [
+        ({"steps": 1}, "[DONE]"),
+        ({"steps": 1000, "deadline_s": 0.001}, "[ERROR] "),
+    ],
+)
+def test_a_reader_of_lines_stops_at_the_marker(
+    worker: Served, fields: dict[str, Any], marker: str
+) -> None:
+    """As rbee's job-client reads: lines, with "data:" taken off, until one that ends the job."""
+    job_id = worker.submit(PROMPT, **fields)
+    lines = worker.ask("GET", f"/v1/jobs/{job_id}/stream").body.decode().splitlines()
+    told = [line.removeprefix("data:").strip() for line in lines if line]
+    markers = [line for line in told if line.startswith(("[DONE]", "[ERROR]", "[CANCELLED]"))]
+    assert len(markers) == 1
+    assert markers[0].startswith(marker)
+    assert told[-1] == markers[0]
+
+
 def test_streams_may_be_read_again_and_from_an_event_on(worker: Served) -> None:
     job_id = worker.submit(PROMPT, steps=3)
     first = worker.events(job_id)
@@ -108,6 +128,8 @@ def test_cancel_ends_a_running_job(worker: Served) -> None:
     answer = worker.ask("DELETE", f"/v1/jobs/{job_id}")
     assert answer.json() == {"job_id": job_id, "status": "cancelled"}
     assert worker.events(job_id)[-1]["type"] == "cancelled"
+    stream = worker.ask("GET", f"/v1/jobs/{job_id}/stream").body
+    assert stream.endswith(b"\n\ndata: [CANCELLED]\n\n")
     assert worker.ask("POST", f"/v1/jobs/{job_id}/cancel").json()["status"] == "cancelled"
     assert worker.ask("GET", f"/v1/jobs/{job_id}").json()["status"] == "cancelled"
     listed = worker.ask("GET", "/v1/jobs?status=cancelled").json()["jobs"]
@@ -147,10 +169,11 @@ BAD_FIELDS: list[tuple[str, dict[str, Any]]] = [
     ("n", {"n": 11}),
     ("deadline_s", {"deadline_s": 0}),
     ("priority", {"priority": 5000}),
-    ("sigmas", {"sigmas": [1, "2"]}),
+    ("sigmas[1]", {"sigmas": [1, "2"]}),
     ("input_image", {"operation": "image_transform"}),
     ("input_image", {"operation": "image_transform", "input_image": "%%%"}),
-    ("image", {"operation": "image_transform", "input_image": "aGVsbG8="}),
+    ("input_image", {"operation": "image_transform", "input_image": "aGVsbG8="}),
+    ("loras", {"loras": [{"path": "pixel", "strength": 0.5}]}),
     ("mask_image", {"operation": "image_inpaint", "init_image": "aGVsbG8="}),
 ]
 
