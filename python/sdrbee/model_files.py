@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from sdrbee import _native
+from sdrbee.hub.local import LocalModels
+from sdrbee.names import ModelNotFound, NamedModel, not_found
 from sdrbee.sizes import parse_bytes
 from sdrbee.vocabulary import vocabulary_candidates
 
@@ -24,19 +26,33 @@ def builtin_models() -> list[str]:
 
 
 def model_path(name: str) -> Path:
-    """The path of a built-in name or of a path as users write it."""
+    """The path of a built-in name, of a path as users write it, or of a model in the local store.
+
+    Raises:
+        ModelNotFound: It is none of these.
+        CheckpointError: It is a path where nothing is.
+    """
     if name in builtin_models():
         return BUILTIN_FOLDER / name
     path = Path(name).expanduser()
-    if path.exists() or os.sep in name:
+    if path.exists():
         return path
-    import difflib
+    store = LocalModels()
+    try:
+        return store.path_of(store.find(name))
+    except ModelNotFound:
+        if _is_path(name):
+            return path  # what is wrong with it is told where it is opened
+    known = [NamedModel(one) for one in (*builtin_models(), *store.names())]
+    raise not_found(name, known, "a folder, a .safetensors or a .gguf file will do, too")
 
-    nearest = difflib.get_close_matches(name, builtin_models(), n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"built in: {builtin_models()}"
-    raise _native.CheckpointError(
-        f"[load] expected a built-in model, a folder, a .safetensors or a .gguf file but got "
-        f"{name!r}; {hint}"
+
+def _is_path(name: str) -> bool:
+    """Whether it can hardly be a name: ``owner/name`` may be one, ``./a`` and ``a/b/c`` are not."""
+    return (
+        name.startswith((".", "~", os.sep))
+        or name.count(os.sep) > 1
+        or Path(name).suffix in (".safetensors", ".gguf")
     )
 
 

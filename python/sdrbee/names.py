@@ -53,7 +53,12 @@ def find_model(wanted: str, models: Sequence[NamedModel]) -> str:
         for model in models:
             if is_meant(name, model) and _has_revision(revision, model):
                 return model.name
-    raise ModelNotFound(f"[model] {_told(wanted, models)}")
+    raise not_found(wanted, models)
+
+
+def not_found(wanted: str, models: Sequence[NamedModel], hint: str = "") -> ModelNotFound:
+    """The error that lists the models whose names are nearest."""
+    return ModelNotFound(f"[model] {_told(wanted, models)}{hint and '; '}{hint}")
 
 
 def _is_base(name: str, model: NamedModel) -> bool:
@@ -104,7 +109,8 @@ def _told(wanted: str, models: Sequence[NamedModel]) -> str:
             near[model.name] = None
     if near:
         return f"expected a model's name but got {wanted!r}; did you mean {_listed(near)}?"
-    return f"expected one of {_listed([one.name for one in models])} but got {wanted!r}"
+    known = _listed([one.name for one in models])
+    return f"expected {f'one of {known}' if known else 'a model'} but got {wanted!r}"
 
 
 def _listed(names: Sequence[str] | dict[str, None]) -> str:

@@ -27,3 +27,11 @@ def parse_bytes(size: int | str, name: str) -> int:
             f"[{name}] expected a number of bytes or a text like '4GiB' but got {size!r}"
         )
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+def size_text(size: int) -> str:
+    """A number of bytes as people read it: "1.5 GB"."""
+    for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
+        if size >= 1000**power:
+            return f"{size / 1000**power:.1f} {unit}"
+    return f"{size} B"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
+    # Models of whoever runs the tests have no part in them.
+    os.environ["SDRBEE_HOME"] = str(Path(tempfile.mkdtemp(prefix="sdrbee-")))
     # A script's background jobs start with Ctrl-C ignored, and so would all processes of the tests.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -175,7 +175,9 @@ def test_samplers_lists_the_tables(run: Run) -> None:
 
 
 def test_list_prints_models_and_variants(run: Run) -> None:
-    assert run("list").stdout.split() == sdrbee.builtin_models()
+    listed = json.loads(run("list", "--json").stdout)["models"]
+    assert [model["name"] for model in listed] == sdrbee.builtin_models()
+    assert {"family", "variant", "bytes", "path", "source"} <= set(listed[0])
     report = json.loads(run("list", "--families", "--json").stdout)
     assert [row["id"] for row in report["families"]] == [row.id for row in sdrbee.families()]
     text = run("list", "--families").stdout

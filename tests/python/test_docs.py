@@ -23,6 +23,7 @@ MODULES = [
     "sdrbee.model",
     "sdrbee.model_files",
     "sdrbee.names",
+    "sdrbee.hub.local",
     "sdrbee.conversion",
     "sdrbee.engine",
     "sdrbee.server.app",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import click
 import sdrbee
 from sdrbee.cli.options import component_options, given_components, json_option
 from sdrbee.cli.output import plain, print_json, print_table
+from sdrbee.hub.local import LocalModels, StoredModel
+from sdrbee.model_files import model_path
+from sdrbee.sizes import size_text
 
 
 @click.command()
@@ -20,7 +24,7 @@ from sdrbee.cli.output import plain, print_json, print_table
 def show(what: str, as_json: bool, variant: str | None, **options: Any) -> None:
     """Show what a model is and can do, or the recipe inside a PNG file.
 
-    WHAT is a built-in name, a diffusers folder, a .safetensors, .gguf or .png file. Models are not
+    WHAT is a model's name, a diffusers folder, a .safetensors, .gguf or .png file. Models are not
     loaded: their headers tell.
     """
     if Path(what).suffix.lower() == ".png":
@@ -39,13 +43,13 @@ def show(what: str, as_json: bool, variant: str | None, **options: Any) -> None:
 @click.option("--families", is_flag=True, help="model families and their variants instead")
 @json_option
 def list_models(families: bool, as_json: bool) -> None:
-    """List the built-in models."""
+    """List the models of the local store and the built-in ones."""
     if not families:
-        names = sdrbee.builtin_models()
+        models = _known_models()
         if as_json:
-            print_json({"models": names})
+            print_json({"models": models})
         else:
-            click.echo("\n".join(names))
+            print_table([("NAME", "KIND", "VARIANT", "SIZE", "PULLED"), *map(_model_row, models)])
         return
     if as_json:
         print_json({"families": sdrbee.families()})
@@ -105,7 +109,60 @@ def doctor(as_json: bool) -> None:
         raise sdrbee.Error("; ".join(problems))
 
 
-COMMANDS = (show, list_models, samplers, doctor)
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@json_option
+def rm(names: tuple[str, ...], as_json: bool) -> None:
+    """Remove models from the local store, with their files.
+
+    Files in the cache that huggingface_hub shares with other programs stay there.
+    """
+    store = LocalModels()
+    models = [store.find(name) for name in names]
+    for model in models:
+        store.remove(model)
+    if as_json:
+        print_json({"removed": [asdict(model) for model in models]})
+        return
+    for model in models:
+        path = store.path_of(model)
+        kept = f"; its files stay in {path}" if path.exists() else ""
+        click.echo(f"removed {model.name}{kept}", err=True)
+
+
+COMMANDS = (show, list_models, rm, samplers, doctor)
+
+
+def _known_models() -> list[dict[str, Any]]:
+    """The models of the local store, the latest first, then the built-in ones."""
+    store = LocalModels()
+    rows = [
+        {**asdict(model), "name": name, "path": str(store.path_of(model))}
+        for name, model in store.named().items()
+    ]
+    for name in sdrbee.builtin_models():
+        files = [file for file in model_path(name).rglob("*") if file.is_file()]
+        described = sdrbee.describe(name)
+        built_in = StoredModel(
+            name=name,
+            path=str(model_path(name)),
+            source="built in",
+            family=described.family,
+            variant=described.info.variant if described.info else "",
+            bytes=sum(file.stat().st_size for file in files),
+        )
+        rows.append(asdict(built_in))
+    return rows
+
+
+def _model_row(model: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        model["name"],
+        model["kind"],
+        model["variant"] or "unknown",
+        size_text(model["bytes"]),
+        model["pulled"][:10] or model["source"],
+    )
 
 
 def _described(model: sdrbee.ModelDescription) -> dict[str, Any]:

@@ -9,19 +9,45 @@ from typing import Any
 import click
 
 import sdrbee
+from sdrbee.hub.local import LocalModels
+from sdrbee.model_files import model_path
 
 DEFAULT_PORT = 8081
 
 
 def _models(names: tuple[str, ...]) -> dict[str, str]:
     """Models by the name that requests use: ``NAME=PATH``, or a path whose last part is it."""
+    if not names:
+        return _all_models()
     models: dict[str, str] = {}
-    for text in names or ("shapes",):
+    for text in names:
         name, separator, path = text.partition("=")
         name, path = (name, path) if separator else (Path(text).name, text)
         if name in models:
             raise click.BadParameter(f"two models are called {name!r}; write NAME=PATH")
         models[name] = path
+    return models
+
+
+def _all_models() -> dict[str, str]:
+    """Those of the local store, the latest pulled first, and the built-in ones. One that cannot be
+    run is left out, so that the others can."""
+    store = LocalModels()
+    named = {
+        **{name: store.path_of(model) for name, model in store.named("checkpoint").items()},
+        **{name: model_path(name) for name in sdrbee.builtin_models()},
+    }
+    models: dict[str, str] = {}
+    for name, path in named.items():
+        try:
+            missing = sdrbee.describe(path).missing
+        except sdrbee.Error as error:
+            click.echo(f"warning: {name} is left out: {error}", err=True)
+            continue
+        if missing:
+            click.echo(f"warning: {name} is left out: it lacks {', '.join(missing)}", err=True)
+        else:
+            models[name] = str(path)
     return models
 
 
@@ -49,7 +75,7 @@ def _keys(file: Path | None) -> dict[str, str]:
 @click.option("--allowed-host", multiple=True, help="A further name that this worker is asked by.")
 @click.option("--allow-origin", multiple=True, help="A web page's origin that may ask.")
 def serve(models: tuple[str, ...], **arguments: Any) -> None:
-    """Serve image generation over HTTP; MODEL is the built-in "shapes" by default.
+    """Serve image generation over HTTP: the models that are named, or all of `sdrbee list`.
 
     Requests go to POST /v1/jobs, their progress, previews and pictures come from the stream that
     it names.
