@@ -18,6 +18,14 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
+# In every answer that has none of its own: nothing is guessed, kept, run or framed by a browser.
+SAFE_HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"cache-control": b"no-store",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+}
+
+
 class ClientGone(Exception):
     """The client closed the connection before its request was whole."""
 
@@ -133,11 +141,12 @@ class Router:
 
 async def send_response(response: Response, request: Request, send: Send) -> None:
     """Sends an answer; of one to HEAD the headers only. One in pieces ends when its reader goes."""
+    own = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    given = {name.lower() for name, _ in own}
     headers = [
         (b"content-type", response.content_type.encode("latin-1")),
-        (b"x-content-type-options", b"nosniff"),
-        (b"cache-control", b"no-store"),
-        *((name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers),
+        *(header for header in SAFE_HEADERS.items() if header[0] not in given),
+        *own,
     ]
     head = request.method == "HEAD"
     start = {"type": "http.response.start", "status": response.status, "headers": headers}

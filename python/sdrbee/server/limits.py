@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MIB = 1 << 20
+KIB, MIB = 1 << 10, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,21 @@ class Limits:
 
     queue: int = 64
     """Pictures that may wait."""
+    jobs_per_key: int = 16
+    """Jobs of one API key that may wait or run."""
+    connections: int = 1_024
+    connections_per_address: int = 64
+    """Not for loopback without API keys, and not for trusted proxies."""
+    request_line_bytes: int = 8 * KIB
+    header_bytes: int = 32 * KIB
+    header_fields: int = 100
+    header_s: float = 10.0
+    """Time for a request's header, from its first byte or the beginning of the connection on."""
+    body_grace_s: float = 10.0
+    """The windows in which a body must come at `body_bytes_per_s`."""
+    body_bytes_per_s: int = KIB
+    idle_s: int = 15
+    """How long a connection may wait for its next request."""
     body_bytes: int = 64 * MIB
     bodies_in_flight_bytes: int = 256 * MIB
     """All bodies that are being read or answered, together."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
 from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import cast
 
 import uvicorn
 
@@ -13,6 +16,7 @@ import sdrbee
 from sdrbee.server.app import Worker
 from sdrbee.server.guard import Guard, is_loopback
 from sdrbee.server.limits import Limits
+from sdrbee.server.protocol import Connections, LimitedProtocol
 
 log = logging.getLogger("sdrbee.server")
 
@@ -54,19 +58,19 @@ def serve_http(
     )
     worker = Worker(engine, limits=Limits(queue=queue), guard=guard)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    connections = Connections(worker.limits, per_address=bool(keys))
     bound = _bind(host, port)
     log.info("listening on http://%s:%d", host, bound.getsockname()[1])
     config = uvicorn.Config(
         worker,
-        http="h11",
+        http=cast(type[asyncio.Protocol], partial(LimitedProtocol, connections=connections)),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=15,
-        h11_max_incomplete_event_size=32 * 1024,
+        timeout_keep_alive=worker.limits.idle_s,
     )
     # uvicorn raises the signal that ended it once more; SIGTERM is how supervisors end a worker.
     signal.signal(signal.SIGTERM, lambda *_: None)

@@ -1,0 +1,386 @@
+"""Malformed, large and slow HTTP over raw sockets: answered or not, and the worker goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, cast
+
+import pytest
+import uvicorn
+
+from sdrbee.server.limits import Limits
+from sdrbee.server.protocol import Connections, LimitedProtocol
+
+LIMITS = Limits()
+GET = b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n"
+LAST = b"GET /last HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+POST = b"POST /x HTTP/1.1\r\nhost: a\r\n"
+CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
+
+
+@dataclass
+class Echo:
+    """An application that notes what it is asked and answers with the body's length."""
+
+    port: int
+    seen: list[tuple[str, str]]
+    connections: Connections
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.seen.append((scope["method"], scope["path"]))
+        body = b""
+        while scope["path"] != "/unread":
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message["body"]
+            if not message["more_body"]:
+                break
+        answer = json.dumps({"length": len(body)}).encode()
+        headers = [(b"content-length", b"%d" % len(answer))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), 20)
+
+    def ask(self, *pieces: bytes, half_close: bool = False) -> list[tuple[int, bytes]]:
+        """Sends the pieces and reads to the end: status and body of each answer."""
+        with self.connect() as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
+            return answers(read_all(connection))
+
+
+def read_all(connection: socket.socket) -> bytes:
+    received = b""
+    while piece := connection.recv(65536):
+        received += piece
+    return received
+
+
+def answers(received: bytes) -> list[tuple[int, bytes]]:
+    found = []
+    while received:
+        head, _, received = received.partition(b"\r\n\r\n")
+        status = int(head.split(b" ")[1])
+        if status == 100:
+            continue
+        headers = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        length = int(headers[b"content-length"])
+        found.append((status, received[:length]))
+        received = received[length:]
+    return found
+
+
+def run(limits: Limits, **options: Any) -> Iterator[Echo]:
+    bound = socket.create_server(("127.0.0.1", 0))
+    echo = Echo(bound.getsockname()[1], [], Connections(limits, **options))
+    config = uvicorn.Config(
+        echo,
+        http=cast(type[asyncio.Protocol], partial(LimitedProtocol, connections=echo.connections)),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        proxy_headers=False,
+        timeout_keep_alive=limits.idle_s,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    try:
+        yield echo
+    finally:
+        server.should_exit = True
+        thread.join(20)
+    assert not thread.is_alive()
+    assert echo.connections.open == 0
+
+
+@pytest.fixture(scope="module")
+def patient() -> Iterator[Echo]:
+    """With the limits as they are; no test waits for one."""
+    yield from run(LIMITS)
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[Echo]:
+    """With deadlines of a moment."""
+    yield from run(replace(LIMITS, header_s=0.3, body_grace_s=0.3, idle_s=1))
+
+
+@pytest.fixture
+def echo(patient: Echo) -> Iterator[Echo]:
+    patient.seen.clear()
+    yield patient
+    # Whatever the test did, the next connection is served.
+    assert patient.ask(LAST) == [(200, b'{"length": 0}')]
+
+
+# A request inside a body: nobody may ever answer it.
+INNER = b"GET /inner HTTP/1.1\r\nhost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"content-length: 5\r\ntransfer-encoding: chunked",
+        b"transfer-encoding: chunked\r\ncontent-length: 5",
+        b"content-length: 5\r\ncontent-length: 6",
+        b"content-length: 5, 6",
+        b"content-length: +5",
+        b"content-length: -5",
+        b"content-length: 0x5",
+        b"content-length: 5 5",
+        b"content-length: 5.0",
+        b"content-length: 5_0",
+        b"content-length: \xb2",
+        b"content-length:",
+        b"content-length: 999999999999999999999999",
+        b"content-length : 5",
+        b"content-length\t: 5",
+        b" content-length: 5",
+        b"x: y\r\n\tz",
+        b"x: y\ncontent-length: 5",
+        b"transfer-encoding:\r\n chunked",
+        b"transfer-encoding: chunked\n",
+        b"content-length: \x0b5",
+        b"content-length: 5\x00",
+        b"content-length: 5\r",
+        b"transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        b"transfer-encoding: chunked, chunked",
+        b"transfer-encoding: chunked, identity",
+        b"transfer-encoding: identity",
+        b"transfer-encoding: xchunked",
+        b"transfer-encoding: gzip, chunked",
+        b"transfer-encoding: \x0bchunked",
+        b'transfer-encoding: "chunked"',
+        b"transfer-encoding : chunked",
+        b"transfer-encoding:",
+        b"transfer_encoding: chunked\x00",
+        b"trans\x00fer-encoding: chunked",
+        b"x: y\rtransfer-encoding: chunked",
+        b"x: y\r\r\n",
+        b"no colon",
+        b": no name",
+        b"host: b",
+        b"x: \x00",
+        b"(x): y",
+    ],
+)
+def test_a_bad_header_is_refused_and_ends_the_connection(echo: Echo, head: bytes) -> None:
+    body = b"5\r\nhello\r\n0\r\n\r\n" + INNER
+    [(status, told)] = echo.ask(POST + head + b"\r\n\r\n" + body)
+    assert status == 400
+    assert json.loads(told)["error"]["code"] == "bad_request"
+    assert echo.seen == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET http://a/x HTTP/1.1",
+        b"GET * HTTP/1.1",
+        b"CONNECT a:80 HTTP/1.1",
+        b"GET x HTTP/1.1",
+        b"GET  /x HTTP/1.1",
+        b"GET /x  HTTP/1.1",
+        b"GET /x",
+        b"GET /x HTTP/1",
+        b"GET /x http/1.1",
+        b"GET /\xff HTTP/1.1",
+        b"GET /x\x00 HTTP/1.1",
+        b"GET /x y HTTP/1.1",
+        b"G(T /x HTTP/1.1",
+        b"\x16\x03\x01\x02\x00\x01",
+        b"",
+    ],
+)
+def test_a_bad_request_line_is_refused(echo: Echo, line: bytes) -> None:
+    [(status, _)] = echo.ask(line + b"\r\nhost: a\r\n\r\n" + INNER)
+    assert status == 400
+    assert echo.seen == []
+
+
+def test_a_host_is_there_once(echo: Echo) -> None:
+    for head in (b"", b"host: a\r\nhost: a\r\n"):
+        assert echo.ask(b"GET /x HTTP/1.1\r\n" + head + b"\r\n")[0][0] == 400
+    assert echo.seen == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"z\r\nhello\r\n0\r\n\r\n",
+        b"-5\r\nhello\r\n0\r\n\r\n",
+        b"0x5\r\nhello\r\n0\r\n\r\n",
+        b" 5\r\nhello\r\n0\r\n\r\n",
+        b"5\rhello\r\n0\r\n\r\n",
+        b"5\r\nhelloXX0\r\n\r\n",
+        b"5\r\nhello\n0\r\n\r\n",
+        b"4\r\nhello\r\n0\r\n\r\n",
+        b"6\r\nhello\r\n0\r\n\r\n",
+        b"\r\n\r\n",
+        b"111111111111111111111\r\nhello\r\n0\r\n\r\n",
+        b"5;" + b"x" * 70_000,
+        b"0\r\nno colon\r\n\r\n",
+        b"".join(b"1\r\na\r\n" for _ in range(3_000)) + b"0\r\n\r\n",
+    ],
+)
+def test_bad_chunks_are_refused_and_never_another_request(echo: Echo, body: bytes) -> None:
+    [(status, _)] = echo.ask(CHUNKED + body + INNER)
+    assert status == 400
+    assert set(echo.seen) <= {("POST", "/x")}
+
+
+def test_good_bodies_of_both_kinds(echo: Echo) -> None:
+    chunks = b"5\r\nhello\r\n3;name=value\r\nyou\r\n0\r\nx: y\r\n\r\n"
+    twice = POST + b"content-length: 5\r\ncontent-length: 5\r\n\r\nhello"
+    assert echo.ask(CHUNKED + chunks, twice, LAST) == [
+        (200, b'{"length": 8}'),
+        (200, b'{"length": 5}'),
+        (200, b'{"length": 0}'),
+    ]
+
+
+def test_one_byte_at_a_time(echo: Echo) -> None:
+    request = CHUNKED + b"5\r\nhello\r\n1\r\nx\r\n0\r\n\r\n"
+    with echo.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in request + LAST:
+            connection.sendall(bytes([byte]))
+        assert answers(read_all(connection))[0] == (200, b'{"length": 6}')
+
+
+def test_any_byte_in_any_place_of_a_header_leaves_the_worker_alive(echo: Echo) -> None:
+    """Every byte at every position of name, value, target and version."""
+    template = b"GET /x HTTP/1.1\r\nhost: a\r\nx-key: v\r\nconnection: close\r\n\r\n"
+    positions = (0, 5, 12, template.index(b"-key"), template.index(b": v"), template.index(b"v\r"))
+    for position in positions:
+        for byte in range(256):
+            request = bytearray(template)
+            request[position] = byte
+            found = echo.ask(bytes(request), half_close=byte in b"\r\n")
+            assert [status for status, _ in found] in ([200], [400]), (position, byte)
+
+
+def test_requests_in_a_row_are_answered_in_a_row(echo: Echo) -> None:
+    body = POST + b"content-length: %d\r\n\r\n" % len(INNER) + INNER
+    found = echo.ask(GET + body + GET + LAST + INNER)
+    assert [status for status, _ in found] == [200] * 4
+    assert found[1][1] == b'{"length": %d}' % len(INNER)
+    assert echo.seen == [("GET", "/x"), ("POST", "/x"), ("GET", "/x"), ("GET", "/last")]
+
+
+def test_a_body_that_nobody_reads_closes_the_connection(echo: Echo) -> None:
+    """The client may send on, gets its answer, and nothing of the body is a request."""
+    head = b"POST /unread HTTP/1.1\r\nhost: a\r\ncontent-length: 3000000\r\n\r\n"
+    with echo.connect() as connection:
+        connection.sendall(head)
+        connection.sendall((INNER * 100_000)[:3_000_000])
+        received = read_all(connection)
+    assert b"\r\nconnection: close\r\n" in received.lower()
+    assert [status for status, _ in answers(received)] == [200]
+    assert echo.seen == [("POST", "/unread")]
+
+
+def test_a_client_that_waits_for_100_gets_it_or_the_answer(echo: Echo) -> None:
+    head = b"host: a\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n"
+    with echo.connect() as connection:
+        connection.sendall(b"POST /x HTTP/1.1\r\n" + head)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+        connection.sendall(b"hello" + LAST)
+        assert answers(read_all(connection))[0] == (200, b'{"length": 5}')
+    with echo.connect() as connection:
+        connection.sendall(b"POST /unread HTTP/1.1\r\n" + head)
+        connection.shutdown(socket.SHUT_WR)
+        assert read_all(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [GET[:-2], b"G", POST + b"content-length: 5\r\n\r\nhel", CHUNKED + b"5\r\nhel", CHUNKED],
+)
+def test_a_request_that_stops_is_refused(echo: Echo, request_: bytes) -> None:
+    assert [status for status, _ in echo.ask(request_, half_close=True)] == [400]
+
+
+def test_sizes_of_the_header_are_limited(echo: Echo) -> None:
+    def status(line: bytes, fields: bytes) -> int:
+        [(found, _)] = echo.ask(line + b"host: a\r\nconnection: close\r\n" + fields + b"\r\n")
+        return found
+
+    def target(length: int) -> bytes:
+        return b"GET /%s HTTP/1.1\r\n" % (b"x" * (length - len(b"GET / HTTP/1.1\r\n")))
+
+    line = b"GET /x HTTP/1.1\r\n"
+    assert status(target(LIMITS.request_line_bytes), b"") == 200
+    assert status(target(LIMITS.request_line_bytes + 1), b"") == 414
+    assert status(line, b"x: y\r\n" * (LIMITS.header_fields - 2)) == 200
+    assert status(line, b"x: y\r\n" * (LIMITS.header_fields - 1)) == 431
+    room = LIMITS.header_bytes - len(b"host: a\r\nconnection: close\r\nx: \r\n\r\n")
+    assert status(line, b"x: %s\r\n" % (b"y" * room)) == 200
+    assert status(line, b"x: %s\r\n" % (b"y" * (room + 1))) == 431
+    assert status(line, b"x: %s" % (b"y" * 1_000_000)) == 431  # and it never ends
+
+
+def test_a_slow_header_is_refused(hasty: Echo) -> None:
+    with hasty.connect() as connection:
+        connection.sendall(GET[:-2])
+        assert read_all(connection).startswith(b"HTTP/1.1 408")
+    with hasty.connect() as silent:
+        assert read_all(silent) == b""
+    with hasty.connect() as second:  # the deadline begins with the first byte of each request
+        second.sendall(GET + GET[:9])
+        assert [status for status, _ in answers(read_all(second))] == [200, 408]
+
+
+def test_a_slow_body_is_refused(hasty: Echo) -> None:
+    for head in (POST + b"content-length: 9\r\n\r\nhello", CHUNKED + b"5\r\nhel"):
+        with hasty.connect() as connection:
+            connection.sendall(head)
+            assert read_all(connection).startswith(b"HTTP/1.1 408")
+
+
+def test_an_idle_connection_is_closed(hasty: Echo) -> None:
+    assert [status for status, _ in hasty.ask(GET)] == [200]
+
+
+def test_a_client_that_hangs_up_early_is_forgotten(echo: Echo) -> None:
+    for request in (b"", GET[:9], POST + b"content-length: 9\r\n\r\nhello", GET):
+        connection = echo.connect()
+        connection.sendall(request)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        connection.close()
+
+
+@pytest.mark.parametrize("limit", ["connections", "connections_per_address"])
+def test_connections_are_limited(limit: str) -> None:
+    for echo in run(replace(LIMITS, **{limit: 2})):
+        held = [echo.connect() for _ in range(2)]
+        for connection in held:
+            connection.sendall(GET)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        assert [status for status, _ in echo.ask()] == [503]
+        held.pop().close()
+        while echo.connections.open > 1:
+            time.sleep(0.01)
+        assert echo.ask(GET[:-2], half_close=True)[0][0] == 400
+        held.pop().close()
+
+
+def test_one_address_may_have_many_connections_where_it_is_the_only_one() -> None:
+    for echo in run(replace(LIMITS, connections_per_address=1), per_address=False):
+        with echo.connect() as first, echo.connect() as second:
+            for connection in (first, second):
+                connection.sendall(GET)
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200")
