@@ -40,8 +40,8 @@ def commands() -> None:
     """Make pictures from text with diffusion models."""
 
 
-for command in (*render.COMMANDS, *inspect.COMMANDS, *convert.COMMANDS, *serve.COMMANDS):
-    commands.add_command(command)
+for one in (*render.COMMANDS, *inspect.COMMANDS, *convert.COMMANDS, *serve.COMMANDS):
+    commands.add_command(one)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,12 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str], command: click.Command = commands, name: str = "sdrbee") -> int:
     """Runs one command line and returns its exit code; errors are told, not raised."""
     as_json = "--json" in arguments
     warnings.showwarning = _show_warning
     try:
-        commands.main(args=arguments, prog_name="sdrbee", standalone_mode=False)
+        command.main(args=arguments, prog_name=name, standalone_mode=False)
     except click.UsageError as error:
         if error.ctx is not None and not as_json:
             click.echo(error.ctx.get_usage(), err=True)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import sdrbee
+from sdrbee.cli.worker import announcement, announcement_options
 from sdrbee.hub.local import LocalModels
 from sdrbee.model_files import model_path
 
@@ -74,6 +75,7 @@ def _keys(file: Path | None) -> dict[str, str]:
 )
 @click.option("--allowed-host", multiple=True, help="A further name that this worker is asked by.")
 @click.option("--allow-origin", multiple=True, help="A web page's origin that may ask.")
+@announcement_options
 def serve(models: tuple[str, ...], **arguments: Any) -> None:
     """Serve image generation over HTTP: the models that are named, or all of `sdrbee list`.
 
@@ -99,6 +101,7 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
         hosts=arguments["allowed_host"],
         origins=arguments["allow_origin"],
         queue=arguments["queue"],
+        announcement=announcement(arguments),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from sdrbee.server.http import (
     error_response,
     send_response,
 )
+from sdrbee.server.identity import Identity
 from sdrbee.server.limits import Limits
 
 Result = TypeVar("Result")
@@ -54,6 +55,9 @@ class Worker:
         self.guard = guard or Guard()
         self.bodies = Bodies(self.limits)
         self.open_streams = 0
+        self.identity = Identity()
+        self.companions: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        """What runs beside the requests, from the start to the end."""
         self._executor = ThreadPoolExecutor(_CODEC_THREADS, thread_name_prefix="codec")
         self.book = Book(engine, self.limits, self._executor)
         self._router = Router()
@@ -71,6 +75,12 @@ class Worker:
         """Runs what would hold up the event loop: decoding and encoding."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, function, *arguments)
+
+    def info(self) -> dict[str, Any]:
+        """rbee's WorkerInfo."""
+        jobs = any(worker["jobs"] for worker in self.engine.status["workers"])
+        status = "starting" if self.not_ready() is not None else "busy" if jobs else "ready"
+        return self.identity.info(self.engine, status)
 
     def not_ready(self) -> str | None:
         """Why no picture can be made yet; None when one can."""
@@ -93,11 +103,15 @@ class Worker:
             return error_response(api_error(error), self._router.error_form(request.path))
 
     async def _live(self, receive: Receive, send: Send) -> None:
+        running: list[asyncio.Task[None]] = []
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                running = [asyncio.create_task(companion()) for companion in self.companions]
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
+                for task in running:
+                    task.cancel()
                 await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
                 self._executor.shutdown(wait=False)
                 await send({"type": "lifespan.shutdown.complete"})

@@ -47,6 +47,7 @@ class Book:
         Raises:
             InvalidRequest, QueueFull, Cancelled: As `Engine.submit`.
         """
+        submission.check_features(model, self._engine.models[model])
         loop = asyncio.get_running_loop()
         request = await loop.run_in_executor(self._executor, submission.request)
         job = self._engine.submit(

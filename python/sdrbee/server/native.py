@@ -27,6 +27,7 @@ def add_routes(router: Router, worker: Worker) -> None:
     router.add("GET", "/", native.about)
     router.add("GET", "/health", native.health)
     router.add("GET", "/ready", native.ready)
+    router.add("GET", "/info", native.info)
     router.add("POST", "/v1/jobs", native.submit)
     router.add("GET", "/v1/jobs", native.list_jobs)
     router.add("GET", "/v1/jobs/{job_id}", native.describe_job)
@@ -53,12 +54,13 @@ class _Native:
         answer = {"ready": False, "reason": reason, "timestamp": _now()}
         return json_response(503, answer, ("retry-after", "1"))
 
+    async def info(self, _request: Request) -> Response:
+        return json_response(200, self._worker.info())
+
     async def submit(self, request: Request) -> Response:
         body = await self._worker.bodies.read_json(request)
         submission = await self._worker.in_thread(read_operation, body, self._worker.limits)
-        models = self._worker.engine.models
-        model = resolve_model(submission.model, models)
-        submission.check_features(model, models[model])
+        model = resolve_model(submission.model, self._worker.engine.models)
         record = await self._worker.book.submit(submission, model, request.caller)
         return json_response(
             200, {"job_id": record.job_id, "sse_url": f"/v1/jobs/{record.job_id}/stream"}

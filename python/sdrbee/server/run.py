@@ -13,6 +13,7 @@ from typing import cast
 import uvicorn
 
 import sdrbee
+from sdrbee.server.announcer import Announcement, announce
 from sdrbee.server.app import Worker
 from sdrbee.server.guard import Guard, is_loopback
 from sdrbee.server.limits import Limits
@@ -30,6 +31,7 @@ def serve_http(
     hosts: Iterable[str] = (),
     origins: Iterable[str] = (),
     queue: int = 64,
+    announcement: Announcement | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT.
 
@@ -41,6 +43,7 @@ def serve_http(
         hosts: Names under which the worker may be asked, beside loopback's and `host`.
         origins: Origins of web pages that may ask.
         queue: The engine's `queue_limit`, which is published.
+        announcement: What it is called, and who is told that it is there.
 
     Raises:
         InvalidRequest: Others than this machine could ask without a key.
@@ -60,6 +63,7 @@ def serve_http(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     connections = Connections(worker.limits, per_address=bool(keys))
     bound = _bind(host, port)
+    announce(worker, announcement or Announcement(), host, bound.getsockname()[1])
     log.info("listening on http://%s:%d", host, bound.getsockname()[1])
     config = uvicorn.Config(
         worker,

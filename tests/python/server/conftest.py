@@ -74,10 +74,16 @@ class Served:
 
 def serve(tmp_path: Path, *arguments: str, **environment: str) -> Iterator[Served]:
     """Starts ``sdrbee serve``, and ends it with SIGTERM."""
+    command = [sys.executable, "-m", "sdrbee", "serve", "--port", "0", *arguments]
+    yield from started(tmp_path, command, **environment)
+
+
+def started(tmp_path: Path, command: list[str], **environment: str) -> Iterator[Served]:
+    """Starts a worker by any command, and ends it with SIGTERM."""
     log = tmp_path / "worker.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "sdrbee", "serve", "--port", "0", *arguments],
+            command,
             stderr=output,
             text=True,
             env={**os.environ, **environment},
