@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -13,9 +14,16 @@ import pytest
 from sdrbee import _native, _torch_runtime
 
 
-def run_python(code: str) -> subprocess.CompletedProcess[str]:
+def run_python(
+    code: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=environment,
     )
 
 
@@ -78,3 +86,16 @@ def test_extension_records_no_library_search_path() -> None:
     )
     assert "libtorch_cpu.so" in done.stdout
     assert not re.search(r"R(UN)?PATH", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
+)
+def test_threads_wait_briefly_on_few_cores_unless_told_otherwise(
+    given: dict[str, str], expected: str
+) -> None:
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); import sdrbee"
+    left = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = run_python(code, {**left, **given, "OMP_DISPLAY_ENV": "VERBOSE"})
+    assert f"GOMP_SPINCOUNT = '{expected}'" in done.stderr
