@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import sdrbee
-from sdrbee.server import a1111, native
+from sdrbee.server import a1111, native, openai
 from sdrbee.server.bodies import Bodies
 from sdrbee.server.book import Book
 from sdrbee.server.errors import ApiError, api_error
@@ -63,6 +63,7 @@ class Worker:
         self._router = Router()
         native.add_routes(self._router, self)
         a1111.add_routes(self._router, self)
+        openai.add_routes(self._router, self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's event, as ASGI has it."""

@@ -172,6 +172,7 @@ async def _until_gone(
             await asyncio.wait({following, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not following.done():
                 following.cancel()
+                await asyncio.wait({following})  # it must not run when it is closed
                 return
             try:
                 yield following.result()

@@ -32,6 +32,9 @@ class Limits:
     bodies_in_flight_bytes: int = 256 * MIB
     """All bodies that are being read or answered, together."""
     json_depth: int = 32
+    form_parts: int = 64
+    form_text_bytes: int = 256 * 1024
+    """A field of a form that is no file."""
     prompt_characters: int = 32_000
     images_per_job: int = 10
     adapters: int = 8

@@ -51,9 +51,12 @@ async def submit(worker: Worker, request: Request, submission: Submission) -> Re
     """Puts an operation into the queue.
 
     Raises:
+        ApiError: 422 for what the model cannot do.
         InvalidRequest, QueueFull, Cancelled: As `resolve_model` and `Book.submit`.
     """
-    model = resolve_model(submission.model, worker.engine.models)
+    models = worker.engine.models
+    model = resolve_model(submission.model, models)
+    submission.check_features(model, models[model])
     return await worker.book.submit(
         submission,
         model,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import pytest
 import sdrbee
 from sdrbee.server.app import Worker
 from sdrbee.server.errors import ApiError, api_error
-from sdrbee.server.http import ClientGone, Request, error_response
+from sdrbee.server.http import ClientGone, Request, Response, error_response, send_response
 from sdrbee.server.synchronous import finished, pictures_of, submit, told
 from sdrbee.server.wire import Submission, read_operation
 
@@ -122,3 +122,26 @@ def test_nothing_is_accepted_for_a_model_that_is_not_there() -> None:
         assert (error.status, error.code, error.accepted) == (404, "model_not_found", False)
 
     run(scenario)
+
+
+def test_a_stream_that_waits_is_closed_when_its_reader_leaves() -> None:
+    closed = []
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b"first"
+            await asyncio.Event().wait()
+        finally:
+            closed.append(True)
+
+    async def scenario() -> None:
+        client = Client()
+
+        async def send(message: Mapping[str, Any]) -> None:
+            if message.get("body") == b"first":
+                client.leaves.set()
+
+        await send_response(Response(200, pieces()), client.request, send)
+
+    asyncio.run(scenario())
+    assert closed == [True]
