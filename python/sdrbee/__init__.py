@@ -44,6 +44,9 @@ from sdrbee._native import (  # noqa: E402
 )
 from sdrbee.conversion import Conversion, convert  # noqa: E402
 from sdrbee.engine import Engine, Job  # noqa: E402
+from sdrbee.hub.errors import PullError  # noqa: E402
+from sdrbee.hub.local import StoredModel  # noqa: E402
+from sdrbee.hub.pulling import pull  # noqa: E402
 from sdrbee.model import Model, describe, load, replay  # noqa: E402
 from sdrbee.model_files import builtin_models  # noqa: E402
 from sdrbee.names import ModelNotFound  # noqa: E402
@@ -72,7 +75,9 @@ __all__ = [
     "ModelNotFound",
     "OutOfMemory",
     "PluginError",
+    "PullError",
     "QueueFull",
+    "StoredModel",
     "UnsupportedModel",
     "__version__",
     "builtin_models",
@@ -80,6 +85,7 @@ __all__ = [
     "describe",
     "families",
     "load",
+    "pull",
     "replay",
     "request_fields",
     "samplers",

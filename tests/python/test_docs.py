@@ -24,6 +24,7 @@ MODULES = [
     "sdrbee.model_files",
     "sdrbee.names",
     "sdrbee.hub.local",
+    "sdrbee.hub.pulling",
     "sdrbee.conversion",
     "sdrbee.engine",
     "sdrbee.server.app",

@@ -13,7 +13,7 @@ from typing import TextIO
 import click
 
 import sdrbee
-from sdrbee.cli import convert, inspect, render, serve
+from sdrbee.cli import convert, inspect, models, render, serve
 from sdrbee.cli.output import print_json
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -40,7 +40,13 @@ def commands() -> None:
     """Make pictures from text with diffusion models."""
 
 
-for one in (*render.COMMANDS, *inspect.COMMANDS, *convert.COMMANDS, *serve.COMMANDS):
+for one in (
+    *render.COMMANDS,
+    *inspect.COMMANDS,
+    *models.COMMANDS,
+    *convert.COMMANDS,
+    *serve.COMMANDS,
+):
     commands.add_command(one)
 
 
