@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -24,7 +25,6 @@ HEARTBEAT_S = 15.0
 def add_routes(router: Router, worker: Worker) -> None:
     """The routes of rbee's contract and those beside it."""
     native = _Native(worker)
-    router.add("GET", "/", native.about)
     router.add("GET", "/health", native.health)
     router.add("GET", "/ready", native.ready)
     router.add("GET", "/info", native.info)
@@ -34,15 +34,13 @@ def add_routes(router: Router, worker: Worker) -> None:
     router.add("DELETE", "/v1/jobs/{job_id}", native.cancel_job)
     router.add("POST", "/v1/jobs/{job_id}/cancel", native.cancel_job)
     router.add("GET", "/v1/jobs/{job_id}/stream", native.stream_job)
+    router.add("GET", "/v1/jobs/{job_id}/images/{index}", native.picture)
     router.add("GET", "/v1/capabilities", native.capabilities)
 
 
 class _Native:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-
-    async def about(self, _request: Request) -> Response:
-        return json_response(200, {"name": "sdrbee", "version": sdrbee.__version__})
 
     async def health(self, _request: Request) -> Response:
         return json_response(200, {"status": "healthy", "timestamp": _now()})
@@ -89,6 +87,15 @@ class _Native:
             raise ApiError(400, "bad_request", f"Last-Event-ID: expected a number but got {after}")
         return Response(200, self._frames(record, int(after)), "text/event-stream")
 
+    async def picture(self, request: Request) -> Response:
+        record, index = self._find(request), request.path_values["index"]
+        if record.status != "done":
+            raise ApiError(404, "no_picture", f"the job is {record.status}: it has no picture")
+        images = (await record.ending())["images"]
+        if not index.isdecimal() or int(index) >= len(images):
+            raise ApiError(404, "no_picture", f"the job has {len(images)} pictures, from 0 on")
+        return Response(200, base64.b64decode(images[int(index)]), "image/png")
+
     async def _frames(self, record: Record, after: int) -> AsyncGenerator[bytes, None]:
         """The named events; behind the last one the line by which rbee's clients know the end."""
         self._worker.open_streams += 1
@@ -113,6 +120,8 @@ class _Native:
                 "variant": info.variant,
                 "capabilities": _values(info.capabilities),
                 "default_size": list(info.default_size),
+                "sizes": _values(info.sizes),
+                "defaults": {mode: _values(own) for mode, own in info.defaults.items()},
             }
             for name, info in self._worker.engine.models.items()
         }

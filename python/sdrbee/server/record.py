@@ -45,6 +45,7 @@ class Record:
     position: int | None = None
     progress: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
+    """What `complete` says beside the pictures."""
     error: dict[str, Any] | None = None
     started: float | None = None
     ended: float | None = None
@@ -86,6 +87,8 @@ class Record:
             "position": self.position if self.status == "queued" else None,
             "progress": self.progress,
             "error": self.error,
+            "request": self.submission.summary,
+            "result": self.result,
         }
 
     async def ending(self) -> dict[str, Any]:

@@ -78,17 +78,15 @@ class Teller:
         images = [await self._encoded(picture) for picture in pictures]
         now = time.time()
         started = record.started or now
-        record.tell(
-            "complete",
-            image=images[0],
-            format="png",
-            images=images,
-            seed=pictures[0].seed,
-            seeds=[picture.seed for picture in pictures],
-            width=pictures[0].width,
-            height=pictures[0].height,
-            timing={"queued_s": started - record.created, "run_s": now - started},
-        )
+        record.result = {
+            "format": "png",
+            "seed": pictures[0].seed,
+            "seeds": [picture.seed for picture in pictures],
+            "width": pictures[0].width,
+            "height": pictures[0].height,
+            "timing": {"queued_s": started - record.created, "run_s": now - started},
+        }
+        record.tell("complete", image=images[0], images=images, **record.result)
 
     async def _encoded(self, picture: sdrbee.Image) -> str:
         loop = asyncio.get_running_loop()

@@ -98,6 +98,27 @@ def test_several_pictures_in_one_job(worker: Served) -> None:
     assert done["image"] == done["images"][0]
 
 
+def test_a_job_tells_its_request_and_gives_its_pictures(worker: Served) -> None:
+    job_id = worker.submit(PROMPT, steps=1, seed=3, n=2)
+    done = worker.events(job_id)[-1]
+    told = worker.ask("GET", f"/v1/jobs/{job_id}").json()
+    assert told["request"]["prompt"] == PROMPT
+    assert (told["request"]["seed"], told["request"]["count"]) == (3, 2)
+    assert told["result"]["seeds"] == [3, 4]
+    assert told["result"] == {name: done[name] for name in told["result"]}
+    for index, image in enumerate(done["images"]):
+        answer = worker.ask("GET", f"/v1/jobs/{job_id}/images/{index}")
+        assert answer.headers["content-type"] == "image/png"
+        assert answer.body == base64.b64decode(image)
+    for index in ("2", "-1", "x", "9" * 30):
+        assert worker.ask("GET", f"/v1/jobs/{job_id}/images/{index}").status == 404
+    cancelled = worker.submit(PROMPT, steps=1000)
+    worker.ask("DELETE", f"/v1/jobs/{cancelled}")
+    worker.events(cancelled)
+    answer = worker.ask("GET", f"/v1/jobs/{cancelled}/images/0")
+    assert (answer.status, answer.json()["error"]["code"]) == (404, "no_picture")
+
+
 def test_transform_and_inpaint(worker: Served) -> None:
     source = np.full((128, 128, 3), 200, np.uint8)
     mask = np.zeros((128, 128), np.uint8)
