@@ -78,6 +78,7 @@ $(STAMPS)/package: $(STAMPS)/python $(NATIVE_SOURCES) $(PYTHON_SOURCES) pyprojec
 
 $(STAMPS)/test-tools: $(STAMPS)/package
 	@echo "== installing what the tests need"
+	@PYTHON="$(PYTHON)" scripts/system_packages.sh tests
 	@$(INSTALL) --editable ".[test]"
 	@touch $@
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Checks for what must come from the system (Python, a C++ compiler, headers) and installs what is
 # missing with apt; on other systems it says what to install by hand.
+# usage: system_packages.sh [tests]    with "tests" also programs that the tests alone run
 set -euo pipefail
 python=${PYTHON:-python3}
+for_what=${1:-}
 
 missing_packages=()
 missing_names=()
@@ -47,6 +49,18 @@ check_compiler() {
   has_header gtest/gtest.h || need libgtest-dev "GoogleTest (library and headers), for the tests"
 }
 
+check_test_programs() {
+  command -v chromium || command -v chromium-browser || command -v google-chrome ||
+    need chromium "Chromium, which the tests of the page run in"
+} >/dev/null
+
+check_all() {
+  missing_packages=() missing_names=()
+  check_python
+  check_compiler
+  [ "$for_what" != tests ] || check_test_programs
+}
+
 install_with_apt() {
   local sudo=()
   if [ "$(id -u)" -ne 0 ]; then
@@ -60,14 +74,11 @@ install_with_apt() {
     "${missing_packages[@]}" >/dev/null
 }
 
-check_python
-check_compiler
+check_all
 [ ${#missing_packages[@]} -gt 0 ] || exit 0
 if command -v apt-get >/dev/null; then
   install_with_apt
-  missing_packages=() missing_names=()
-  check_python
-  check_compiler
+  check_all
 fi
 [ ${#missing_packages[@]} -gt 0 ] || exit 0
 {

@@ -22,6 +22,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--parity-device", default="cpu", help="device of sdrbee in the parity tests, e.g. cuda"
     )
     parser.addoption(
+        "--screenshots", metavar="FOLDER", help="where the tests of the page put its screenshots"
+    )
+    parser.addoption(
         "--parity-full", action="store_true", help="all 2,244 cases of the sampler grid"
     )
 

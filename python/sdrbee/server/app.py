@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import sdrbee
-from sdrbee.server import a1111, native, openai
+from sdrbee.server import a1111, native, openai, page
 from sdrbee.server.bodies import Bodies
 from sdrbee.server.book import Book
 from sdrbee.server.errors import ApiError, api_error
@@ -61,6 +61,7 @@ class Worker:
         self._executor = ThreadPoolExecutor(_CODEC_THREADS, thread_name_prefix="codec")
         self.book = Book(engine, self.limits, self._executor)
         self._router = Router()
+        page.add_routes(self._router)
         native.add_routes(self._router, self)
         a1111.add_routes(self._router, self)
         openai.add_routes(self._router, self)

@@ -15,8 +15,9 @@ import sdrbee
 from sdrbee.server.errors import ApiError
 from sdrbee.server.http import Request
 
-# Answered without a key: what supervisors and browsers ask first.
+# Answered without a key: what supervisors and browsers ask first, and the files of the page.
 OPEN_PATHS = ("/", "/health", "/ready")
+OPEN_FOLDER = "/page/"
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?")
@@ -37,7 +38,8 @@ class Guard:
         """The caller's name. Raises ApiError 401 or 403."""
         host = self._check_host(request)
         self._check_origin(request, host)
-        if not self.keys or request.path in OPEN_PATHS:
+        path = request.path
+        if not self.keys or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
             return ""
         return self._check_key(request)
 

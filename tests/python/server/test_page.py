@@ -1,0 +1,507 @@
+"""The page in a real browser: what people do with it, at their widths and in their schemes.
+
+The worker has a key for each test, so that each sees its own pictures only.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import PIL.Image
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from server.conftest import Served, serve
+
+import sdrbee
+
+PROMPT = "a red circle left of a blue square"
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+ARGUMENTS = [
+    "--no-sandbox",  # the tests may run as root
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
+# Not what is tested: a worker that shares its processors with others may take long.
+PATIENCE_MS = 120_000
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("page")
+    keys = folder / "keys"
+    keys.write_text("\n".join(f"user{i}:{key_of(i)}" for i in range(40)))
+    yield from serve(folder, "shapes", "shapes-inpaint", "--api-key-file", str(keys))
+
+
+def key_of(number: int) -> str:
+    return f"key-of-user-number-{number:02}"
+
+
+class Opened:
+    """The page as one user has it, and what must not happen meanwhile."""
+
+    def __init__(self, browser: Browser, worker: Served, key: str, **options: Any) -> None:
+        self.origin = f"http://127.0.0.1:{worker.port}"
+        self.key = key
+        self.foreign: list[str] = []
+        self.messages: list[str] = []
+        self.expected = "(?!)"
+        """Console messages of this pattern belong to the test."""
+        self.context: BrowserContext = browser.new_context(**{"viewport": WIDE, **options})
+        self.context.set_default_timeout(PATIENCE_MS)
+        self.page: Page = self.context.new_page()
+        self.page.on("request", self._look_at)
+        self.page.on("console", lambda message: self._note(message.type, message.text))
+        self.page.on("pageerror", lambda error: self._note("error", str(error)))
+
+    def _look_at(self, request: Any) -> None:
+        parts = urlsplit(request.url)
+        own = f"{parts.scheme}://{parts.netloc}" == self.origin
+        if not own and parts.scheme not in ("blob", "data"):
+            self.foreign.append(request.url)
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.messages.append(text)
+
+    def open(self, *, with_key: bool = True, ready: bool = True) -> Page:
+        if with_key:
+            self.page.add_init_script(f"sessionStorage.setItem('sdrbee.key', '{self.key}')")
+        self.page.goto(self.origin + "/")
+        if with_key and ready:
+            expect(self.page.locator("#state")).to_have_text("Ready")
+            expect(self.page.locator("#model option").first).to_be_attached()
+        return self.page
+
+    def fill(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            field = self.page.locator(f"#{name}")
+            if field.evaluate("field => field.tagName") == "SELECT":
+                field.select_option(str(value))
+            else:
+                field.fill(str(value))
+
+    def generate(self, prompt: str = PROMPT, **fields: Any) -> None:
+        """Generates and waits for the picture."""
+        self.fill(prompt=prompt, **fields)
+        self.page.get_by_role("button", name="Generate").click()
+        self.wait_for_picture()
+
+    def wait_for_picture(self) -> None:
+        expect(self.page.locator("#actions")).to_be_visible()
+        expect(self.page.locator("#picture.finished")).not_to_have_js_property("naturalWidth", 0)
+
+    def picture(self) -> bytes:
+        """The picture on the stage, as a download has it."""
+        with self.page.expect_download() as started:
+            self.page.get_by_role("link", name="Download").click()
+        return Path(started.value.path()).read_bytes()
+
+    def recipe(self) -> dict[str, str]:
+        names = self.page.locator("#recipe dt").all_inner_texts()
+        return dict(zip(names, self.page.locator("#recipe dd").all_inner_texts(), strict=True))
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.foreign == []
+        assert [text for text in self.messages if not re.search(self.expected, text)] == []
+
+
+Opener = Callable[..., Opened]
+
+
+@pytest.fixture
+def opened(browser: Browser, keyed: Served, request: pytest.FixtureRequest) -> Iterator[Opener]:
+    pages: list[Opened] = []
+
+    def make(*, user: int, **options: Any) -> Opened:
+        pages.append(Opened(browser, keyed, key_of(user), **options))
+        return pages[-1]
+
+    yield make
+    for page in pages:
+        page.close()
+
+
+def png(pixels: np.ndarray) -> dict[str, Any]:
+    """A picture as a file that is chosen."""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(buffer, "PNG")
+    return {"name": "input.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+
+
+def pixels_of(data: bytes) -> np.ndarray:
+    return np.asarray(PIL.Image.open(io.BytesIO(data)))
+
+
+def grey() -> np.ndarray:
+    return np.full((128, 128, 3), 128, np.uint8)
+
+
+def test_the_page_is_served_strictly(keyed: Served) -> None:
+    answer = keyed.ask("GET", "/")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "script-src 'self'" in policy
+    for name, kind in (("app.js", "text/javascript"), ("page.css", "text/css")):
+        answer = keyed.ask("GET", f"/page/{name}")
+        assert answer.headers["content-type"].startswith(kind)
+    for path in ("/page/index.html", "/page/../app.py", "/page/%2e%2e/app.py", "/page/"):
+        assert keyed.ask("GET", path).status == 404, path
+
+
+def test_typing_a_prompt_makes_a_picture_with_its_recipe(opened: Opener) -> None:
+    one = opened(user=1)
+    page = one.open()
+    assert page.locator("#steps").get_attribute("placeholder") == "20"
+    one.generate(steps=2, seed=7)
+    recipe = one.recipe()
+    assert recipe["Prompt"] == PROMPT
+    assert (recipe["Seed"], recipe["Steps"], recipe["Size"]) == ("7", "2", "128 \u00d7 128")
+    assert (
+        recipe["Sampler"]
+        == sdrbee.load("shapes").generate(PROMPT, steps=1).recipe["request"]["sampler"]
+    )
+    made = sdrbee.Image(one.picture())
+    assert made.recipe is not None
+    assert made.recipe["request"]["seed"] == 7
+    expect(page.locator("#tiles li")).to_have_count(1)
+
+
+def test_a_preview_arrives_and_escape_cancels(opened: Opener) -> None:
+    one = opened(user=2)
+    page = one.open()
+    one.fill(prompt=PROMPT, steps=1000)
+    page.locator("#prompt").press("Control+Enter")
+    expect(page.locator("#picture.preview")).to_have_js_property("naturalWidth", 16)
+    expect(page.locator("#told")).to_have_text(re.compile(r"^Step \d+ of 1000$"))
+    expect(page.locator("#progress")).to_have_attribute("aria-valuenow", re.compile(r"^\d+$"))
+    page.keyboard.press("Escape")
+    expect(page.locator("#running")).to_be_hidden()
+    expect(page.locator("#announcer")).to_have_text("Cancelled")
+    expect(page.locator("#tiles li")).to_have_count(0)
+    expect(page.locator("#empty")).to_be_visible()
+
+
+def test_a_mask_is_painted_and_repainted_alone(opened: Opener) -> None:
+    one = opened(user=3)
+    page = one.open()
+    one.fill(model="shapes-inpaint")
+    expect(page.locator("#mode-hint")).to_contain_text("add one and paint a mask")
+    page.locator("#file").set_input_files(png(grey()))
+    page.get_by_role("button", name="Paint a mask").click()
+    drag(page, (0.6, 0.5), (0.9, 0.5))
+    drag(page, (0.2, 0.2), (0.3, 0.3))
+    assert masked(page, (0.25, 0.25))
+    page.get_by_role("button", name="Undo").click()
+    assert not masked(page, (0.25, 0.25))
+    page.get_by_role("button", name="Redo").click()
+    page.get_by_role("button", name="Eraser").click()
+    drag(page, (0.1, 0.25), (0.4, 0.25))
+    assert not masked(page, (0.25, 0.25))
+    assert masked(page, (0.75, 0.5))
+    for _ in range(2):
+        page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Done").click()
+    one.generate("a red circle", steps=2, seed=1)
+    made = pixels_of(one.picture())
+    assert np.array_equal(made[:, :64], grey()[:, :64])
+    assert not np.array_equal(made[48:80, 80:112], grey()[48:80, 80:112])
+    assert one.recipe()["Model"] == "shapes-inpaint"
+    page.get_by_role("button", name="Edit the mask").click()
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="Done").click()
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator(".wrong .error")).to_contain_text("paint a mask")
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    box = page.locator("#mask").bounding_box()
+    assert box is not None
+    for (x, y), act in ((start, page.mouse.down), (end, page.mouse.up)):
+        page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y, steps=4)
+        act()
+
+
+def masked(page: Page, at: tuple[float, float]) -> bool:
+    """Whether the mask is painted at a place, given as parts of its width and height."""
+    return bool(
+        page.locator("#mask").evaluate(
+            """(mask, [x, y]) => mask.getContext("2d").getImageData(
+                 Math.floor(x * mask.width), Math.floor(y * mask.height), 1, 1).data[3] > 127""",
+            list(at),
+        )
+    )
+
+
+def test_the_gallery_is_there_after_a_reload_and_makes_pictures_again(opened: Opener) -> None:
+    one = opened(user=4)
+    page = one.open()
+    one.generate(steps=2, n=2, seed=18446744073709551613)
+    expect(page.locator("#tiles li")).to_have_count(2)
+    page.reload()
+    expect(page.locator("#tiles li")).to_have_count(2)
+    expect(page.locator("#prompt")).to_have_value(PROMPT)
+    page.locator("#tiles button").nth(1).click()
+    one.wait_for_picture()
+    assert one.recipe()["Seed"] == "18446744073709551614"
+    before = one.picture()
+    one.fill(prompt="something else")
+    page.get_by_role("button", name="Again with this seed").click()
+    expect(page.locator("#tiles li")).to_have_count(3)
+    one.wait_for_picture()
+    assert page.locator("#prompt").input_value() == PROMPT
+    assert np.array_equal(pixels_of(one.picture()), pixels_of(before))
+
+
+def test_a_picture_becomes_the_input_of_the_next(opened: Opener) -> None:
+    one = opened(user=5)
+    page = one.open()
+    one.generate(steps=1, seed=3)
+    page.get_by_role("button", name="Use as input").click()
+    expect(page.locator("#given-picture")).to_be_visible()
+    with page.expect_request(lambda request: request.method == "POST") as sent:
+        one.fill(strength=0.5, steps=2)
+        page.get_by_role("button", name="Generate").click()
+    body = sent.value.post_data_json
+    assert body["operation"] == "image_transform"
+    assert body["input_image"].startswith("data:image/png;base64,")
+    assert body["strength"] == 0.5
+    one.wait_for_picture()
+    page.get_by_role("button", name="Remove").click()
+    expect(page.locator("#strength-field")).to_be_hidden()
+
+
+def test_a_key_is_asked_for_and_kept_in_the_tab(opened: Opener) -> None:
+    one = opened(user=6)
+    one.expected = "401 "  # the browser logs every answer that isn't a success
+    page = one.open(with_key=False)
+    dialog = page.get_by_role("dialog", name="API key")
+    dialog.get_by_label("Key", exact=True).fill("not a key of this worker")
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog.get_by_role("alert")).to_have_text("The worker does not know this key.")
+    dialog.get_by_label("Key", exact=True).fill(one.key)
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    one.generate(steps=1)
+    page.reload()
+    expect(page.locator("#tiles li")).to_have_count(1)
+    expect(dialog).to_be_hidden()
+    assert page.evaluate("localStorage.length") == 0
+
+
+def test_errors_stand_next_to_the_field_that_the_worker_names(opened: Opener) -> None:
+    one = opened(user=7)
+    one.expected = "422 "
+    page = one.open()
+    one.fill(prompt=PROMPT, width=100, height=128)
+    page.get_by_role("button", name="Generate").click()
+    box = page.locator("fieldset[data-names~=width]")
+    expect(box.get_by_role("alert")).to_contain_text("Expected")
+    expect(page.locator("#width")).to_be_focused()
+    expect(page.locator("#width")).to_have_attribute("aria-invalid", "true")
+    one.fill(width=128)
+    expect(page.locator(".error")).to_have_count(0)
+    one.fill(steps=0)
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator("[data-names=steps] .error")).to_be_visible()
+    expect(page.locator("#tiles li")).to_have_count(0)
+
+
+def test_adapters_are_shown_where_the_model_has_them(opened: Opener) -> None:
+    one = opened(user=8)
+    one.expected = "422 "
+
+    def with_adapters(route: Route) -> None:
+        told = route.fetch().json()
+        told["models"]["shapes"]["capabilities"] |= {"lora": True, "controlnet": True}
+        told["models"]["shapes"]["loras"] = ["ink"]
+        route.fulfill(json=told)
+
+    one.page.route("**/v1/capabilities", with_adapters)
+    page = one.open()
+    page.get_by_role("button", name="Add a LoRA").click()
+    page.get_by_role("combobox", name="LoRA").fill("ink")
+    page.get_by_role("spinbutton", name="Strength").last.fill("0.6")
+    page.get_by_role("button", name="Add a control").click()
+    page.get_by_role("combobox", name="Control").fill("canny")
+    page.locator("#controls input[type=file]").set_input_files(png(grey()))
+    expect(page.locator("#controls .choose")).to_contain_text("input.png")
+    one.fill(prompt=PROMPT, steps=1)
+    with page.expect_request(lambda request: request.method == "POST") as sent:
+        page.get_by_role("button", name="Generate").click()
+    body = sent.value.post_data_json
+    assert body["loras"] == [{"name": "ink", "strength": 0.6}]
+    control = body["controls"][0]
+    assert control.pop("image").startswith("data:image/png;base64,")
+    assert control == {"name": "canny", "strength": 1, "start": 0, "end": 1}
+    one.fill(model="shapes-inpaint")
+    expect(page.get_by_role("button", name="Add a LoRA")).to_be_hidden()
+
+
+def test_a_broken_stream_is_taken_up_again_where_it_broke(opened: Opener) -> None:
+    one = opened(user=9)
+    asked: list[str] = []
+
+    def break_once(route: Route) -> None:
+        asked.append(route.request.headers["last-event-id"])
+        if len(asked) > 1:
+            route.continue_()
+        else:
+            told = 'id: 1\nevent: queued\ndata: {"type":"queued","position":4}\n\n'
+            route.fulfill(body=told, content_type="text/event-stream")
+
+    one.page.route("**/stream", break_once)
+    page = one.open()
+    one.fill(prompt=PROMPT, steps=2)
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator("#told")).to_have_text("The connection broke; trying again")
+    one.wait_for_picture()
+    assert asked[:2] == ["0", "1"]
+
+
+def test_a_worker_that_is_gone_is_told_and_found_again(opened: Opener) -> None:
+    one = opened(user=10)
+    one.expected = "ERR_FAILED|503 "
+    one.page.route("**/ready", lambda route: route.abort())
+    one.open(ready=False)
+    expect(one.page.locator("#state")).to_contain_text("does not answer")
+    one.page.unroute("**/ready")
+    draining = {"ready": False, "reason": "draining"}
+    one.page.route("**/ready", lambda route: route.fulfill(status=503, json=draining))
+    expect(one.page.locator("#state")).to_have_text("Draining.")
+    one.page.unroute("**/ready")
+    expect(one.page.locator("#state")).to_have_text("Ready")
+
+
+def test_widths_and_schemes(opened: Opener, pytestconfig: pytest.Config) -> None:
+    shots = pytestconfig.getoption("--screenshots")
+    one = opened(user=12, reduced_motion="reduce")
+    page = one.open()
+    if shots:
+        for prompt, seed in GALLERY:
+            one.generate(prompt, steps=10, seed=seed)
+    else:
+        one.generate(steps=1)
+    for width, viewport in (("wide", WIDE), ("narrow", NARROW)):
+        page.set_viewport_size(viewport)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert is_light(page) == (scheme == "light")
+            check_layout(page, width)
+            assert inaccessible(page) == [], (width, scheme)
+            if shots:
+                shoot(page, Path(shots) / f"page_{width}_{scheme}.png")
+
+
+GALLERY = [
+    ("a green star above a purple ring", 3),
+    ("an orange triangle right of a black heart", 12),
+    ("a blue heart", 5),
+    (f"{PROMPT} on a yellow background", 7),
+]
+
+
+def is_light(page: Page) -> bool:
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return bool(np.mean([int(value) for value in re.findall(r"\d+", ground)[:3]]) > 128)
+
+
+def check_layout(page: Page, width: str) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    stage, prompt = page.locator("#stage").bounding_box(), page.locator("#prompt").bounding_box()
+    assert stage is not None
+    assert prompt is not None
+    if width == "wide":
+        assert prompt["x"] + prompt["width"] < stage["x"]
+        assert stage["width"] > 700
+    else:
+        assert stage["y"] < prompt["y"]
+        assert stage["width"] == NARROW["width"]
+    expect(page.get_by_role("button", name="Generate")).to_be_in_viewport(ratio=1)
+
+
+def inaccessible(page: Page) -> list[str]:
+    """What axe-core finds, rule by rule with the places."""
+    axe = resources.files("axe_playwright_python") / "axe.min.js"
+    page.evaluate(axe.read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    return [f"{one['id']}: {[node['target'] for node in one['nodes']]}" for one in found]
+
+
+def shoot(page: Page, path: Path) -> None:
+    """A screenshot of few enough colours to be small."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = page.screenshot()
+    picture = PIL.Image.open(io.BytesIO(data)).convert("RGB")
+    picture.quantize(256, dither=PIL.Image.Dither.NONE).save(path, optimize=True)
+
+
+def test_all_can_be_done_with_the_keyboard(opened: Opener) -> None:
+    one = opened(user=11)
+    page = one.open()
+    expect(page.locator("#prompt")).to_be_focused()
+    page.keyboard.type(PROMPT)
+    one.fill(steps=1)
+    page.locator("#file").set_input_files(png(grey()))
+    tab_to(page, "paint")
+    page.keyboard.press("Enter")
+    expect(page.locator("#mask")).to_be_focused()
+    page.keyboard.press("Space")
+    assert masked(page, (0.5, 0.5))
+    page.keyboard.press("Control+z")
+    assert not masked(page, (0.5, 0.5))
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowUp")
+    page.keyboard.press("Space")
+    assert not masked(page, (0.5, 0.52))
+    page.keyboard.press("i")
+    assert masked(page, (0.9, 0.9))
+    page.keyboard.press("Escape")
+    expect(page.locator("#paint")).to_be_focused()
+    page.keyboard.press("Control+Enter")
+    one.wait_for_picture()
+    tab_to(page, "again")
+    page.keyboard.press("Enter")
+    expect(page.locator("#tiles li")).to_have_count(2)
+    one.wait_for_picture()
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Presses Tab until the element has the focus; each on the way must show that it has it."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        at, outline = page.evaluate(
+            """[document.activeElement.id,
+                parseFloat(getComputedStyle(document.activeElement).outlineWidth)]"""
+        )
+        if at == name:
+            return
+        assert outline >= 2 or at == "", at
+    raise AssertionError(f"Tab does not come to {name}")
