@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,18 @@ def _keys(file: Path | None) -> dict[str, str]:
     return {**keys, own: "default"} if own else keys
 
 
+def _state(arguments: Mapping[str, Any]) -> Path | None:
+    """The directory of the job database; a port that the system chooses is no name for one."""
+    from sdrbee.server.state_directory import default_state_path
+
+    if arguments["no_journal"]:
+        return None
+    if arguments["state_dir"]:
+        return Path(arguments["state_dir"])
+    name = arguments["worker_id"] or arguments["port"]
+    return default_state_path(str(name)) if name else None
+
+
 @click.command()
 @click.argument("models", nargs=-1, metavar="[NAME=]MODEL...")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -76,6 +89,19 @@ def _keys(file: Path | None) -> dict[str, str]:
 @click.option("--allowed-host", multiple=True, help="A further name that this worker is asked by.")
 @click.option("--allow-origin", multiple=True, help="A web page's origin that may ask.")
 @announcement_options
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where jobs outlive the process; by default $XDG_STATE_HOME/sdrbee/WORKER_ID or PORT.",
+)
+@click.option("--no-journal", is_flag=True, help="Keep jobs in memory only.")
+@click.option(
+    "--drain-timeout",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds that running jobs have to end after SIGTERM.",
+)
 def serve(models: tuple[str, ...], **arguments: Any) -> None:
     """Serve image generation over HTTP: the models that are named, or all of `sdrbee list`.
 
@@ -102,6 +128,8 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
         origins=arguments["allow_origin"],
         queue=arguments["queue"],
         announcement=announcement(arguments),
+        state=_state(arguments),
+        drain_timeout_s=arguments["drain_timeout"],
     )
 
 

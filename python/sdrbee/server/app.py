@@ -26,6 +26,7 @@ from sdrbee.server.http import (
     send_response,
 )
 from sdrbee.server.identity import Identity
+from sdrbee.server.journal import Journal
 from sdrbee.server.limits import Limits
 
 Result = TypeVar("Result")
@@ -34,6 +35,9 @@ log = logging.getLogger("sdrbee.server")
 
 # Threads that decode and encode pictures.
 _CODEC_THREADS = 2
+
+# How long the start waits for the jobs of the last run; what takes longer goes on behind it.
+_OPENING_S = 5.0
 
 
 class Worker:
@@ -48,8 +52,14 @@ class Worker:
     """
 
     def __init__(
-        self, engine: sdrbee.Engine, *, limits: Limits | None = None, guard: Guard | None = None
+        self,
+        engine: sdrbee.Engine,
+        *,
+        limits: Limits | None = None,
+        guard: Guard | None = None,
+        journal: Journal | None = None,
     ) -> None:
+        """Needs the lifespan events of ASGI. Without a journal, jobs end with the process."""
         self.engine = engine
         self.limits = limits or Limits()
         self.guard = guard or Guard()
@@ -59,7 +69,7 @@ class Worker:
         self.companions: list[Callable[[], Coroutine[Any, Any, None]]] = []
         """What runs beside the requests, from the start to the end."""
         self._executor = ThreadPoolExecutor(_CODEC_THREADS, thread_name_prefix="codec")
-        self.book = Book(engine, self.limits, self._executor)
+        self.book = Book(engine, self.limits, self._executor, journal or Journal())
         self._router = Router()
         page.add_routes(self._router)
         native.add_routes(self._router, self)
@@ -86,7 +96,9 @@ class Worker:
         return self.identity.info(self.engine, status)
 
     def not_ready(self) -> str | None:
-        """Why no picture can be made yet; None when one can."""
+        """Why no picture can be made; None when one can."""
+        if self.book.refusal is not None:
+            return self.book.refusal.message
         status = self.engine.status["workers"]
         if any(worker["model"] for worker in status):
             return None
@@ -110,12 +122,13 @@ class Worker:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                await self.book.open(_OPENING_S)
                 running = [asyncio.create_task(companion()) for companion in self.companions]
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 for task in running:
                     task.cancel()
-                await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
+                await self.book.close()
                 self._executor.shutdown(wait=False)
                 await send({"type": "lifespan.shutdown.complete"})
                 return

@@ -1,30 +1,75 @@
-"""The jobs of a worker: which there are, whose they are, and how long they are kept."""
+"""The jobs of a worker: which there are, whose they are, and how they outlive it."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
+from typing import Any
 
 import sdrbee
 from sdrbee.server.errors import ApiError
+from sdrbee.server.idempotency import Keys, digest_of
+from sdrbee.server.journal import Journal, StorageError
 from sdrbee.server.limits import Limits
 from sdrbee.server.record import Record
-from sdrbee.server.telling import Teller
+from sdrbee.server.shelf import Shelf
+from sdrbee.server.store import Kept, Key
+from sdrbee.server.telling import Teller, fail
 from sdrbee.server.wire import Submission
+
+log = logging.getLogger("sdrbee.server")
+
+# A job that runs at so many crashes of the worker, without coming further, is their cause.
+MOST_CRASHES = 5
+
+# More events than a job has in one run of the worker, so that their numbers only grow.
+_NUMBERS_OF_A_RUN = 1 << 20
+
+# How long to wait before the journal, or the engine's full queue, is tried again.
+_RETRY_S = 1.0
+_QUEUE_RETRY_S = 0.05
+
+_STARTING = ApiError(503, "starting", "the jobs of the last run are being read", retry_after_s=1)
 
 
 class Book:
-    """All jobs of a worker. For the event loop's thread alone."""
+    """All jobs of a worker. For the event loop's thread alone.
 
-    def __init__(self, engine: sdrbee.Engine, limits: Limits, executor: Executor) -> None:
+    A job is there once the journal has it, and has ended once the journal has its end.
+    """
+
+    def __init__(
+        self,
+        engine: sdrbee.Engine,
+        limits: Limits,
+        executor: Executor,
+        journal: Journal,
+    ) -> None:
         self._engine = engine
         self._limits = limits
         self._executor = executor
+        self._journal = journal
         self._teller = Teller(executor)
+        self._first_number = 1
         self._records: dict[str, Record] = {}
-        self._expired: dict[str, float] = {}
+        self._shelf = Shelf(limits)
+        self._keys = Keys(limits.idempotency_s)
         self._followers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unstored: list[Record] = []
+        self._is_open = not journal.durable
+        self.refusal: ApiError | None = None if self._is_open else _STARTING
+        """Why no job is taken at the moment."""
+
+    async def open(self, wait_s: float) -> None:
+        """Opens the journal and goes on with the jobs of earlier runs; in the background after
+        `wait_s`."""
+        if self._journal.durable:
+            await asyncio.wait({_begin(self._open(), self._tasks)}, timeout=wait_s)
 
     async def submit(
         self,
@@ -35,34 +80,41 @@ class Book:
         synchronous: bool = False,
         idempotency_key: str | None = None,
     ) -> Record:
-        """Puts an operation into the engine's queue.
+        """Puts an operation into the engine's queue and writes it down.
 
         Args:
             submission: The operation.
             model: The engine's name of its model.
             caller: Whose job it is.
-            synchronous: Its client waits on the connection that it was sent by.
-            idempotency_key: What its client calls it.
+            synchronous: Its client waits on the connection that it was sent by; without a key the
+                job is cancelled when the worker ends.
+            idempotency_key: When the caller has a job under this key, that one is the answer.
 
         Raises:
             InvalidRequest, QueueFull, Cancelled: As `Engine.submit`.
+            ApiError: 422 for a key of another operation, 410 for one of a job that is no longer
+                kept, 503 while the worker starts or ends, 507 when it can't be written down.
         """
-        submission.check_features(model, self._engine.models[model])
-        loop = asyncio.get_running_loop()
-        request = await loop.run_in_executor(self._executor, submission.request)
-        job = self._engine.submit(
-            request, model=model, priority=submission.priority, deadline=submission.deadline_s
-        )
-        submission.pictures.clear()
         record = Record(
-            submission, job, caller, model, synchronous=synchronous, idempotency_key=idempotency_key
+            submission,
+            None,
+            caller,
+            model,
+            self._journal,
+            synchronous=synchronous,
+            idempotency_key=idempotency_key,
+            first_number=self._first_number,
         )
-        self._records[record.job_id] = record
-        task = asyncio.create_task(self._teller.follow(record, job))
-        self._followers.add(task)
-        task.add_done_callback(self._followers.discard)
-        self._forget_old()
-        return record
+        if idempotency_key is None:
+            await self._accept(record, None)
+            return record
+        digest = await asyncio.to_thread(digest_of, submission, model)
+        async with self._keys.use(caller, idempotency_key, digest) as job_id:
+            if job_id is not None:
+                return self.find(job_id, caller)
+            await self._accept(record, digest)
+            self._keys.put([Key(caller, idempotency_key, digest, record.job_id, record.created)])
+            return record
 
     def find(self, job_id: str, caller: str) -> Record:
         """A job of this caller. Raises ApiError 404, and 410 once it is no longer kept."""
@@ -70,7 +122,9 @@ class Book:
         record = self._records.get(job_id)
         if record is not None and record.caller == caller:
             return record
-        if job_id in self._expired:
+        if not self._is_open:
+            raise _STARTING
+        if self._shelf.had(job_id, caller):
             raise ApiError(410, "expired", f"the job {job_id} has ended and is no longer kept")
         raise ApiError(404, "job_not_found", f"there is no job {job_id}")
 
@@ -80,19 +134,207 @@ class Book:
         own = [record for record in self._records.values() if record.caller == caller]
         return [record for record in reversed(own) if status in (None, record.status)]
 
+    async def cancel(self, record: Record) -> str:
+        """Ends a job within one step, also when the worker crashes now. The status that it has or
+        is about to have."""
+        if record.ended is not None:
+            return record.status
+        if record.job is not None:
+            record.job.cancel()
+            if record.job.state in ("done", "failed"):
+                return record.job.state
+        record.cancel_asked = True
+        try:
+            await self._journal.tell(record.job_id, record.told())
+        except StorageError as error:
+            log.warning("%s", error)
+        return "cancelled"
+
+    async def drain(self, timeout_s: float, hurry: asyncio.Event) -> None:
+        """Takes no new jobs, leaves waiting ones to the next run, and lets running ones end until
+        `timeout_s` have passed or `hurry` is set."""
+        self.refusal = ApiError(503, "draining", "the worker is ending", retry_after_s=5)
+        await _end_tasks(self._tasks)
+        for record in self._open_records():
+            if record.status == "queued":
+                await self._leave(record)
+        hurried = asyncio.create_task(_set(hurry))
+        end = time.monotonic() + timeout_s
+        while self._followers and not hurry.is_set() and time.monotonic() < end:
+            await asyncio.wait(
+                {hurried, *self._followers},
+                timeout=end - time.monotonic(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        hurried.cancel()
+
+    async def close(self) -> None:
+        """Leaves all jobs that have not ended to the next run; closes the engine and the
+        journal."""
+        self.refusal = ApiError(503, "shutting_down", "the worker is ending", retry_after_s=5)
+        await _end_tasks(self._tasks)
+        for record in self._open_records():
+            await self._leave(record)
+        await asyncio.to_thread(self._engine.close)
+        await asyncio.gather(*self._followers, return_exceptions=True)
+        with suppress(StorageError):
+            for record in self._unstored:
+                await record.store()
+        await self._journal.close()
+
+    def _open_records(self) -> Sequence[Record]:
+        return [record for record in self._records.values() if record.ended is None]
+
+    async def _accept(self, record: Record, digest: bytes | None) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        loop = asyncio.get_running_loop()
+        submission = record.submission
+        submission.check_features(record.model, self._engine.models[record.model])
+        request = await loop.run_in_executor(self._executor, submission.request)
+        job = self._engine.submit(
+            request,
+            model=record.model,
+            priority=submission.priority,
+            deadline=submission.deadline_s,
+        )
+        record.job = job
+        # Were it chosen anew, a job that begins again after a crash would be another picture.
+        submission.fields["seed"] = job.request.seed
+        try:
+            await self._journal.accept(record.job_id, record.accepted(), record.told(), digest)
+        except BaseException:
+            job.cancel()
+            raise
+        self._records[record.job_id] = record
+        self._begin_following(record, job)
+        self._forget_old()
+
+    def _begin_following(self, record: Record, job: sdrbee.Job) -> None:
+        _begin(self._ended(record, self._teller.follow(record, job)), self._followers)
+
+    async def _ended(self, record: Record, ending: Coroutine[Any, Any, None]) -> None:
+        """Waits for what ends a job, and until the journal has it."""
+        try:
+            await ending
+        except StorageError as error:
+            log.warning("the end of %s is not written down yet: %s", record.job_id, error)
+            self._unstored.append(record)
+            if len(self._unstored) == 1:
+                _begin(self._store_later(), self._tasks)
+        if record.ended is not None:
+            self._shelf.put(record)
+
+    async def _store_later(self) -> None:
+        while self._unstored:
+            await asyncio.sleep(_RETRY_S)
+            with suppress(StorageError):
+                await self._unstored[0].store()
+                self._unstored.pop(0)
+
+    async def _open(self) -> None:
+        kept = await self._open_journal()
+        self._first_number = 1 + kept.run * _NUMBERS_OF_A_RUN
+        self._keys.put(kept.keys)
+        self._shelf.put_expired(kept.expired)
+        for job in kept.jobs:
+            self._records[job.job_id] = Record.kept(job, self._journal, self._first_number)
+        waiting = self._open_records()
+        for record in sorted(self._records.values(), key=lambda one: one.ended or 0.0):
+            if record.ended is not None:
+                self._shelf.put(record)
+        self._is_open = True
+        for record in waiting:
+            await self._resume(record)
+        self.refusal = None
+
+    async def _open_journal(self) -> Kept:
+        told = False
+        while True:
+            try:
+                return await self._journal.open()
+            except StorageError as error:
+                self.refusal = error
+                if not told:
+                    log.error("%s", error)
+                told = True
+            await asyncio.sleep(_RETRY_S)
+
+    async def _resume(self, record: Record) -> None:
+        """Puts a job of an earlier run into the engine's queue again, where it still has a
+        chance."""
+        if record.status == "running":
+            record.crashes += 1
+        record.status = "queued"
+        try:
+            if record.cancel_asked or (record.synchronous and record.idempotency_key is None):
+                return await self._ended(record, record.end("cancelled"))
+            record.job = await self._submit_again(record)
+        except Exception as error:
+            return await self._ended(record, fail(record, error))
+        if record.job is None:
+            return await self._ended(record, record.end("cancelled"))
+        return self._begin_following(record, record.job)
+
+    async def _submit_again(self, record: Record) -> sdrbee.Job | None:
+        """None when it was cancelled before it had a place."""
+        if record.crashes >= MOST_CRASHES:
+            raise ApiError(
+                500,
+                "worker_crashed",
+                f"the worker crashed {record.crashes} times while it made this picture",
+            )
+        loop = asyncio.get_running_loop()
+        submission = record.submission
+        request = await loop.run_in_executor(self._executor, submission.request)
+        while not record.cancel_asked:
+            left_s = None
+            if submission.deadline_s is not None:
+                left_s = record.created + submission.deadline_s - time.time()
+                if left_s <= 0:
+                    raise sdrbee.DeadlineExceeded("[deadline] it passed while the worker was down")
+            try:
+                return self._engine.submit(
+                    request, model=record.model, priority=submission.priority, deadline=left_s
+                )
+            except sdrbee.QueueFull:
+                await asyncio.sleep(_QUEUE_RETRY_S)
+        return None
+
+    async def _leave(self, record: Record) -> None:
+        """Leaves a job to the next run of the worker; where there is none, it is cancelled."""
+        if not self._journal.durable or (record.synchronous and record.idempotency_key is None):
+            await self.cancel(record)
+            return
+        record.suspend()
+        self._journal.note(record.job_id, record.told())
+
     def _forget_old(self) -> None:
-        """Ended jobs go by age, and the oldest when all results together are too large."""
-        now, kept = time.time(), 0
-        for record in sorted(self._records.values(), key=lambda one: one.ended or now)[::-1]:
-            if record.ended is None:
-                continue
-            kept += record.kept_bytes
-            if (
-                now - record.ended > self._limits.kept_jobs_s
-                or kept > self._limits.kept_pictures_bytes
-            ):
-                del self._records[record.job_id]
-                self._expired[record.job_id] = now
-        for job_id, when in list(self._expired.items()):
-            if now - when > self._limits.kept_jobs_s:
-                del self._expired[job_id]
+        gone = self._shelf.take_old()
+        for record in gone:
+            del self._records[record.job_id]
+        if gone:
+            now = time.time()
+            self._journal.expire(
+                [(record.job_id, record.caller) for record in gone],
+                now,
+                expired_before=now - self._limits.kept_jobs_s,
+                keys_before=now - self._limits.idempotency_s,
+            )
+
+
+def _begin(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> asyncio.Task[None]:
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return task
+
+
+async def _end_tasks(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()

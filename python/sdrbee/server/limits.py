@@ -49,5 +49,9 @@ class Limits:
     """Event streams that may be open."""
     kept_jobs_s: float = 3_600.0
     """How long an ended job can be asked for."""
+    kept_jobs: int = 10_000
+    """The oldest ended jobs go when there are more."""
     kept_pictures_bytes: int = 1 << 30
     """The oldest results go when all together are larger."""
+    idempotency_s: float = 86_400.0
+    """How long an Idempotency-Key means its job."""

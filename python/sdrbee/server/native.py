@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sdrbee
 from sdrbee.server.errors import ApiError
 from sdrbee.server.http import Request, Response, Router, json_response
+from sdrbee.server.idempotency import checked_key
 from sdrbee.server.models import resolve_model
 from sdrbee.server.operations import OPERATIONS
 from sdrbee.server.record import Record
@@ -59,7 +59,10 @@ class _Native:
         body = await self._worker.bodies.read_json(request)
         submission = await self._worker.in_thread(read_operation, body, self._worker.limits)
         model = resolve_model(submission.model, self._worker.engine.models)
-        record = await self._worker.book.submit(submission, model, request.caller)
+        key = checked_key(request.header("idempotency-key"))
+        record = await self._worker.book.submit(
+            submission, model, request.caller, idempotency_key=key
+        )
         return json_response(
             200, {"job_id": record.job_id, "sse_url": f"/v1/jobs/{record.job_id}/stream"}
         )
@@ -73,9 +76,7 @@ class _Native:
 
     async def cancel_job(self, request: Request) -> Response:
         record = self._find(request)
-        if record.job is not None:
-            record.job.cancel()
-        status = "cancelled" if record.ended is None else record.status
+        status = await self._worker.book.cancel(record)
         return json_response(200, {"job_id": record.job_id, "status": status})
 
     async def stream_job(self, request: Request) -> Response:
@@ -91,10 +92,10 @@ class _Native:
         record, index = self._find(request), request.path_values["index"]
         if record.status != "done":
             raise ApiError(404, "no_picture", f"the job is {record.status}: it has no picture")
-        images = (await record.ending())["images"]
+        images = await record.images()
         if not index.isdecimal() or int(index) >= len(images):
             raise ApiError(404, "no_picture", f"the job has {len(images)} pictures, from 0 on")
-        return Response(200, base64.b64decode(images[int(index)]), "image/png")
+        return Response(200, images[int(index)], "image/png")
 
     async def _frames(self, record: Record, after: int) -> AsyncGenerator[bytes, None]:
         """The named events; behind the last one the line by which rbee's clients know the end."""

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 import sdrbee
+from sdrbee.server.errors import ApiError
+from sdrbee.server.journal import Journal
+from sdrbee.server.store import Accepted, KeptJob, Told
 from sdrbee.server.wire import Submission
 
 TERMINAL = {"complete": "done", "error": "failed", "cancelled": "cancelled"}
+
+# Events that are states: they are written down, and no later one takes their place.
+_STATES = ("queued", "started", *TERMINAL)
 
 
 @dataclass(slots=True)
@@ -36,43 +45,138 @@ class Record:
     """The engine's job, until its end."""
     caller: str
     model: str
+    journal: Journal
     synchronous: bool = False
     """Whether its client waits on the connection that it was sent by."""
     idempotency_key: str | None = None
+    first_number: int = 1
+    """The least number of the events of this run of the worker."""
     job_id: str = field(default_factory=lambda: f"job-{uuid.uuid4()}")
     created: float = field(default_factory=time.time)
     status: str = "queued"
     position: int | None = None
     progress: dict[str, Any] | None = None
-    result: dict[str, Any] | None = None
-    """What `complete` says beside the pictures."""
     error: dict[str, Any] | None = None
     started: float | None = None
     ended: float | None = None
+    cancel_asked: bool = False
+    suspended: bool = False
+    """Whether it goes on in the next run of the worker, not in this one."""
+    batched: bool = False
+    """Whether a picture shared a step with another."""
+    crashes: int = 0
     kept_bytes: int = 0
     log: list[WireEvent] = field(default_factory=list)
     readers: set[asyncio.Event] = field(default_factory=set)
+    pictures: list[bytes] | None = None
+    """The results as PNG, until the journal has them."""
+
+    @classmethod
+    def kept(cls, kept: KeptJob, journal: Journal, first_number: int) -> Record:
+        """A job of an earlier run."""
+        accepted, told = kept.accepted, kept.told
+        return cls(
+            submission=accepted.submission,
+            job=None,
+            caller=accepted.caller,
+            model=accepted.model,
+            journal=journal,
+            synchronous=accepted.synchronous,
+            idempotency_key=accepted.idempotency_key,
+            first_number=first_number,
+            job_id=kept.job_id,
+            created=accepted.created,
+            status=told.status,
+            error=told.error,
+            started=told.started,
+            ended=told.ended,
+            cancel_asked=told.cancel_asked,
+            batched=told.batched,
+            crashes=told.crashes,
+            kept_bytes=told.kept_bytes,
+            log=[WireEvent(number, name, None, data) for number, name, data in told.events],
+        )
+
+    def accepted(self) -> Accepted:
+        """What the journal writes down of it once."""
+        return Accepted(
+            submission=self.submission,
+            caller=self.caller,
+            model=self.model,
+            created=self.created,
+            synchronous=self.synchronous,
+            idempotency_key=self.idempotency_key,
+        )
+
+    def told(self) -> Told:
+        """What the journal writes down of it at each change."""
+        return Told(
+            status=self.status,
+            started=self.started,
+            ended=self.ended,
+            error=self.error,
+            cancel_asked=self.cancel_asked,
+            batched=self.batched,
+            crashes=self.crashes,
+            kept_bytes=self.kept_bytes,
+            events=[
+                (event.number, event.name, event.data)
+                for event in self.log
+                if event.name in _STATES and event.data is not None
+            ],
+        )
 
     def tell(self, name: str, **values: Any) -> None:
-        """Adds an event; a preview takes the place of the one before it."""
+        """Adds an event that is not an end; a preview takes the place of the one before it."""
         index = values.get("image_index")
         if name == "preview":
             self._forget("preview", index)
-        data = msgspec.json.encode({"type": name, **values})
-        self.log.append(WireEvent(len(self.log) + 1, name, index, data))
-        if name in TERMINAL:
-            self.status = TERMINAL[name]
-            self.ended = time.time()
-            for image_index in range(self.submission.fields["count"]):
-                self._forget("progress", image_index)
-            self.kept_bytes = sum(len(event.data or b"") for event in self.log)
-        for reader in self.readers:
-            reader.set()
+        self.log.append(self._event(name, index, values))
+        if name in _STATES:
+            self.journal.note(self.job_id, self.told())
+        self._wake()
 
-    def _forget(self, name: str, image_index: int | None) -> None:
-        for event in self.log:
-            if (event.name, event.image_index) == (name, image_index):
-                event.data = None
+    async def end(self, name: str, pictures: Sequence[bytes] = (), **values: Any) -> None:
+        """Adds the last event, once the journal has it and the results, PNG in bytes.
+
+        When the journal can't be written, readers get them all the same, and `store` is to be
+        tried again.
+        """
+        self._forget("progress")
+        last = self._event(name, None, values)
+        self.kept_bytes = sum(map(len, pictures)) + sum(
+            len(event.data or b"") for event in self.log
+        )
+        told = self.told()
+        told = structs.replace(
+            told,
+            status=TERMINAL[name],
+            ended=time.time(),
+            events=[*told.events, (last.number, last.name, last.data or b"")],
+        )
+        self.submission.pictures.clear()
+        self.pictures = list(pictures)
+        try:
+            await self.store(told)
+        finally:
+            self.log = [event for event in self.log if event.data is not None]
+            self.log.append(last)
+            self.status, self.ended, self.job = told.status, told.ended, None
+            self._wake()
+
+    async def store(self, told: Told | None = None) -> None:
+        """Writes the end and the results down. Raises StorageError."""
+        await self.journal.finish(
+            self.job_id, self.accepted(), told or self.told(), self.pictures or ()
+        )
+        self.pictures = None
+
+    def suspend(self) -> None:
+        """Leaves it to the next run of the worker; its readers are sent away."""
+        self.suspended, self.status = True, "queued"
+        if self.job is not None:
+            self.job.cancel()
+        self._wake()
 
     def describe(self) -> dict[str, Any]:
         """What GET /v1/jobs/{id} answers."""
@@ -86,17 +190,41 @@ class Record:
             "ended": self.ended,
             "position": self.position if self.status == "queued" else None,
             "progress": self.progress,
+            "batched": self.batched,
             "error": self.error,
             "request": self.submission.summary,
             "result": self.result,
         }
 
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What `complete` says beside the pictures."""
+        if self.status != "done":
+            return None
+        values: dict[str, Any] = msgspec.json.decode(self.log[-1].data or b"{}")
+        return {name: value for name, value in values.items() if name != "type"}
+
+    async def images(self) -> list[bytes]:
+        """The results as PNG. Raises ApiError 410 when they are no longer kept."""
+        pictures = self.pictures
+        if pictures is None:
+            pictures = await self.journal.pictures(self.job_id)
+        if not pictures:
+            raise ApiError(410, "expired", f"the pictures of {self.job_id} are no longer kept")
+        return pictures
+
     async def ending(self) -> dict[str, Any]:
-        """Waits for the end; the values of the last event, with its `type`."""
+        """Waits for the end; the values of the last event, with its `type`.
+
+        Raises:
+            ApiError: 503 when the worker ends before the job.
+        """
         last: bytes | None = None
         async for event in self.follow(0, None):
             last = event.data if event is not None else last
-        ending: dict[str, Any] = msgspec.json.decode(last or b"{}")
+        if last is None or self.ended is None:
+            raise ApiError(503, "shutting_down", "the worker is shutting down", retry_after_s=5)
+        ending: dict[str, Any] = msgspec.json.decode(last)
         return ending
 
     async def follow(
@@ -109,11 +237,14 @@ class Record:
         try:
             while True:
                 news.clear()
-                for event in self.log[after:]:
+                leave = self.suspended or self.ended is not None
+                for event in self.log[bisect_right(self.log, after, key=_number) :]:
                     after = event.number
-                    if event.data is not None:
+                    if event.name == "complete":
+                        yield await self._with_pictures(event)
+                    elif event.data is not None:
                         yield event
-                if self.ended is not None and after >= len(self.log):
+                if leave:
                     return
                 try:
                     await asyncio.wait_for(news.wait(), heartbeat_s)
@@ -121,3 +252,32 @@ class Record:
                     yield None
         finally:
             self.readers.discard(news)
+
+    async def _with_pictures(self, event: WireEvent) -> WireEvent:
+        pictures = await self.images()
+        return replace(event, data=await asyncio.to_thread(_joined, event.data or b"", pictures))
+
+    def _event(self, name: str, index: int | None, values: dict[str, Any]) -> WireEvent:
+        number = max(self.first_number, self.log[-1].number + 1 if self.log else 1)
+        return WireEvent(number, name, index, msgspec.json.encode({"type": name, **values}))
+
+    def _forget(self, name: str, image_index: int | None = None) -> None:
+        for event in self.log:
+            if event.name == name and image_index in (None, event.image_index):
+                event.data = None
+
+    def _wake(self) -> None:
+        for reader in self.readers:
+            reader.set()
+
+
+def _number(event: WireEvent) -> int:
+    return event.number
+
+
+def _joined(values: bytes, pictures: Sequence[bytes]) -> bytes:
+    """An event of JSON with its pictures in base64."""
+    images = [base64.b64encode(picture).decode() for picture in pictures]
+    return msgspec.json.encode(
+        {**msgspec.json.decode(values), "image": images[0], "images": images}
+    )

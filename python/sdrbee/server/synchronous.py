@@ -25,6 +25,7 @@ import msgspec
 
 from sdrbee.server.errors import error_of_code
 from sdrbee.server.http import ClientGone, Request
+from sdrbee.server.idempotency import checked_key
 from sdrbee.server.models import resolve_model
 from sdrbee.server.record import Record
 from sdrbee.server.wire import Submission
@@ -62,7 +63,7 @@ async def submit(worker: Worker, request: Request, submission: Submission) -> Re
         model,
         request.caller,
         synchronous=True,
-        idempotency_key=request.header("idempotency-key"),
+        idempotency_key=checked_key(request.header("idempotency-key")),
     )
 
 

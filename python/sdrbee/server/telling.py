@@ -6,9 +6,11 @@ import asyncio
 import base64
 import time
 from concurrent.futures import Executor
+from typing import Any
 
 import sdrbee
 from sdrbee.server.errors import api_error
+from sdrbee.server.journal import StorageError
 from sdrbee.server.record import Record
 
 # A preview is sent at every fifth step and the last one, as rbee's worker does it.
@@ -22,10 +24,16 @@ class Teller:
         self._executor = executor
 
     async def follow(self, record: Record, job: sdrbee.Job) -> None:
-        """Tells a job from now to its end."""
+        """Tells a job from now to its end, or until its record is suspended.
+
+        Raises:
+            StorageError: The end was told, but the journal does not have it.
+        """
         try:
             waiting: sdrbee.JobEvent | None = None  # a step whose preview may follow
             async for event in job:
+                if record.suspended:
+                    return
                 if waiting is not None:
                     await self._tell_step(record, waiting, event)
                     waiting = None
@@ -33,10 +41,10 @@ class Teller:
                     waiting = event
                 else:
                     await self._tell(record, job, event)
+        except StorageError:
+            raise
         except Exception as error:  # a bug here must not leave readers without an end
-            _fail(record, error)
-        finally:
-            record.job = None
+            await fail(record, error)
 
     async def _tell_step(
         self, record: Record, step: sdrbee.JobEvent, following: sdrbee.JobEvent
@@ -52,7 +60,8 @@ class Teller:
         record.progress = progress
         shown = step.step % PREVIEW_EVERY == 1 or step.step == step.total
         if following.kind == "preview" and following.preview is not None and shown:
-            picture = await self._encoded(following.preview)
+            png = await self._encoded(following.preview)
+            picture = base64.b64encode(png).decode()
             record.tell("preview", **progress, image=picture, format="png")
         else:
             record.tell("progress", **progress)
@@ -65,39 +74,44 @@ class Teller:
             record.status, record.started = "running", time.time()
             record.tell("started")
         elif event.kind == "cancelled":
-            record.tell("cancelled")
+            await record.end("cancelled")
         elif event.kind in ("done", "failed"):
-            try:
-                await self._complete(record, job)
-            except Exception as error:
-                _fail(record, error)
+            await self._end(record, job)
 
-    async def _complete(self, record: Record, job: sdrbee.Job) -> None:
-        made = job.result()
-        pictures = made if isinstance(made, list) else [made]
-        images = [await self._encoded(picture) for picture in pictures]
-        now = time.time()
-        started = record.started or now
-        record.result = {
-            "format": "png",
-            "seed": pictures[0].seed,
-            "seeds": [picture.seed for picture in pictures],
-            "width": pictures[0].width,
-            "height": pictures[0].height,
-            "timing": {"queued_s": started - record.created, "run_s": now - started},
-        }
-        record.tell("complete", image=images[0], images=images, **record.result)
+    async def _end(self, record: Record, job: sdrbee.Job) -> None:
+        try:
+            made = job.result()
+            pictures = made if isinstance(made, list) else [made]
+            images = [await self._encoded(picture) for picture in pictures]
+            values = _values(record, pictures)
+        except Exception as error:
+            await fail(record, error)
+        else:
+            await record.end("complete", images, **values)
 
-    async def _encoded(self, picture: sdrbee.Image) -> str:
+    async def _encoded(self, picture: sdrbee.Image) -> bytes:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, _png_in_base64, picture)
+        return await loop.run_in_executor(self._executor, picture.encode, "png")
 
 
-def _png_in_base64(picture: sdrbee.Image) -> str:
-    return base64.b64encode(picture.encode("png")).decode()
-
-
-def _fail(record: Record, error: Exception) -> None:
+async def fail(record: Record, error: Exception) -> None:
+    """Ends a job with an error. Raises StorageError, as `Record.end`."""
     told = api_error(error)
     record.error = told.body["error"]
-    record.tell("error", message=told.message, code=told.code)
+    await record.end("error", message=told.message, code=told.code)
+
+
+def _values(record: Record, pictures: list[sdrbee.Image]) -> dict[str, Any]:
+    """What the last event says of results, without them."""
+    now = time.time()
+    started = record.started or now
+    record.batched = any((picture.recipe or {}).get("batched", False) for picture in pictures)
+    return {
+        "format": "png",
+        "seed": pictures[0].seed,
+        "seeds": [picture.seed for picture in pictures],
+        "width": pictures[0].width,
+        "height": pictures[0].height,
+        "batched": record.batched,
+        "timing": {"queued_s": started - record.created, "run_s": now - started},
+    }
