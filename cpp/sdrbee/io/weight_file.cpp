@@ -1,10 +1,12 @@
 #include "sdrbee/io/weight_file.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <fstream>
-#include <regex>
+#include <optional>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "sdrbee/core/error.h"
@@ -71,15 +73,39 @@ WeightFile open_shards(const fs::path& path) {
   return opened;
 }
 
+bool is_shard_number(std::string_view text) {
+  return text.size() == 5 &&
+         std::ranges::all_of(text, [](char digit) { return digit >= '0' && digit <= '9'; });
+}
+
+struct ShardName {
+  std::string_view stem, number, count;
+};
+
+/// The parts of "<stem>-00001-of-00002".
+std::optional<ShardName> shard_name(std::string_view name) {
+  constexpr std::string_view kNumbers = "-00001-of-00002";
+  if (name.size() < kNumbers.size()) return std::nullopt;
+  const std::string_view numbers = name.substr(name.size() - kNumbers.size());
+  const ShardName shard{.stem = name.substr(0, name.size() - kNumbers.size()),
+                        .number = numbers.substr(1, 5),
+                        .count = numbers.substr(10)};
+  if (numbers[0] != '-' || numbers.substr(6, 4) != "-of-" || !is_shard_number(shard.number) ||
+      !is_shard_number(shard.count))
+    return std::nullopt;
+  return shard;
+}
+
 /// A shard holds a part of the layers only; it must come with its index.
 void refuse_lone_shard(const fs::path& path) {
-  static const std::regex kShard(R"((.*?)-(\d{5})-of-(\d{5})(\.[^.]+)?\.safetensors)");
-  std::smatch match;
-  const std::string name = path.filename().string();
-  if (std::regex_match(name, match, kShard) && match[3] != "00001")
-    throw CheckpointError(message("[", path.string(), "] this is shard ", match[2].str(), " of ",
-                                  match[3].str(), "; give the index of all (", match[1].str(),
-                                  ".safetensors.index.json) or the folder that they lie in"));
+  if (path.extension() != ".safetensors") return;
+  const std::string name = path.stem().string();
+  auto shard = shard_name(name);
+  if (!shard) shard = shard_name(std::string_view(name).substr(0, name.rfind('.')));  // ".fp16"
+  if (!shard || shard->count == "00001") return;
+  throw CheckpointError(message("[", path.string(), "] this is shard ", shard->number, " of ",
+                                shard->count, "; give the index of all (", shard->stem,
+                                ".safetensors.index.json) or the folder that they lie in"));
 }
 
 }  // namespace
