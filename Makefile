@@ -82,11 +82,18 @@ $(STAMPS)/test-tools: $(STAMPS)/package
 	@$(INSTALL) --editable ".[test]"
 	@touch $@
 
+# Without npm's registry the tests of these packages are skipped, and say so.
+$(STAMPS)/node-packages: tests/node/package-lock.json $(STAMPS)/test-tools
+	@echo "== installing npm packages for the tests into build/node"
+	@mkdir -p build/node && cp tests/node/package.json tests/node/package-lock.json build/node
+	@npm ci --prefix build/node --ignore-scripts --no-audit --no-fund --silent && touch $@ || \
+	  echo "warning: npm could not install them; their tests will be skipped" >&2
+
 $(STAMPS)/lint-tools: pyproject.toml $(STAMPS)/python
 	@python -m pip install --quiet $$(python scripts/extra_requirements.py dev)
 	@touch $@
 
-$(STAMPS)/tests: $(STAMPS)/test-tools $(shell find tests/cpp -type f)
+$(STAMPS)/tests: $(STAMPS)/test-tools $(STAMPS)/node-packages $(shell find tests/cpp -type f)
 	@echo "== building the C++ tests"
 	@cmake $(BUILD) -DSDRBEE_TESTS=ON >$(BUILD)/configure.log || (cat $(BUILD)/configure.log; false)
 	@cmake --build $(BUILD) --target sdrbee_tests

@@ -52,6 +52,8 @@ check_compiler() {
 check_test_programs() {
   command -v chromium || command -v chromium-browser || command -v google-chrome ||
     need chromium "Chromium, which the tests of the page run in"
+  command -v node || need nodejs "Node.js, which OpenAI's client of the tests runs in"
+  command -v npm || need npm "npm, which installs that client"
 } >/dev/null
 
 check_all() {
