@@ -170,9 +170,9 @@ std::string represent(const Picture& picture) {
 }
 
 // The file of a format; the recipe goes into PNG only.
-std::vector<std::byte> encoded(const Picture& picture, const std::string& format) {
+std::vector<std::byte> encoded(const Picture& picture, const std::string& format, int quality) {
   if (format == "png") return encode_with_recipe(picture);
-  if (format == "jpg" || format == "jpeg") return io::encode_jpeg(picture.image, kJpegQuality);
+  if (format == "jpg" || format == "jpeg") return io::encode_jpeg(picture.image, quality);
   throw InvalidRequest(message("[format] expected png, jpg or jpeg but got '", format, "'"));
 }
 
@@ -183,14 +183,14 @@ void save(const Picture& picture, const std::filesystem::path& path) {
   if (ending != ".png" && ending != ".jpg" && ending != ".jpeg")
     throw InvalidRequest(
         message("[save] expected a path that ends in .png, .jpg or .jpeg but got ", path.string()));
-  io::write_file_atomically(path, encoded(picture, ending.substr(1)));
+  io::write_file_atomically(path, encoded(picture, ending.substr(1), kJpegQuality));
 }
 
-py::bytes encode(const Picture& picture, const std::string& format) {
+py::bytes encode(const Picture& picture, const std::string& format, int quality) {
   std::vector<std::byte> file;
   {
     const py::gil_scoped_release unlocked;
-    file = encoded(picture, format);
+    file = encoded(picture, format, quality);
   }
   return {reinterpret_cast<const char*>(file.data()), file.size()};
 }
@@ -226,10 +226,13 @@ void register_image(py::module_& module) {
       .def(
           "save", &save, py::arg("path"), py::call_guard<py::gil_scoped_release>(),
           "Writes a .png with its recipe inside, or a .jpg without. A failure leaves no half file.")
-      .def("encode", &encode, py::arg("format") = "png",
-           "The bytes of a PNG file with the recipe inside, or of a JPEG file without.")
+      .def(
+          "encode", &encode, py::arg("format") = "png", py::kw_only(),
+          py::arg("quality") = kJpegQuality,
+          "The bytes of a PNG file with the recipe inside, or of a JPEG file without, at a quality "
+          "of 1 to 100.")
       .def("to_pil", &to_pil, "The picture as a PIL image (needs Pillow).")
-      .def("_repr_png_", [](const Picture& self) { return encode(self, "png"); })
+      .def("_repr_png_", [](const Picture& self) { return encode(self, "png", kJpegQuality); })
       .def("__repr__", &represent);
 }
 

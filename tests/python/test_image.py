@@ -59,6 +59,13 @@ def test_other_programs_can_read_the_recipe(image: sdrbee.Image, tmp_path: Path)
     assert json.loads(texts["sdrbee"]) == image.recipe
 
 
+def test_a_jpeg_is_smaller_at_a_lower_quality(image: sdrbee.Image) -> None:
+    usual = len(image.encode("jpeg"))
+    assert len(image.encode("jpeg", quality=5)) < usual < len(image.encode("jpeg", quality=100))
+    with pytest.raises(sdrbee.InvalidRequest, match=r"\[quality\] expected 1 to 100 but got 0"):
+        image.encode("jpeg", quality=0)
+
+
 def test_jpeg_is_written_by_its_ending(image: sdrbee.Image, tmp_path: Path) -> None:
     image.save(tmp_path / "out.jpg")
     with PIL.Image.open(tmp_path / "out.jpg") as opened:

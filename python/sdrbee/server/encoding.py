@@ -48,7 +48,7 @@ class Format:
             return png
         picture = sdrbee.Image(png)
         if self.name == "jpeg":
-            return picture.encode("jpeg")
+            return picture.encode("jpeg", quality=self.quality)
         file = io.BytesIO()
         picture.to_pil().save(file, "WEBP", quality=self.quality)
         return file.getvalue()

@@ -154,6 +154,21 @@ def test_formats(client: openai.OpenAI, form: Any) -> None:
     assert answer.output_format == form
 
 
+@pytest.mark.parametrize("form", ["jpeg", "webp"])
+def test_compression_is_the_quality(client: openai.OpenAI, form: Any) -> None:
+    def size_at(compression: int) -> int:
+        answer = client.images.generate(
+            prompt=PROMPT,
+            output_format=form,
+            output_compression=compression,
+            extra_body={"steps": 1, "seed": 1},
+        )
+        assert answer.data
+        return len(answer.data[0].b64_json or "")
+
+    assert size_at(0) < size_at(60) < size_at(100)
+
+
 def test_a_url_serves_the_picture(client: openai.OpenAI, worker: Served) -> None:
     answer = client.images.generate(
         prompt=PROMPT,
