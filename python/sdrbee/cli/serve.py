@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import click
 
 import sdrbee
+from sdrbee.cli.front import front, front_options
 from sdrbee.cli.worker import announcement, announcement_options
 from sdrbee.hub.local import LocalModels
 from sdrbee.model_files import model_path
-
-DEFAULT_PORT = 8081
 
 
 def _models(names: tuple[str, ...]) -> dict[str, str]:
@@ -53,14 +51,6 @@ def _all_models() -> dict[str, str]:
     return models
 
 
-def _keys(file: Path | None) -> dict[str, str]:
-    from sdrbee.server.guard import read_keys
-
-    keys = read_keys(file) if file else {}
-    own = os.environ.get("SDRBEE_API_KEY")
-    return {**keys, own: "default"} if own else keys
-
-
 def _state(arguments: Mapping[str, Any]) -> Path | None:
     """The directory of the job database; a port that the system chooses is no name for one."""
     from sdrbee.server.state_directory import default_state_path
@@ -75,19 +65,11 @@ def _state(arguments: Mapping[str, Any]) -> Path | None:
 
 @click.command()
 @click.argument("models", nargs=-1, metavar="[NAME=]MODEL...")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--device", "devices", multiple=True, help="A worker for each; may be repeated.")
 @click.option("--dtype", default="auto", show_default=True, help="auto, fp32, bf16 or fp16.")
 @click.option("--queue", default=64, show_default=True, help="Pictures that may wait.")
 @click.option("--max-batch", default=8, show_default=True, help="Pictures made together.")
-@click.option(
-    "--api-key-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Keys, one name:key a line; SDRBEE_API_KEY holds a single one.",
-)
-@click.option("--allowed-host", multiple=True, help="A further name that this worker is asked by.")
-@click.option("--allow-origin", multiple=True, help="A web page's origin that may ask.")
+@front_options
 @announcement_options
 @click.option(
     "--state-dir",
@@ -110,7 +92,8 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
     """
     from sdrbee.server.run import serve_http
 
-    keys = _keys(arguments["api_key_file"])
+    outside = front(arguments)
+    outside.guard()  # before a model is looked at
     engine = sdrbee.Engine(
         _models(models),
         devices=arguments["devices"] or ("auto",),
@@ -121,15 +104,12 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
     )
     serve_http(
         engine,
-        host=arguments["host"],
-        port=arguments["port"],
-        keys=keys,
-        hosts=arguments["allowed_host"],
-        origins=arguments["allow_origin"],
+        outside,
         queue=arguments["queue"],
         announcement=announcement(arguments),
         state=_state(arguments),
         drain_timeout_s=arguments["drain_timeout"],
+        log_format=arguments["log_format"],
     )
 
 

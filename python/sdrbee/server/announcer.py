@@ -36,11 +36,11 @@ class Announcement:
     queen: Target | None = None
 
 
-def announce(worker: Worker, announcement: Announcement, host: str, port: int) -> None:
+def announce(worker: Worker, announcement: Announcement, scheme: str, host: str, port: int) -> None:
     """Gives a worker that listens on `host` its identity, and an announcer beside its requests."""
     name = "localhost" if _is_anywhere(host) else f"[{host}]" if ":" in host else host
     worker.identity = Identity(
-        announcement.worker_id or f"sdrbee-{port}", f"http://{name}:{port}", port
+        announcement.worker_id or f"sdrbee-{port}", f"{scheme}://{name}:{port}", port
     )
     announcer = Announcer(worker, announcement.callback, announcement.queen)
     worker.companions.append(announcer.run)

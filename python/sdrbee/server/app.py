@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -28,10 +29,14 @@ from sdrbee.server.http import (
 from sdrbee.server.identity import Identity
 from sdrbee.server.journal import Journal
 from sdrbee.server.limits import Limits
+from sdrbee.server.logs import REQUEST_ID, request_id
+from sdrbee.server.metrics import Metrics
 
 Result = TypeVar("Result")
 
 log = logging.getLogger("sdrbee.server")
+
+_ASKED_OFTEN = ("/health", "/ready", "/metrics")
 
 # Threads that decode and encode pictures.
 _CODEC_THREADS = 2
@@ -69,7 +74,9 @@ class Worker:
         self.companions: list[Callable[[], Coroutine[Any, Any, None]]] = []
         """What runs beside the requests, from the start to the end."""
         self._executor = ThreadPoolExecutor(_CODEC_THREADS, thread_name_prefix="codec")
-        self.book = Book(engine, self.limits, self._executor, journal or Journal())
+        self.metrics = Metrics(engine)
+        self.companions.append(self.metrics.watch_load)
+        self.book = Book(engine, self.limits, self._executor, journal or Journal(), self.metrics)
         self._router = Router()
         page.add_routes(self._router)
         native.add_routes(self._router, self)
@@ -82,7 +89,12 @@ class Worker:
             await self._live(receive, send)
         elif scope["type"] == "http":
             request = Request(scope, receive)
-            await send_response(await self._answer(request), request, send)
+            request.request_id = request_id(_first(scope, b"x-request-id"))
+            REQUEST_ID.set(request.request_id)
+            started = time.monotonic()
+            answer = await self._answer(request)
+            _note(request, answer, time.monotonic() - started)
+            await send_response(answer, request, send)
 
     async def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Runs what would hold up the event loop: decoding and encoding."""
@@ -132,3 +144,17 @@ class Worker:
                 self._executor.shutdown(wait=False)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _first(scope: Scope, name: bytes) -> str | None:
+    values = (value.decode("latin-1") for header, value in scope["headers"] if header == name)
+    return next(values, None)
+
+
+def _note(request: Request, answer: Response, seconds: float) -> None:
+    """Logs a request; what supervisors ask all the time only when somebody looks for it."""
+    level = logging.DEBUG if request.path in _ASKED_OFTEN else logging.INFO
+    address = (request.scope.get("client") or ("-",))[0]
+    who = f"{request.caller}@{address}" if request.caller else address
+    text = "%s %s %s %d in %.1f ms"
+    log.log(level, text, who, request.method, request.path, answer.status, seconds * 1e3)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections import Counter
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sdrbee
@@ -15,6 +16,7 @@ from sdrbee.server.errors import ApiError
 from sdrbee.server.idempotency import Keys, digest_of
 from sdrbee.server.journal import Journal, StorageError
 from sdrbee.server.limits import Limits
+from sdrbee.server.metrics import Metrics
 from sdrbee.server.record import Record
 from sdrbee.server.shelf import Shelf
 from sdrbee.server.store import Kept, Key
@@ -48,12 +50,15 @@ class Book:
         limits: Limits,
         executor: Executor,
         journal: Journal,
+        metrics: Metrics,
     ) -> None:
         self._engine = engine
         self._limits = limits
         self._executor = executor
         self._journal = journal
-        self._teller = Teller(executor)
+        self._teller = Teller(executor, metrics)
+        self._metrics = metrics
+        self._accepting: Counter[str] = Counter()
         self._first_number = 1
         self._records: dict[str, Record] = {}
         self._shelf = Shelf(limits)
@@ -92,7 +97,8 @@ class Book:
 
         Raises:
             InvalidRequest, QueueFull, Cancelled: As `Engine.submit`.
-            ApiError: 422 for a key of another operation, 410 for one of a job that is no longer
+            ApiError: 429 when the caller's API key has its share of the queue, 422 for a key of
+                another operation, 410 for one of a job that is no longer
                 kept, 503 while the worker starts or ends, 507 when it can't be written down.
         """
         record = Record(
@@ -106,13 +112,15 @@ class Book:
             first_number=self._first_number,
         )
         if idempotency_key is None:
-            await self._accept(record, None)
+            with self._share(caller):
+                await self._accept(record, None)
             return record
         digest = await asyncio.to_thread(digest_of, submission, model)
         async with self._keys.use(caller, idempotency_key, digest) as job_id:
             if job_id is not None:
                 return self.find(job_id, caller)
-            await self._accept(record, digest)
+            with self._share(caller):
+                await self._accept(record, digest)
             self._keys.put([Key(caller, idempotency_key, digest, record.job_id, record.created)])
             return record
 
@@ -185,6 +193,21 @@ class Book:
     def _open_records(self) -> Sequence[Record]:
         return [record for record in self._records.values() if record.ended is None]
 
+    @contextmanager
+    def _share(self, caller: str) -> Iterator[None]:
+        """While a job is being accepted. Raises ApiError 429 when its key has its share of the
+        queue already."""
+        most = self._limits.jobs_per_key
+        jobs = sum(record.caller == caller for record in self._open_records())
+        if caller and jobs + self._accepting[caller] >= most:
+            text = f"this API key has {most} jobs already; wait for one to end"
+            raise ApiError(429, "too_many_jobs", text, retry_after_s=1)
+        self._accepting[caller] += 1
+        try:
+            yield
+        finally:
+            self._accepting[caller] -= 1
+
     async def _accept(self, record: Record, digest: bytes | None) -> None:
         if self.refusal is not None:
             raise self.refusal
@@ -224,6 +247,8 @@ class Book:
                 _begin(self._store_later(), self._tasks)
         if record.ended is not None:
             self._shelf.put(record)
+            seconds = record.ended - record.created
+            self._metrics.job_ended(record.submission.operation, record.status, seconds)
 
     async def _store_later(self) -> None:
         while self._unstored:

@@ -8,10 +8,8 @@ import hmac
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import sdrbee
 from sdrbee.server.errors import ApiError
 from sdrbee.server.http import Request
 
@@ -28,7 +26,7 @@ class Guard:
     """Checks requests. Without keys every caller is let in, which only loopback may be."""
 
     keys: dict[str, str] = field(default_factory=dict)
-    """The name of each key."""
+    """The name of each key; may change while the worker runs."""
     hosts: frozenset[str] = frozenset(_LOOPBACK_NAMES)
     """Names under which the worker may be asked, in lower case."""
     origins: frozenset[str] = frozenset()
@@ -89,27 +87,6 @@ def _given_key(request: Request) -> str | None:
             return ""
         return pair.partition(":")[2]
     return None
-
-
-def read_keys(path: Path) -> dict[str, str]:
-    """Keys of a file with one ``name:key`` a line; ``#`` begins a comment. Key to name.
-
-    Raises:
-        InvalidRequest: A line is neither, or a key is short or there twice.
-    """
-    keys: dict[str, str] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        text = line.split("#")[0].strip()
-        if not text:
-            continue
-        name, separator, key = (part.strip() for part in text.partition(":"))
-        if not (name and separator and len(key) >= 16 and key.isascii() and key not in keys):
-            raise sdrbee.InvalidRequest(
-                f"[api_key_file] {path}, line {number}: expected name:key with a key of 16 or more "
-                "ASCII characters that is not there twice"
-            )
-        keys[key] = name
-    return keys
 
 
 def is_loopback(host: str) -> bool:

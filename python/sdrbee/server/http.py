@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
@@ -38,6 +38,7 @@ class Request:
     receive: Receive
     path_values: dict[str, str] = field(default_factory=dict)
     caller: str = ""
+    request_id: str = ""
 
     @property
     def method(self) -> str:
@@ -45,7 +46,8 @@ class Request:
 
     @property
     def path(self) -> str:
-        return str(self.scope["path"])
+        """As it was sent: nothing that is escaped in it means a path."""
+        return str(self.scope["raw_path"].decode("latin-1"))
 
     @property
     def query(self) -> dict[str, str]:
@@ -129,7 +131,9 @@ class Router:
             if found is None:
                 continue
             if method == request.method or (method == "GET" and request.method == "HEAD"):
-                request.path_values = found.groupdict()
+                request.path_values = {
+                    name: unquote(value) for name, value in found.groupdict().items()
+                }
                 return await handler(request)
             allowed.append(method)
         if allowed:
@@ -145,6 +149,7 @@ async def send_response(response: Response, request: Request, send: Send) -> Non
     given = {name.lower() for name, _ in own}
     headers = [
         (b"content-type", response.content_type.encode("latin-1")),
+        (b"x-request-id", request.request_id.encode()),
         *(header for header in SAFE_HEADERS.items() if header[0] not in given),
         *own,
     ]

@@ -11,6 +11,7 @@ import sdrbee
 from sdrbee.server.errors import ApiError
 from sdrbee.server.http import Request, Response, Router, json_response
 from sdrbee.server.idempotency import checked_key
+from sdrbee.server.metrics import CONTENT_TYPE
 from sdrbee.server.models import resolve_model
 from sdrbee.server.operations import OPERATIONS
 from sdrbee.server.record import Record
@@ -28,6 +29,7 @@ def add_routes(router: Router, worker: Worker) -> None:
     router.add("GET", "/health", native.health)
     router.add("GET", "/ready", native.ready)
     router.add("GET", "/info", native.info)
+    router.add("GET", "/metrics", native.metrics)
     router.add("POST", "/v1/jobs", native.submit)
     router.add("GET", "/v1/jobs", native.list_jobs)
     router.add("GET", "/v1/jobs/{job_id}", native.describe_job)
@@ -54,6 +56,10 @@ class _Native:
 
     async def info(self, _request: Request) -> Response:
         return json_response(200, self._worker.info())
+
+    async def metrics(self, _request: Request) -> Response:
+        text = await self._worker.in_thread(self._worker.metrics.text)
+        return Response(200, text, CONTENT_TYPE)
 
     async def submit(self, request: Request) -> Response:
         body = await self._worker.bodies.read_json(request)

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from sdrbee.server.errors import ApiError
 from sdrbee.server.http import SAFE_HEADERS
 from sdrbee.server.limits import Limits
+from sdrbee.server.logs import request_id
 
 # What h11 reads as one line or two, and others the other way.
 _ODD_LINES = re.compile(rb"(?<!\r)\n|\n[ \t]")
@@ -259,6 +260,7 @@ class LimitedProtocol(H11Protocol):
             headers = [
                 (b"content-type", b"application/json"),
                 (b"content-length", b"%d" % len(body)),
+                (b"x-request-id", request_id(None).encode()),
                 *SAFE_HEADERS.items(),
             ]
             if self.conn.their_state is not h11.SEND_BODY:

@@ -11,6 +11,7 @@ from typing import Any
 import sdrbee
 from sdrbee.server.errors import api_error
 from sdrbee.server.journal import StorageError
+from sdrbee.server.metrics import Metrics
 from sdrbee.server.record import Record
 
 # A preview is sent at every fifth step and the last one, as rbee's worker does it.
@@ -20,8 +21,9 @@ PREVIEW_EVERY = 5
 class Teller:
     """Follows jobs and tells their records. For the event loop's thread alone."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, metrics: Metrics) -> None:
         self._executor = executor
+        self._metrics = metrics
 
     async def follow(self, record: Record, job: sdrbee.Job) -> None:
         """Tells a job from now to its end, or until its record is suspended.
@@ -31,6 +33,7 @@ class Teller:
         """
         try:
             waiting: sdrbee.JobEvent | None = None  # a step whose preview may follow
+            stepped: dict[int, float] = {}  # when each picture had its last step
             async for event in job:
                 if record.suspended:
                     return
@@ -39,12 +42,19 @@ class Teller:
                     waiting = None
                 if event.kind == "step":
                     waiting = event
+                    self._count_step(stepped, event.image_index)
                 else:
                     await self._tell(record, job, event)
         except StorageError:
             raise
         except Exception as error:  # a bug here must not leave readers without an end
             await fail(record, error)
+
+    def _count_step(self, stepped: dict[int, float], image_index: int) -> None:
+        now = time.monotonic()
+        if image_index in stepped:
+            self._metrics.stepped(now - stepped[image_index])
+        stepped[image_index] = now
 
     async def _tell_step(
         self, record: Record, step: sdrbee.JobEvent, following: sdrbee.JobEvent

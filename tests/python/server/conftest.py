@@ -30,7 +30,8 @@ class Answer:
 class Served:
     """A running worker and how to ask it."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[str], port: int, log: Path) -> None:
+        self.log = log
         self.process = process
         self.port = port
         self.headers: dict[str, str] = {}
@@ -89,7 +90,7 @@ def started(tmp_path: Path, command: list[str], **environment: str) -> Iterator[
             env={**os.environ, **environment},
         )
     try:
-        yield Served(process, _port_of(process, log))
+        yield Served(process, _port_of(process, log), log)
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(30)
@@ -101,7 +102,7 @@ def _port_of(process: subprocess.Popen[str], log: Path) -> int:
     import time
 
     for _ in range(600):
-        found = re.search(r"listening on http://[^ ]+:(\d+)", log.read_text())
+        found = re.search(r"listening on https?://[^ :]+:(\d+)", log.read_text())
         if found:
             return int(found.group(1))
         assert process.poll() is None, log.read_text()

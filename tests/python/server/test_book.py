@@ -18,6 +18,7 @@ from sdrbee.server.book import MOST_CRASHES, Book
 from sdrbee.server.errors import ApiError
 from sdrbee.server.journal import Journal, StorageError
 from sdrbee.server.limits import Limits
+from sdrbee.server.metrics import Metrics
 from sdrbee.server.record import Record
 from sdrbee.server.store import Store
 from sdrbee.server.wire import Submission
@@ -35,7 +36,7 @@ class Opened:
         self.engine: Any = FakeEngine(**engine)
         self.executor = ThreadPoolExecutor(1)
         self.journal = Journal(path)
-        self.book = Book(self.engine, limits, self.executor, self.journal)
+        self.book = Book(self.engine, limits, self.executor, self.journal, Metrics(self.engine))
 
     async def submit(self, prompt: str, caller: str = "", **values: Any) -> Record:
         options = {
