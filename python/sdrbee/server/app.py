@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import sdrbee
-from sdrbee.server import a1111, native, openai, page
+from sdrbee.server import a1111, models, native, openai, page
 from sdrbee.server.bodies import Bodies
 from sdrbee.server.book import Book
 from sdrbee.server.errors import ApiError, api_error
@@ -80,6 +80,7 @@ class Worker:
         self._router = Router()
         page.add_routes(self._router)
         native.add_routes(self._router, self)
+        models.add_routes(self._router, self)
         a1111.add_routes(self._router, self)
         openai.add_routes(self._router, self)
 

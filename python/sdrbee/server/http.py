@@ -104,7 +104,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Router:
-    """Handlers by method and path; ``{name}`` in a path matches one piece of it."""
+    """Handlers by method and path; ``{name}`` in a path matches one piece of it, ``{name*}`` one or
+    more."""
 
     def __init__(self) -> None:
         self._routes: list[tuple[str, re.Pattern[str], Handler]] = []
@@ -121,6 +122,7 @@ class Router:
 
     def add(self, method: str, path: str, handler: Handler) -> None:
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
+        pattern = re.sub(r"\{(\w+)\*\}", r"(?P<\1>.+)", pattern)
         self._routes.append((method, re.compile(pattern), handler))
 
     async def answer(self, request: Request) -> Response:

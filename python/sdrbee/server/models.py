@@ -1,11 +1,19 @@
-"""Which of the engine's models a name on the wire means."""
+"""The models of a worker: which a name means, which are in memory, and changing that."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import sdrbee
+from sdrbee.model_files import builtin_models
 from sdrbee.names import NamedModel, find_model
+from sdrbee.server.http import Request, Response, Router, json_response
+
+if TYPE_CHECKING:
+    from sdrbee.server.app import Worker
 
 
 def resolve_model(name: str, models: Mapping[str, sdrbee.ModelInfo]) -> str:
@@ -19,3 +27,52 @@ def resolve_model(name: str, models: Mapping[str, sdrbee.ModelInfo]) -> str:
     return find_model(
         name, [NamedModel(own, info.family, info.variant) for own, info in models.items()]
     )
+
+
+def add_routes(router: Router, worker: Worker) -> None:
+    """The list of models, in a form that OpenAI's clients read, too."""
+    models = _Models(worker)
+    router.add("GET", "/v1/models", models.list)
+    router.add("GET", "/v1/models/{model*}", models.describe)
+
+
+class _Models:
+    def __init__(self, worker: Worker) -> None:
+        self._engine = worker.engine
+        self._created = {name: _created(info) for name, info in self._engine.models.items()}
+
+    async def list(self, _request: Request) -> Response:
+        answer = {"object": "list", "data": [self._row(name) for name in self._engine.models]}
+        return json_response(200, answer)
+
+    async def describe(self, request: Request) -> Response:
+        models = self._engine.models
+        return json_response(200, self._row(resolve_model(request.path_values["model"], models)))
+
+    def _row(self, name: str) -> dict[str, Any]:
+        info = self._engine.models[name]
+        workers = self._engine.status["workers"]
+        return {
+            "id": name,
+            "object": "model",
+            "created": self._created[name],
+            "owned_by": _owner(name),
+            "family": info.family,
+            "variant": info.variant,
+            "default_size": [*info.default_size],
+            "loaded": any(worker["model"] == name for worker in workers),
+        }
+
+
+def _owner(name: str) -> str:
+    """Who published a model, as far as its name says so."""
+    publisher, separator, _ = name.rpartition("/")
+    return publisher if separator else "sdrbee" if name in builtin_models() else "user"
+
+
+def _created(info: sdrbee.ModelInfo) -> int:
+    """When its files came here; for models without files, now."""
+    try:
+        return int(Path(info.source).stat().st_mtime)
+    except OSError:
+        return int(time.time())

@@ -1,0 +1,49 @@
+"""The worker's models over HTTP: the list that OpenAI's clients read, names, what is in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from server.conftest import Served, serve
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from serve(tmp_path_factory.mktemp("models"), "me/plain=shapes", "fill=shapes-inpaint")
+
+
+def wait_until_loaded(worker: Served, name: str) -> None:
+    while not worker.ask("GET", f"/v1/models/{name}").json()["loaded"]:
+        time.sleep(0.02)
+
+
+def test_the_list_is_what_openai_s_clients_read(models: Served) -> None:
+    answer = models.ask("GET", "/v1/models").json()
+    assert answer["object"] == "list"
+    assert [model["id"] for model in answer["data"]] == ["me/plain", "fill"]
+    for model in answer["data"]:
+        assert model["object"] == "model"
+        assert 1_600_000_000 < model["created"] <= time.time()
+        assert isinstance(model["created"], int)
+        assert model["family"] == "stable_diffusion"
+    assert [model["owned_by"] for model in answer["data"]] == ["me", "user"]
+    wait_until_loaded(models, "plain")
+    assert models.ask("GET", "/v1/models/fill").json()["loaded"] is False
+
+
+@pytest.mark.parametrize("name", ["me/plain", "me%2Fplain", "plain", "someone/PLAIN"])
+def test_one_model_by_its_names(models: Served, name: str) -> None:
+    answer = models.ask("GET", f"/v1/models/{name}")
+    assert answer.status == 200
+    assert answer.json()["id"] == "me/plain"
+
+
+def test_an_unknown_model_is_told_with_the_near_ones(models: Served) -> None:
+    answer = models.ask("GET", "/v1/models/fil")
+    assert answer.status == 404
+    error = answer.json()["error"]
+    assert (error["code"], error["field"]) == ("model_not_found", "model")
+    assert "did you mean 'fill'" in error["message"]
+    assert models.ask("POST", "/v1/models").status == 405
