@@ -17,7 +17,7 @@ from sdrbee.server.http import ClientGone, Request, Response, Router, json_respo
 from sdrbee.server.multipart import read_form
 from sdrbee.server.openai_errors import openai_error
 from sdrbee.server.openai_request import ImagesRequest, read_edit, read_generation
-from sdrbee.server.record import Record
+from sdrbee.server.record import TERMINAL, Record
 from sdrbee.server.synchronous import Pictures, finished, pictures_of, submit, told
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class _Images:
         record = self._worker.book.find(request.path_values["job_id"], request.caller)
         if record.status != "done":
             raise ApiError(404, "no_picture", f"the job {record.job_id} is {record.status}")
-        files = pictures_of(await record.ending()).files
+        files = await record.images()
         variant = _whole_number(request, "variant", 0, len(files) - 1, 0)
         quality = _whole_number(request, "output_compression", 1, 100, DEFAULT_QUALITY)
         form = Format(request.query.get("output_format", "png"), quality)
@@ -127,20 +127,24 @@ class _Images:
         """The events of a stream; an error in it is an object with `error`."""
         self._worker.open_streams += 1
         events = told(record)
+        shown: dict[int, int] = {}
         try:
-            shown: dict[int, int] = {}
             async for event in events:
                 if event is None:
                     yield b":\n\n"
                 elif event["type"] == "preview" and _is_shown(event, asked, shown):
                     yield await self._partial(event, asked, kind, shown)
-                elif event["type"] in ("complete", "error", "cancelled"):
-                    async for frame in self._end(event, asked, kind):
+                elif event["type"] in TERMINAL:
+                    async for frame in self._completed(pictures_of(event), asked, kind):
                         yield frame
-            yield b"data: [DONE]\n\n"
+        except Exception as error:
+            if not isinstance(error, ApiError):
+                log.exception("the stream of %s failed", record.job_id)
+            yield _frame("error", openai_error(api_error(error))[1])
         finally:
             self._worker.open_streams -= 1
             await events.aclose()
+        yield b"data: [DONE]\n\n"
 
     async def _partial(
         self, event: dict[str, Any], asked: ImagesRequest, kind: str, shown: dict[int, int]
@@ -153,27 +157,20 @@ class _Images:
             "b64_json": await self._encoded(asked.format, base64.b64decode(event["image"])),
             "size": _told_size(asked),
         }
-        return _frame(f"{kind}.partial_image", asked, values)
+        return _frame(f"{kind}.partial_image", _told(asked, values))
 
-    async def _end(
-        self, event: dict[str, Any], asked: ImagesRequest, kind: str
+    async def _completed(
+        self, made: Pictures, asked: ImagesRequest, kind: str
     ) -> AsyncGenerator[bytes, None]:
-        try:
-            made = pictures_of(event)
-            for index, file in enumerate(made.files):
-                values = {
-                    "b64_json": await self._encoded(asked.format, file),
-                    "image_index": index,
-                    "seed": made.seeds[index],
-                    "size": f"{made.width}x{made.height}",
-                    "usage": _USAGE,
-                }
-                yield _frame(f"{kind}.completed", asked, values)
-        except Exception as error:
-            if not isinstance(error, ApiError):
-                log.exception("a stream failed")
-            body = openai_error(api_error(error))[1]
-            yield b"event: error\ndata: %s\n\n" % msgspec.json.encode({"type": "error", **body})
+        for index, file in enumerate(made.files):
+            values = {
+                "b64_json": await self._encoded(asked.format, file),
+                "image_index": index,
+                "seed": made.seeds[index],
+                "size": f"{made.width}x{made.height}",
+                "usage": _USAGE,
+            }
+            yield _frame(f"{kind}.completed", _told(asked, values))
 
     async def _encoded(self, form: Format, png: bytes) -> str:
         file = await self._worker.in_thread(form.encode, png)
@@ -190,16 +187,20 @@ def _is_shown(event: dict[str, Any], asked: ImagesRequest, shown: dict[int, int]
     return bool(event["percent"] >= 100 * (already + 1) / (wanted + 1))
 
 
-def _frame(name: str, asked: ImagesRequest, values: dict[str, Any]) -> bytes:
-    event = {
-        "type": name,
+def _told(asked: ImagesRequest, values: dict[str, Any]) -> dict[str, Any]:
+    """What all events of a stream tell, and these values."""
+    return {
         "created_at": int(time.time()),
         "background": asked.background,
         "output_format": asked.format.name,
         "quality": asked.quality,
         **values,
     }
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(event))
+
+
+def _frame(name: str, values: dict[str, Any]) -> bytes:
+    data = msgspec.json.encode({"type": name, **values})
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), data)
 
 
 def _told_size(asked: ImagesRequest) -> str:

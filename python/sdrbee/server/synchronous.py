@@ -8,9 +8,10 @@ and then::
     ...                                                  # or, for a stream of events:
     return Response(200, frames(told(record)), "text/event-stream")
 
-A client that leaves cancels its job, which ends within one step. An error after acceptance is an
-ApiError with `accepted`, whose answer carries ``x-should-retry: false``: to send the request again
-would make the pictures again.
+A client that leaves cancels its job, which ends within one step; with an ``Idempotency-Key`` the
+job goes on, and the same request gets its pictures. An error after acceptance is an ApiError with
+`accepted`, whose answer carries ``x-should-retry: false``: to send the request again would make
+the pictures again.
 """
 
 from __future__ import annotations
@@ -52,12 +53,9 @@ async def submit(worker: Worker, request: Request, submission: Submission) -> Re
     """Puts an operation into the queue.
 
     Raises:
-        ApiError: 422 for what the model cannot do.
-        InvalidRequest, QueueFull, Cancelled: As `resolve_model` and `Book.submit`.
+        ApiError, InvalidRequest, QueueFull, Cancelled: As `resolve_model` and `Book.submit`.
     """
-    models = worker.engine.models
-    model = resolve_model(submission.model, models)
-    submission.check_features(model, models[model])
+    model = resolve_model(submission.model, worker.engine.models)
     return await worker.book.submit(
         submission,
         model,
@@ -71,7 +69,8 @@ async def finished(request: Request, record: Record) -> Pictures:
     """Waits for the end of a job; cancels it when its client leaves, or when the wait is cancelled.
 
     Raises:
-        ApiError: The job failed or was cancelled by someone else.
+        ApiError: The job failed, was cancelled by someone else, or goes on in the worker's next
+            run.
         ClientGone: Nobody waits for the answer.
     """
     ending = asyncio.ensure_future(record.ending())
@@ -84,26 +83,37 @@ async def finished(request: Request, record: Record) -> Pictures:
     finally:
         gone.cancel()
         ending.cancel()
-        cancel(record)
+        _leave(record)
 
 
 async def told(record: Record) -> AsyncGenerator[dict[str, Any] | None, None]:
     """The events of a job, each with its `type`, to the last one; None as a sign of life in
-    between. Cancels the job when its reader goes away before its end."""
+    between. Cancels the job when its reader goes away before its end.
+
+    Raises:
+        ApiError: The job goes on in the worker's next run.
+    """
     try:
         async for event in record.follow(0, HEARTBEAT_S):
             if event is None:
                 yield None
             elif event.data is not None:
                 yield msgspec.json.decode(event.data)
+        if record.ended is None:
+            await record.ending()
     finally:
-        cancel(record)
+        _leave(record)
 
 
 def cancel(record: Record) -> None:
     """Ends a job within one step; nothing when it has ended."""
     if record.job is not None and record.ended is None:
         record.job.cancel()
+
+
+def _leave(record: Record) -> None:
+    if record.idempotency_key is None:
+        cancel(record)
 
 
 def pictures_of(event: dict[str, Any]) -> Pictures:

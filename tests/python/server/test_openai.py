@@ -239,6 +239,36 @@ def test_a_client_that_leaves_ends_its_job(worker: Served) -> None:
         assert worker.events(job_id)[-1]["type"] == "cancelled"
 
 
+def test_a_request_with_a_key_is_made_once(client: openai.OpenAI) -> None:
+    def ask(prompt: str) -> Any:
+        answer = client.images.generate(
+            prompt=prompt,
+            extra_headers={"Idempotency-Key": "one"},
+            extra_body={"steps": 1},
+        )
+        return answer.data
+
+    assert ask(PROMPT) == ask(PROMPT)
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask("another prompt")
+    assert caught.value.code == "idempotency_key_reused"
+
+
+def test_a_job_with_a_key_goes_on_without_its_client(worker: Served) -> None:
+    body = {"prompt": PROMPT, "steps": 40, "size": "64x64"}
+    sent = json.dumps(body).encode()
+    jobs = worker.ask("GET", "/v1/jobs").json()["jobs"]
+    with socket.create_connection(("127.0.0.1", worker.port)) as connection:
+        connection.sendall(
+            b"POST /v1/images/generations HTTP/1.1\r\nHost: 127.0.0.1\r\nIdempotency-Key: going\r\n"
+            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(sent), sent)
+        )
+        while len(worker.ask("GET", "/v1/jobs").json()["jobs"]) == len(jobs):
+            pass
+    again = worker.ask("POST", "/v1/images/generations", body, idempotency_key="going")
+    assert again.status == 200, again.body
+
+
 def test_pictures_are_for_their_keys_holder_alone(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("one:0123456789abcdef\ntwo:fedcba9876543210\n")
@@ -256,3 +286,23 @@ def test_pictures_are_for_their_keys_holder_alone(tmp_path: Path) -> None:
         assert worker.ask("GET", path).status == 401
         for key, status in (("0123456789abcdef", 200), ("fedcba9876543210", 404)):
             assert worker.ask("GET", path, authorization=f"Bearer {key}").status == status
+
+
+def test_a_full_queue_tells_when_to_come_again(tmp_path: Path) -> None:
+    for worker in serve(tmp_path, "shapes", "--queue", "1", "--max-batch", "1"):
+        jobs = [worker.submit(PROMPT, steps=1000)]
+        while worker.ask("GET", f"/v1/jobs/{jobs[0]}").json()["status"] == "queued":
+            pass
+        jobs.append(worker.submit(PROMPT, steps=1000))
+        url = f"http://127.0.0.1:{worker.port}/v1"
+        with (
+            openai.OpenAI(base_url=url, api_key="none", max_retries=0) as client,
+            pytest.raises(openai.RateLimitError) as full,
+        ):
+            client.images.generate(prompt=PROMPT)
+        assert (full.value.type, full.value.code) == ("rate_limit_error", "queue_full")
+        answer = full.value.response
+        assert 1 <= int(answer.headers["retry-after"]) <= 120
+        assert "x-should-retry" not in answer.headers
+        for job in jobs:
+            worker.ask("DELETE", f"/v1/jobs/{job}")
