@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.comparison import ROOT, arguments
 
 _FULL_SIZE = ("unet_step", "vae_decode", "load", "memory")
-_BUILT_IN = ("import_time", "cold_generate")
+_BUILT_IN = ("import_time", "cold_generate", "batching", "serving", "serving_baseline")
 
 
 def _run(module: str, *options: str) -> None:

@@ -183,3 +183,34 @@ def report(out: Path, name: str, rows: Sequence[dict[str, Any]], **details: Any)
     out.mkdir(parents=True, exist_ok=True)
     content = {"machine": machine(), **details, "rows": list(rows)}
     (out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def value_row(
+    what: str,
+    unit: str,
+    samples: Sequence[float],
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+    **details: Any,
+) -> dict[str, Any]:
+    """A line about one thing alone: the median of its runs, and the bar it has to keep."""
+    return {
+        "what": what,
+        "unit": unit,
+        "median": statistics.median(samples),
+        "at_most": at_most,
+        "at_least": at_least,
+        **details,
+        "samples": list(samples),
+    }
+
+
+def write_values(out: Path, name: str, rows: Sequence[dict[str, Any]], **details: Any) -> None:
+    """Prints lines of `value_row` and writes `<name>.json` into the folder `out`."""
+    for row in rows:
+        bars = [f"{bar} {row[bar]}" for bar in ("at_most", "at_least") if row[bar] is not None]
+        print(f"{row['what']:40} {row['median']:9.4g} {row['unit']:5} {' '.join(bars)}")
+    out.mkdir(parents=True, exist_ok=True)
+    content = {"machine": machine(), **details, "rows": list(rows)}
+    (out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -13,6 +13,7 @@ from sdrbee.cli.front import front, front_options
 from sdrbee.cli.worker import announcement, announcement_options
 from sdrbee.hub.local import LocalModels
 from sdrbee.model_files import model_path
+from sdrbee.server.priority import DEFAULT_NICENESS, in_nice_threads
 
 
 def _models(names: tuple[str, ...]) -> dict[str, str]:
@@ -69,6 +70,13 @@ def _state(arguments: Mapping[str, Any]) -> Path | None:
 @click.option("--dtype", default="auto", show_default=True, help="auto, fp32, bf16 or fp16.")
 @click.option("--queue", default=64, show_default=True, help="Pictures that may wait.")
 @click.option("--max-batch", default=8, show_default=True, help="Pictures made together.")
+@click.option(
+    "--nice",
+    default=DEFAULT_NICENESS,
+    show_default=True,
+    type=click.IntRange(0, 19),
+    help="How far computing gives way to answering and to other programs.",
+)
 @front_options
 @announcement_options
 @click.option(
@@ -99,13 +107,16 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
 
     outside = front(arguments)
     outside.guard()  # before a model is looked at
-    engine = sdrbee.Engine(
-        _models(models),
-        devices=arguments["devices"] or ("auto",),
-        dtype=arguments["dtype"],
-        queue_limit=arguments["queue"],
-        max_batch=arguments["max_batch"],
-        preload=True,
+    engine = in_nice_threads(
+        lambda: sdrbee.Engine(
+            _models(models),
+            devices=arguments["devices"] or ("auto",),
+            dtype=arguments["dtype"],
+            queue_limit=arguments["queue"],
+            max_batch=arguments["max_batch"],
+            preload=True,
+        ),
+        arguments["nice"],
     )
     serve_http(
         engine,

@@ -19,7 +19,8 @@ from sdrbee.server.a1111_request import (
     Fields,
     Settings,
     in_a1111_names,
-    read_request,
+    read_img2img,
+    read_txt2img,
     wrong,
 )
 from sdrbee.server.errors import ApiError, api_error
@@ -148,12 +149,11 @@ class _A1111:
     async def _generate(self, request: Request, *, img2img: bool) -> Response:
         body = await self._worker.bodies.read_json(request)
         try:
-            submission = await asyncio.to_thread(
-                read_request,
+            submission = await self._worker.in_thread(
+                read_img2img if img2img else read_txt2img,
                 body,
                 self._settings_of(request.caller),
                 self._worker.limits,
-                img2img=img2img,
             )
             record = await submit(self._worker, request, submission)
         except (ApiError, sdrbee.Error) as error:
@@ -204,7 +204,7 @@ class _A1111:
 
     async def png_info(self, request: Request) -> Response:
         body = await self._worker.bodies.read_json(request)
-        texts = picture_texts(await asyncio.to_thread(_picture_bytes, body))
+        texts = picture_texts(await self._worker.in_thread(_picture_bytes, body))
         infotext = texts.pop("parameters", "")
         found = parse_infotext(infotext) if infotext else {}
         return json_response(200, {"info": infotext, "items": texts, "parameters": found})

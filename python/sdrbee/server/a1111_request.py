@@ -162,17 +162,36 @@ def model_name(title: str) -> str:
     return name.removesuffix(".safetensors")
 
 
-def read_request(body: Any, settings: Settings, limits: Limits, *, img2img: bool) -> Submission:
-    """Reads a body of txt2img or img2img.
-
-    Decodes and encodes pictures: not for an event loop.
+def read_txt2img(body: Any, settings: Settings, limits: Limits) -> Submission:
+    """Reads a body of txt2img.
 
     Raises:
         ApiError: 404 for an unknown sampler, 422 that names the field for all else.
-        InvalidRequest: A picture is damaged, of an unknown format or too large.
     """
     body = _object(body, "body")
     fields = Fields(body)
+    operation = {"operation": "image_generation", **_hires(body, fields)}
+    return _read(body, fields, operation, settings, limits)
+
+
+def read_img2img(body: Any, settings: Settings, limits: Limits) -> Submission:
+    """Reads a body of img2img. Decodes and encodes pictures: not for an event loop.
+
+    Raises:
+        ApiError: As `read_txt2img`, and 422 for a damaged mask.
+    """
+    body = _object(body, "body")
+    fields = Fields(body)
+    return _read(body, fields, _img2img(body, fields), settings, limits)
+
+
+def _read(
+    body: Mapping[str, Any],
+    fields: Fields,
+    operation: dict[str, Any],
+    settings: Settings,
+    limits: Limits,
+) -> Submission:
     settings = settings.updated(body.get("override_settings"))
     _refuse_what_is_on(body, fields)
     operation = {
@@ -190,11 +209,8 @@ def read_request(body: Any, settings: Settings, limits: Limits, *, img2img: bool
         "tiling": "xy" if fields.flag("tiling") else None,
         "model": settings.model,
         **_sampler(fields),
+        **operation,
     }
-    if img2img:
-        operation |= _img2img(body, fields)
-    else:
-        operation |= {"operation": "image_generation", **_hires(body, fields)}
     return read_operation(
         {name: value for name, value in operation.items() if value is not None}, limits
     )

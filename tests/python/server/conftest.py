@@ -75,7 +75,8 @@ class Served:
 
 def serve(tmp_path: Path, *arguments: str, **environment: str) -> Iterator[Served]:
     """Starts ``sdrbee serve``, and ends it with SIGTERM."""
-    command = [sys.executable, "-m", "sdrbee", "serve", "--port", "0", *arguments]
+    # Not nice: tests share the machine with other programs.
+    command = [sys.executable, "-m", "sdrbee", "serve", "--port", "0", "--nice", "0", *arguments]
     yield from started(tmp_path, command, **environment)
 
 
