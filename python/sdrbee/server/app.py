@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import sdrbee
 from sdrbee.server import a1111, models, native, openai, page
+from sdrbee.server.answers import WorkerInfo
 from sdrbee.server.bodies import Bodies
 from sdrbee.server.book import Book
 from sdrbee.server.errors import ApiError, api_error
@@ -63,10 +64,8 @@ class Worker:
         limits: Limits | None = None,
         guard: Guard | None = None,
         journal: Journal | None = None,
-        strip_metadata: bool = False,
     ) -> None:
-        """Needs the lifespan events of ASGI. Without a journal, jobs end with the process; pictures
-        carry their recipe and a mark of their origin unless `strip_metadata`."""
+        """Needs the lifespan events of ASGI. Without a journal, jobs end with the process."""
         self.engine = engine
         self.limits = limits or Limits()
         self.guard = guard or Guard()
@@ -78,14 +77,7 @@ class Worker:
         self._executor = ThreadPoolExecutor(_CODEC_THREADS, thread_name_prefix="codec")
         self.metrics = Metrics(engine)
         self.companions.append(self.metrics.watch_load)
-        self.book = Book(
-            engine,
-            self.limits,
-            self._executor,
-            journal or Journal(),
-            self.metrics,
-            strip_metadata=strip_metadata,
-        )
+        self.book = Book(engine, self.limits, self._executor, journal or Journal(), self.metrics)
         self._router = Router()
         page.add_routes(self._router)
         native.add_routes(self._router, self)
@@ -111,7 +103,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, function, *arguments)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> WorkerInfo:
         """rbee's WorkerInfo."""
         jobs = any(worker["jobs"] for worker in self.engine.status["workers"])
         status = "starting" if self.not_ready() is not None else "busy" if jobs else "ready"

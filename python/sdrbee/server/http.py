@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from sdrbee.server.errors import ApiError
+from sdrbee.server.openapi import DescribedRoute, Endpoint
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -109,6 +110,8 @@ class Router:
 
     def __init__(self) -> None:
         self._routes: list[tuple[str, re.Pattern[str], Handler]] = []
+        self.described: list[DescribedRoute] = []
+        """The routes of the OpenAPI document."""
         self._error_forms: list[tuple[str, ErrorForm]] = []
 
     def add_error_form(self, prefix: str, form: ErrorForm) -> None:
@@ -120,7 +123,12 @@ class Router:
         forms = (form for prefix, form in self._error_forms if path.startswith(prefix))
         return next(forms, native_error)
 
-    def add(self, method: str, path: str, handler: Handler) -> None:
+    def add(
+        self, method: str, path: str, handler: Handler, endpoint: Endpoint | None = None
+    ) -> None:
+        """Adds a route; with `endpoint` it is in the OpenAPI document."""
+        if endpoint is not None:
+            self.described.append(DescribedRoute(method, path, endpoint))
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
         pattern = re.sub(r"\{(\w+)\*\}", r"(?P<\1>.+)", pattern)
         self._routes.append((method, re.compile(pattern), handler))

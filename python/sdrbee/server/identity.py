@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sdrbee
+from sdrbee.server.answers import WorkerInfo
 
 _ITEM_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 _BACKENDS = {"cpu": "cpu", "cuda": "cuda", "mps": "metal"}
@@ -19,7 +20,7 @@ class Identity:
     url: str = "http://localhost"
     port: int = 0
 
-    def info(self, engine: sdrbee.Engine, status: str) -> dict[str, Any]:
+    def info(self, engine: sdrbee.Engine, status: str) -> WorkerInfo:
         """rbee's WorkerInfo; `status` is starting, ready, busy, stopping or stopped."""
         model, info = next(iter(engine.models.items()))
         kind, _, index = info.device.partition(":")

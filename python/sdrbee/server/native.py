@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import sdrbee
+from sdrbee.server.answers import (
+    Capabilities,
+    Health,
+    JobAccepted,
+    JobStatus,
+    ModelAnswer,
+    Ready,
+    WorkerInfo,
+)
 from sdrbee.server.errors import ApiError
 from sdrbee.server.http import Request, Response, Router, json_response
 from sdrbee.server.idempotency import checked_key
 from sdrbee.server.metrics import CONTENT_TYPE
 from sdrbee.server.models import resolve_model
-from sdrbee.server.operations import OPERATIONS
+from sdrbee.server.openapi import Endpoint, document
+from sdrbee.server.operations import FEATURES, OPERATIONS, any_operation, has_feature
 from sdrbee.server.record import Record
 from sdrbee.server.wire import read_operation
 
@@ -23,36 +33,71 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 15.0
 
 
+_HEALTH = Endpoint("That the process lives", Health, open=True)
+_READY = Endpoint("Whether a picture can be made", Ready, errors=(503,), open=True)
+_METRICS = Endpoint("Metrics for Prometheus", content_type=CONTENT_TYPE)
+_SUBMIT = Endpoint(
+    "Puts an operation into the queue",
+    JobAccepted,
+    headers={"Idempotency-Key": "the same again gives the same job, for a day"},
+    errors=(404, 413, 415, 422, 429, 503, 507),
+)
+_LIST = Endpoint(
+    "The caller's jobs, the newest first",
+    dict[str, Any],
+    query={"status": "queued, running, done, failed or cancelled"},
+)
+_JOB = Endpoint("A job", dict[str, Any], errors=(404, 410))
+_CANCEL = Endpoint("Ends a job within one step", JobStatus, errors=(404, 410))
+_STREAM = Endpoint(
+    "The events of a job, until its end",
+    content_type="text/event-stream",
+    headers={"Last-Event-ID": "the number of the last event that is known"},
+    errors=(404, 410, 503),
+)
+_PICTURE = Endpoint("A picture of a job", content_type="image/png", errors=(404, 410))
+_CAPABILITIES = Endpoint("Models, samplers, limits", Capabilities)
+_OPENAPI = Endpoint("This document", dict[str, Any])
+
+
 def add_routes(router: Router, worker: Worker) -> None:
     """The routes of rbee's contract and those beside it."""
-    native = _Native(worker)
-    router.add("GET", "/health", native.health)
-    router.add("GET", "/ready", native.ready)
-    router.add("GET", "/info", native.info)
-    router.add("GET", "/metrics", native.metrics)
-    router.add("POST", "/v1/jobs", native.submit)
-    router.add("GET", "/v1/jobs", native.list_jobs)
-    router.add("GET", "/v1/jobs/{job_id}", native.describe_job)
-    router.add("DELETE", "/v1/jobs/{job_id}", native.cancel_job)
-    router.add("POST", "/v1/jobs/{job_id}/cancel", native.cancel_job)
-    router.add("GET", "/v1/jobs/{job_id}/stream", native.stream_job)
-    router.add("GET", "/v1/jobs/{job_id}/images/{index}", native.picture)
-    router.add("GET", "/v1/capabilities", native.capabilities)
+    native = _Native(worker, router)
+    submit = replace(_SUBMIT, body=any_operation(worker.limits))
+    job = "/v1/jobs/{job_id}"
+    router.add("GET", "/health", native.health, _HEALTH)
+    router.add("GET", "/ready", native.ready, _READY)
+    router.add("GET", "/info", native.info, Endpoint("rbee's WorkerInfo", WorkerInfo))
+    router.add("GET", "/metrics", native.metrics, _METRICS)
+    router.add("POST", "/v1/jobs", native.submit, submit)
+    router.add("GET", "/v1/jobs", native.list_jobs, _LIST)
+    router.add("GET", job, native.describe_job, _JOB)
+    router.add("DELETE", job, native.cancel_job, _CANCEL)
+    router.add("POST", f"{job}/cancel", native.cancel_job, _CANCEL)
+    router.add("GET", f"{job}/stream", native.stream_job, _STREAM)
+    router.add("GET", f"{job}/image", native.picture, _PICTURE)
+    router.add("GET", f"{job}/images/{{index}}", native.picture, _PICTURE)
+    router.add("GET", "/v1/capabilities", native.capabilities, _CAPABILITIES)
+    router.add("GET", "/v1/openapi.json", native.openapi, _OPENAPI)
+    router.add("GET", "/openapi.json", native.openapi, _OPENAPI)
 
 
 class _Native:
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, router: Router) -> None:
         self._worker = worker
+        self._router = router
 
     async def health(self, _request: Request) -> Response:
-        return json_response(200, {"status": "healthy", "timestamp": _now()})
+        answer: Health = {"status": "healthy", "timestamp": _now()}
+        return json_response(200, answer)
 
     async def ready(self, _request: Request) -> Response:
         reason = self._worker.not_ready()
         if reason is None:
-            return json_response(200, {"ready": True, "timestamp": _now()})
-        answer = {"ready": False, "reason": reason, "timestamp": _now()}
-        return json_response(503, answer, ("retry-after", "1"))
+            answer: Ready = {"ready": True, "timestamp": _now()}
+            return json_response(200, answer)
+        refusal = {"ready": False, "reason": reason, "timestamp": _now()}
+        return json_response(503, refusal, ("retry-after", "1"))
 
     async def info(self, _request: Request) -> Response:
         return json_response(200, self._worker.info())
@@ -69,9 +114,11 @@ class _Native:
         record = await self._worker.book.submit(
             submission, model, request.caller, idempotency_key=key
         )
-        return json_response(
-            200, {"job_id": record.job_id, "sse_url": f"/v1/jobs/{record.job_id}/stream"}
-        )
+        answer: JobAccepted = {
+            "job_id": record.job_id,
+            "sse_url": f"/v1/jobs/{record.job_id}/stream",
+        }
+        return json_response(200, answer)
 
     async def list_jobs(self, request: Request) -> Response:
         records = self._worker.book.list(request.caller, request.query.get("status"))
@@ -83,7 +130,8 @@ class _Native:
     async def cancel_job(self, request: Request) -> Response:
         record = self._find(request)
         status = await self._worker.book.cancel(record)
-        return json_response(200, {"job_id": record.job_id, "status": status})
+        answer: JobStatus = {"job_id": record.job_id, "status": status}
+        return json_response(200, answer)
 
     async def stream_job(self, request: Request) -> Response:
         record = self._find(request)
@@ -95,11 +143,11 @@ class _Native:
         return Response(200, self._frames(record, int(after)), "text/event-stream")
 
     async def picture(self, request: Request) -> Response:
-        record, index = self._find(request), request.path_values["index"]
+        record, index = self._find(request), request.path_values.get("index", "0")
         if record.status != "done":
             raise ApiError(404, "no_picture", f"the job is {record.status}: it has no picture")
         images = await record.images()
-        if not index.isdecimal() or int(index) >= len(images):
+        if not index.isdecimal() or len(index) > 4 or int(index) >= len(images):
             raise ApiError(404, "no_picture", f"the job has {len(images)} pictures, from 0 on")
         return Response(200, images[int(index)], "image/png")
 
@@ -121,26 +169,23 @@ class _Native:
             self._worker.open_streams -= 1
 
     async def capabilities(self, _request: Request) -> Response:
-        models = {
-            name: {
-                "family": info.family,
-                "variant": info.variant,
-                "capabilities": _values(info.capabilities),
-                "default_size": list(info.default_size),
-                "sizes": _values(info.sizes),
-                "defaults": {mode: _values(own) for mode, own in info.defaults.items()},
-            }
-            for name, info in self._worker.engine.models.items()
-        }
-        answer = {
+        models = self._worker.engine.models
+        answer: Capabilities = {
             "version": sdrbee.__version__,
+            "versions": {"sdrbee": sdrbee.__version__, "torch": sdrbee.system_info().torch},
             "operations": list(OPERATIONS),
-            "models": models,
+            "models": {name: _model_answer(info) for name, info in models.items()},
             "samplers": [sampler.name for sampler in sdrbee.samplers()],
             "schedules": [schedule.name for schedule in sdrbee.schedules()],
             "limits": asdict(self._worker.limits),
+            "features": {
+                name: any(has_feature(info, name) for info in models.values()) for name in FEATURES
+            },
         }
         return json_response(200, answer)
+
+    async def openapi(self, _request: Request) -> Response:
+        return json_response(200, document(self._router.described))
 
     def _find(self, request: Request) -> Record:
         return self._worker.book.find(request.path_values["job_id"], request.caller)
@@ -152,6 +197,30 @@ def _end_marker(record: Record) -> bytes:
         message = " ".join(str(record.error["message"]).split())
         return b"[ERROR] " + message.encode()
     return b"[CANCELLED]" if record.status == "cancelled" else b"[DONE]"
+
+
+def _model_answer(info: sdrbee.ModelInfo) -> ModelAnswer:
+    return {
+        "family": info.family,
+        "variant": info.variant,
+        "device": info.device,
+        "dtype": info.dtype,
+        "capabilities": _values(info.capabilities),
+        "default_size": list(info.default_size),
+        "sizes": {
+            "multiple": info.sizes.multiple,
+            "minimum": info.sizes.minimum,
+            "maximum": info.sizes.maximum,
+        },
+        "defaults": {
+            mode: {
+                "steps": defaults.steps,
+                "guidance_scale": defaults.guidance_scale,
+                "strength": defaults.strength,
+            }
+            for mode, defaults in info.defaults.items()
+        },
+    }
 
 
 def _values(struct: Any) -> dict[str, Any]:

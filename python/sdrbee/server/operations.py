@@ -185,6 +185,11 @@ def _described(kind: Any, text: str | None, **bounds: Any) -> Any:
     return Annotated[kind, Meta(description=text, **bounds)]
 
 
+def has_feature(info: sdrbee.ModelInfo, name: str) -> bool:
+    """Whether a model takes a field of `FEATURES`."""
+    return bool(getattr(info.capabilities, FEATURES[name], False))
+
+
 def not_finite(values: Mapping[str, Any]) -> str | None:
     """The name of the first number, alone or in a list, that is NaN or infinite."""
     for name, value in values.items():

@@ -21,6 +21,7 @@ from sdrbee.server.operations import (
     PICTURE,
     Pictures,
     any_operation,
+    has_feature,
     not_finite,
 )
 
@@ -62,8 +63,8 @@ class Submission:
 
     def check_features(self, model: str, info: sdrbee.ModelInfo) -> None:
         """Raises ApiError 422 that names the field when the model cannot do what is asked."""
-        for name, capability in FEATURES.items():
-            if self.fields.get(name) and not getattr(info.capabilities, capability, False):
+        for name in FEATURES:
+            if self.fields.get(name) and not has_feature(info, name):
                 raise ApiError(
                     422,
                     "unsupported_field",

@@ -8,7 +8,6 @@ import {
   askForKeyWith,
   askJson,
   hasKey,
-  pause,
   requestKey,
 } from "./api.js";
 import { ControlImage, ControlRows, LoraRows } from "./adapters.js";
@@ -223,7 +222,6 @@ jobs.addEventListener("added", ({ detail: job }) => {
 });
 jobs.addEventListener("changed", ({ detail: job }) => {
   gallery.update(job);
-  if (!job.connected) lookNow();
   if (stage.item?.job !== job) return;
   if (job.status === "done") announce("The picture is ready");
   stage.update();
@@ -343,8 +341,6 @@ async function loadAll() {
   }
 }
 
-let lookNow = () => {};
-
 async function watchWorker() {
   let wasReady = false;
   let loaded = false;
@@ -352,8 +348,7 @@ async function watchWorker() {
     const ready = await checkReady();
     if (!loaded || (ready && !wasReady)) loaded = await loadAll();
     wasReady = ready;
-    const wait = pause(ready ? READY_POLL_MS : NOT_READY_POLL_MS);
-    await Promise.race([wait, new Promise((resolve) => (lookNow = resolve))]);
+    await new Promise((resolve) => setTimeout(resolve, ready ? READY_POLL_MS : NOT_READY_POLL_MS));
   }
 }
 
