@@ -30,8 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    # Models of whoever runs the tests have no part in them.
-    os.environ["SDRBEE_HOME"] = str(Path(tempfile.mkdtemp(prefix="sdrbee-")))
+    # Models and settings of whoever runs the tests have no part in them.
+    for name in ("SDRBEE_HOME", "XDG_CONFIG_HOME"):
+        os.environ[name] = tempfile.mkdtemp(prefix="sdrbee-")
     # A script's background jobs start with Ctrl-C ignored, and so would all processes of the tests.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

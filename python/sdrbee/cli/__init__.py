@@ -13,7 +13,7 @@ from typing import TextIO
 import click
 
 import sdrbee
-from sdrbee.cli import convert, inspect, models, render, serve
+from sdrbee.cli import config, convert, inspect, models, render, serve
 from sdrbee.cli.output import print_json
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -46,6 +46,7 @@ for one in (
     *models.COMMANDS,
     *convert.COMMANDS,
     *serve.COMMANDS,
+    *config.COMMANDS,
 ):
     commands.add_command(one)
 
@@ -60,7 +61,12 @@ def run(arguments: list[str], command: click.Command = commands, name: str = "sd
     as_json = "--json" in arguments
     warnings.showwarning = _show_warning
     try:
-        command.main(args=arguments, prog_name=name, standalone_mode=False)
+        command.main(
+            args=arguments,
+            prog_name=name,
+            standalone_mode=False,
+            default_map=config.file_settings(),
+        )
     except click.UsageError as error:
         if error.ctx is not None and not as_json:
             click.echo(error.ctx.get_usage(), err=True)

@@ -64,7 +64,7 @@ def _state(arguments: Mapping[str, Any]) -> Path | None:
     return default_state_path(str(name)) if name else None
 
 
-@click.command()
+@click.command(context_settings={"auto_envvar_prefix": "SDRBEE_SERVE"})
 @click.argument("models", nargs=-1, metavar="[NAME=]MODEL...")
 @click.option("--device", "devices", multiple=True, help="A worker for each; may be repeated.")
 @click.option("--dtype", default="auto", show_default=True, help="auto, fp32, bf16 or fp16.")
@@ -96,7 +96,8 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
     """Serve image generation over HTTP: the models that are named, or all of `sdrbee list`.
 
     Requests go to POST /v1/jobs, their progress, previews and pictures come from the stream that
-    it names.
+    it names. Settings may stand in the environment (SDRBEE_SERVE_PORT for --port) or in the
+    configuration file, too: sdrbee config show --origin.
     """
     from sdrbee.server.run import serve_http
 

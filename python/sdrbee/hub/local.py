@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from sdrbee._native import CheckpointError
+from sdrbee.config import read_config
 from sdrbee.names import NamedModel, find_model
 
 # What a stored file is for. Pictures are made with checkpoints; the others go with one.
@@ -51,11 +52,12 @@ class StoredModel:
 
 
 def models_folder(folder: str | os.PathLike[str] | None = None) -> Path:
-    """The store's folder: the one given, else ``$SDRBEE_HOME/models``, else
-    ``$XDG_DATA_HOME/sdrbee/models``, else ``~/.local/share/sdrbee/models``."""
+    """The store's folder: the one given, else ``$SDRBEE_HOME/models``, else ``models`` in the
+    ``home`` of the configuration file, else ``$XDG_DATA_HOME/sdrbee/models``, else
+    ``~/.local/share/sdrbee/models``."""
     if folder is not None:
         return Path(folder).expanduser()
-    home = os.environ.get("SDRBEE_HOME")
+    home = os.environ.get("SDRBEE_HOME") or read_config().get("home")
     if home:
         return Path(home).expanduser() / "models"
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
