@@ -10,6 +10,7 @@ import click
 
 import sdrbee
 from sdrbee.cli.front import front, front_options
+from sdrbee.cli.webhooks import webhook_options, webhook_policy
 from sdrbee.cli.worker import announcement, announcement_options
 from sdrbee.hub.local import LocalModels
 from sdrbee.model_files import model_path
@@ -79,6 +80,7 @@ def _state(arguments: Mapping[str, Any]) -> Path | None:
 )
 @front_options
 @announcement_options
+@webhook_options
 @click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -102,6 +104,7 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
     from sdrbee.server.run import serve_http
 
     outside = front(arguments)
+    webhooks = webhook_policy(arguments)
     outside.guard()  # before a model is looked at
     engine = in_nice_threads(
         lambda: sdrbee.Engine(
@@ -119,6 +122,7 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
         outside,
         queue=arguments["queue"],
         announcement=announcement(arguments),
+        webhooks=webhooks,
         state=_state(arguments),
         drain_timeout_s=arguments["drain_timeout"],
         log_format=arguments["log_format"],

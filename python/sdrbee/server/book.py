@@ -21,6 +21,7 @@ from sdrbee.server.record import Record
 from sdrbee.server.shelf import Shelf
 from sdrbee.server.store import Kept, Key
 from sdrbee.server.telling import Teller, fail
+from sdrbee.server.webhooks import Webhooks
 from sdrbee.server.wire import Submission
 
 log = logging.getLogger("sdrbee.server")
@@ -67,6 +68,8 @@ class Book:
         self._tasks: set[asyncio.Task[None]] = set()
         self._unstored: list[Record] = []
         self._is_open = not journal.durable
+        self.webhooks = Webhooks()
+        """Tells of the ends of jobs; replaced before the start where they are allowed."""
         self.refusal: ApiError | None = None if self._is_open else _STARTING
         """Why no job is taken at the moment."""
 
@@ -185,6 +188,7 @@ class Book:
             await self._leave(record)
         await asyncio.to_thread(self._engine.close)
         await asyncio.gather(*self._followers, return_exceptions=True)
+        await self.webhooks.close()
         with suppress(StorageError):
             for record in self._unstored:
                 await record.store()
@@ -213,6 +217,7 @@ class Book:
             raise self.refusal
         loop = asyncio.get_running_loop()
         submission = record.submission
+        self.webhooks.check(submission.webhook_url)
         submission.check_features(record.model, self._engine.models[record.model])
         request = await loop.run_in_executor(self._executor, submission.request)
         job = self._engine.submit(
@@ -249,6 +254,7 @@ class Book:
             self._shelf.put(record)
             seconds = record.ended - record.created
             self._metrics.job_ended(record.submission.operation, record.status, seconds)
+            self.webhooks.ended(record)
 
     async def _store_later(self) -> None:
         while self._unstored:
@@ -268,6 +274,7 @@ class Book:
         for record in sorted(self._records.values(), key=lambda one: one.ended or 0.0):
             if record.ended is not None:
                 self._shelf.put(record)
+                self.webhooks.ended(record)
         self._is_open = True
         for record in waiting:
             await self._resume(record)

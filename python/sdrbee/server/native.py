@@ -179,7 +179,11 @@ class _Native:
             "schedules": [schedule.name for schedule in sdrbee.schedules()],
             "limits": asdict(self._worker.limits),
             "features": {
-                name: any(has_feature(info, name) for info in models.values()) for name in FEATURES
+                "webhooks": self._worker.book.webhooks.allowed,
+                **{
+                    name: any(has_feature(info, name) for info in models.values())
+                    for name in FEATURES
+                },
             },
         }
         return json_response(200, answer)

@@ -63,7 +63,8 @@ def post(letter: Letter, *, timeout_s: float, address: str | None = None) -> int
     target = letter.target
     raw = socket.create_connection((address or target.host, target.port), timeout_s)
     # The socket's own time-out begins anew with every byte.
-    watch = threading.Timer(timeout_s, _shut, (raw,))
+    late = threading.Event()
+    watch = threading.Timer(timeout_s, _shut, (raw, late))
     watch.daemon = True
     watch.start()
     connection = http.client.HTTPConnection(target.host, target.port)
@@ -75,7 +76,10 @@ def post(letter: Letter, *, timeout_s: float, address: str | None = None) -> int
             connection.sock = raw
         headers = {"content-type": "application/json", "connection": "close", **letter.headers}
         connection.request("POST", target.path, letter.body, headers)
-        return connection.getresponse().status
+        status = connection.getresponse().status
+        if late.is_set():  # a header that was cut off reads like a whole one
+            raise TimeoutError(f"no whole answer in {timeout_s} s")
+        return status
     except http.client.HTTPException as error:
         raise OSError(f"no HTTP answer: {error or type(error).__name__}") from None
     finally:
@@ -84,7 +88,8 @@ def post(letter: Letter, *, timeout_s: float, address: str | None = None) -> int
         raw.close()
 
 
-def _shut(raw: socket.socket) -> None:
+def _shut(raw: socket.socket, late: threading.Event) -> None:
+    late.set()
     try:
         raw.shutdown(socket.SHUT_RDWR)
     except OSError:

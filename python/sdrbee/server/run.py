@@ -15,6 +15,7 @@ from sdrbee.server.journal import Journal
 from sdrbee.server.limits import Limits
 from sdrbee.server.logs import write_logs
 from sdrbee.server.state_directory import StateDirectory
+from sdrbee.server.webhooks import Policy, Webhooks
 
 log = logging.getLogger("sdrbee.server")
 
@@ -28,6 +29,7 @@ def serve_http(
     *,
     queue: int = 64,
     announcement: Announcement | None = None,
+    webhooks: Policy | None = None,
     state: Path | None = None,
     drain_timeout_s: float,
     log_format: str = "text",
@@ -39,6 +41,7 @@ def serve_http(
         front: Where it listens and to whom.
         queue: The engine's `queue_limit`, which is published.
         announcement: What it is called, and who is told that it is there.
+        webhooks: How webhooks are sent; None: not at all.
         state: A directory in which jobs outlive the process; None: they end with it.
         drain_timeout_s: How long running jobs may go on after the first signal; what is left then
             goes on in the next process.
@@ -54,6 +57,7 @@ def serve_http(
     directory = None if state is None else StateDirectory(state)
     journal = Journal(None if directory is None else directory.database)
     worker = Worker(engine, limits=Limits(queue=queue), guard=guard, journal=journal)
+    worker.book.webhooks = Webhooks(webhooks)
     worker.companions.append(partial(front.keys.follow, worker.guard.keys))
     bound = front.bind()
     port = bound.getsockname()[1]
