@@ -19,13 +19,14 @@ CPP_FILES := $(shell find cpp tests/cpp -name '*.cpp' -o -name '*.h')
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test asan bench lint format clean
+.PHONY: help demo test asan bench soak lint format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    set everything up and render PROMPT with the built-in model into out.png"
 	@echo "make test    set everything up and run the C++ tests (CTest) and the Python tests (pytest)"
 	@echo "make asan    run the C++ tests under the address and undefined-behaviour sanitizers"
+	@echo "make soak    run the tests that take long; figures go to bench/results/soak.json"
 	@echo "make bench   run the benchmarks against diffusers; JSON goes to bench/results/"
 	@echo "make lint    check formatting, lint and types;  make format  rewrites the files"
 	@echo "make clean   remove builds, caches and the virtual environment"
@@ -48,6 +49,9 @@ asan: $(STAMPS)/python
 
 bench: $(STAMPS)/test-tools
 	@python -m bench --out bench/results
+
+soak: $(STAMPS)/test-tools
+	@python -m tests.soak
 
 lint: $(STAMPS)/package $(STAMPS)/lint-tools
 	clang-format --dry-run -Werror $(CPP_FILES)

@@ -188,7 +188,8 @@ class Store:
 
     def pictures(self, job_id: str) -> list[bytes]:
         """The results of a job; none when it is no longer kept."""
-        rows = self._execute(
+        connection = self._connection or self._connect()
+        rows = connection.execute(
             "SELECT png FROM pictures WHERE job_id = ? ORDER BY image_index", (job_id,)
         )
         return [_opened(png, bytes) for (png,) in rows]

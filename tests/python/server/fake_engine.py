@@ -1,15 +1,10 @@
-"""An engine whose pictures cost nothing: what the tests of jobs need of `sdrbee.Engine`.
-
-As a program it is a worker: ``fake_engine.py STATE STEP_SECONDS``.
-"""
+"""An engine whose pictures cost nothing: what the tests of jobs need of `sdrbee.Engine`."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -145,16 +140,3 @@ class FakeEngine:
             self.steps.append((job.request.prompt, job.steps_taken))
             job.tell("step", step=job.steps_taken, total=job.request.steps)
         return job.tell("failed" if "fails" in job.request.prompt else "done")
-
-
-def main() -> None:
-    from sdrbee.server.run import serve_http
-
-    engine: Any = FakeEngine(step_s=float(sys.argv[2]))
-    serve_http(
-        engine, host="127.0.0.1", port=0, keys={}, state=Path(sys.argv[1]), drain_timeout_s=30.0
-    )
-
-
-if __name__ == "__main__":
-    main()

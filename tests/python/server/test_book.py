@@ -52,9 +52,11 @@ class Opened:
 
 
 @asynccontextmanager
-async def opened(path: Path | None, limits: Limits | None = None, **engine: Any) -> Any:
+async def opened(
+    path: Path | None, limits: Limits | None = None, wait_s: float = 60.0, **engine: Any
+) -> Any:
     one = Opened(path, limits or Limits(), **engine)
-    await one.book.open(60)
+    await one.book.open(wait_s)
     try:
         yield one
     finally:

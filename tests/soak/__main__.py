@@ -1,0 +1,62 @@
+"""The tests that take long, with all their counts: ``python -m tests.soak [--only NAME]``.
+
+Each part is a function that takes a folder for its files and a count, raises when something is
+wrong, and returns figures. A part is one line in `PARTS`; a smaller count of it runs in pytest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "python"))
+
+Part = Callable[[Path, int], dict[str, object]]
+
+
+def kills(folder: Path, count: int) -> dict[str, object]:
+    """kill -9 of the worker at random moments."""
+    from server.kills import Kills
+
+    return dict(Kills(folder, seed=2).run(count))
+
+
+def corruptions(folder: Path, count: int) -> dict[str, object]:
+    """Faults in the bytes of the job database."""
+    from server.test_store import check_corruptions
+
+    return {"corruptions": count, "set_aside": check_corruptions(folder, seed=6, count=count)}
+
+
+PARTS: dict[str, tuple[Part, int]] = {
+    "kills": (kills, 200),
+    "corruptions": (corruptions, 10_000),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", choices=PARTS, help="may be repeated")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "soak.json")
+    arguments = parser.parse_args()
+    results = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    for name in arguments.only or PARTS:
+        part, count = PARTS[name]
+        start = time.monotonic()
+        print(f"{name}: {count} ...", flush=True)
+        with tempfile.TemporaryDirectory(prefix=f"soak-{name}-") as folder:
+            figures = part(Path(folder), count)
+        results[name] = {**figures, "seconds": round(time.monotonic() - start, 1)}
+        print(f"{name}: {results[name]}", flush=True)
+        arguments.out.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
