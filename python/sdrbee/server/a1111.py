@@ -149,7 +149,8 @@ class _A1111:
     async def _generate(self, request: Request, *, img2img: bool) -> Response:
         body = await self._worker.bodies.read_json(request)
         try:
-            submission = await self._worker.in_thread(
+            submission = await self._worker.read(
+                request,
                 read_img2img if img2img else read_txt2img,
                 body,
                 self._settings_of(request.caller),

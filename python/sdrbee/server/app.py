@@ -42,6 +42,9 @@ _ASKED_OFTEN = ("/health", "/ready", "/metrics")
 # Threads that decode and encode pictures.
 _CODEC_THREADS = 2
 
+# A body without a picture in it.
+_SMALL_BODY_BYTES = 8 * 1024
+
 # How long the start waits for the jobs of the last run; what takes longer goes on behind it.
 _OPENING_S = 5.0
 
@@ -102,6 +105,16 @@ class Worker:
         """Runs what would hold up the event loop: decoding and encoding."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, function, *arguments)
+
+    async def read(
+        self, request: Request, function: Callable[..., Result], *arguments: Any
+    ) -> Result:
+        """Runs what makes something of a request's body: in a thread where the body is large;
+        where it isn't, the change of threads would take longer."""
+        told = request.header("content-length")
+        if told is not None and int(told) <= _SMALL_BODY_BYTES:
+            return function(*arguments)
+        return await self.in_thread(function, *arguments)
 
     def info(self) -> WorkerInfo:
         """rbee's WorkerInfo."""

@@ -201,9 +201,12 @@ class Book:
     def _share(self, caller: str) -> Iterator[None]:
         """While a job is being accepted. Raises ApiError 429 when its key has its share of the
         queue already."""
+        if not caller:  # only one caller, who may have all of the queue
+            yield
+            return
         most = self._limits.jobs_per_key
         jobs = sum(record.caller == caller for record in self._open_records())
-        if caller and jobs + self._accepting[caller] >= most:
+        if jobs + self._accepting[caller] >= most:
             text = f"this API key has {most} jobs already; wait for one to end"
             raise ApiError(429, "too_many_jobs", text, retry_after_s=1)
         self._accepting[caller] += 1
@@ -215,11 +218,10 @@ class Book:
     async def _accept(self, record: Record, digest: bytes | None) -> None:
         if self.refusal is not None:
             raise self.refusal
-        loop = asyncio.get_running_loop()
         submission = record.submission
         self.webhooks.check(submission.webhook_url)
         submission.check_features(record.model, self._engine.models[record.model])
-        request = await loop.run_in_executor(self._executor, submission.request)
+        request = await self._request(submission)
         job = self._engine.submit(
             request,
             model=record.model,
@@ -237,6 +239,13 @@ class Book:
         self._records[record.job_id] = record
         self._begin_following(record, job)
         self._forget_old()
+
+    async def _request(self, submission: Submission) -> sdrbee.GenerationRequest:
+        """The engine's request; in a thread where there are pictures to decode."""
+        if not submission.pictures:
+            return submission.request()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, submission.request)
 
     def _begin_following(self, record: Record, job: sdrbee.Job) -> None:
         _begin(self._ended(record, self._teller.follow(record, job)), self._followers)

@@ -135,9 +135,9 @@ class Router:
 
     async def answer(self, request: Request) -> Response:
         """The answer of the route; 404 for unknown paths, 405 for other methods."""
-        allowed = []
+        allowed, path = [], request.path
         for method, pattern, handler in self._routes:
-            found = pattern.fullmatch(request.path)
+            found = pattern.fullmatch(path)
             if found is None:
                 continue
             if method == request.method or (method == "GET" and request.method == "HEAD"):

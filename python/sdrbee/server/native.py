@@ -108,7 +108,7 @@ class _Native:
 
     async def submit(self, request: Request) -> Response:
         body = await self._worker.bodies.read_json(request)
-        submission = await self._worker.in_thread(read_operation, body, self._worker.limits)
+        submission = await self._worker.read(request, read_operation, body, self._worker.limits)
         model = resolve_model(submission.model, self._worker.engine.models)
         key = checked_key(request.header("idempotency-key"))
         record = await self._worker.book.submit(

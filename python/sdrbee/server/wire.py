@@ -91,7 +91,7 @@ def read_operation(body: Any, limits: Limits) -> Submission:
         read = msgspec.convert(body, any_operation(limits))
     except msgspec.ValidationError as error:
         raise _told(error, body) from None
-    given = {name: value for name, value in _given(read).items() if value is not None}
+    given = _given(read)
     bad = not_finite(given)
     if bad is not None:
         raise _wrong(bad, "a finite number", given[bad])
@@ -112,16 +112,18 @@ def read_operation(body: Any, limits: Limits) -> Submission:
 
 
 def _given(read: msgspec.Struct) -> dict[str, Any]:
-    return {name: getattr(read, name) for name in read.__struct_fields__}
+    """The fields that are there."""
+    values = ((name, getattr(read, name)) for name in read.__struct_fields__)
+    return {name: value for name, value in values if value is not None}
+
+
+# The names that the wire's fields share with the engine's request.
+_REQUEST_FIELDS = {row.name for row in sdrbee.request_fields()} - set(NOT_ON_THE_WIRE)
 
 
 def _request_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of the engine's request."""
-    fields = {
-        row.name: given[row.name]
-        for row in sdrbee.request_fields()
-        if row.name in given and row.name not in NOT_ON_THE_WIRE
-    }
+    fields = {name: value for name, value in given.items() if name in _REQUEST_FIELDS}
     fields["count"] = given.get("n", 1)
     fields["preview"] = fields.get("preview", DEFAULT_PREVIEW)
     if given.get("prompt_syntax", "plain") != "plain":
@@ -136,7 +138,7 @@ def _request_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _adapter(place: str, row: msgspec.Struct) -> dict[str, Any]:
     """An adapter by its name in the model store: no path, whatever rbee calls it."""
-    values = {name: value for name, value in _given(row).items() if value is not None}
+    values = _given(row)
     key = "name" if "name" in values else "path" if "path" in values else None
     if key is None:
         raise _wrong(f"{place}.name", "a name in the model store", None)
