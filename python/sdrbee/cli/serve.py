@@ -94,6 +94,11 @@ def _state(arguments: Mapping[str, Any]) -> Path | None:
     type=click.FloatRange(min=0),
     help="Seconds that running jobs have to end after SIGTERM.",
 )
+@click.option(
+    "--strip-metadata",
+    is_flag=True,
+    help="Pictures leave without their recipe and the mark that a model made them.",
+)
 def serve(models: tuple[str, ...], **arguments: Any) -> None:
     """Serve image generation over HTTP: the models that are named, or all of `sdrbee list`.
 
@@ -126,6 +131,7 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
         state=_state(arguments),
         drain_timeout_s=arguments["drain_timeout"],
         log_format=arguments["log_format"],
+        strip_metadata=arguments["strip_metadata"],
     )
 
 

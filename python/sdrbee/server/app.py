@@ -67,8 +67,10 @@ class Worker:
         limits: Limits | None = None,
         guard: Guard | None = None,
         journal: Journal | None = None,
+        strip_metadata: bool = False,
     ) -> None:
-        """Needs the lifespan events of ASGI. Without a journal, jobs end with the process."""
+        """Needs the lifespan events of ASGI. Without a journal, jobs end with the process; pictures
+        carry their recipe and a mark of their origin unless `strip_metadata`."""
         self.engine = engine
         self.limits = limits or Limits()
         self.guard = guard or Guard()
@@ -80,7 +82,14 @@ class Worker:
         self._executor = ThreadPoolExecutor(_CODEC_THREADS, thread_name_prefix="codec")
         self.metrics = Metrics(engine)
         self.companions.append(self.metrics.watch_load)
-        self.book = Book(engine, self.limits, self._executor, journal or Journal(), self.metrics)
+        self.book = Book(
+            engine,
+            self.limits,
+            self._executor,
+            journal or Journal(),
+            self.metrics,
+            strip_metadata=strip_metadata,
+        )
         self._router = Router()
         page.add_routes(self._router)
         native.add_routes(self._router, self)

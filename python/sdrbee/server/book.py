@@ -52,12 +52,14 @@ class Book:
         executor: Executor,
         journal: Journal,
         metrics: Metrics,
+        *,
+        strip_metadata: bool = False,
     ) -> None:
         self._engine = engine
         self._limits = limits
         self._executor = executor
         self._journal = journal
-        self._teller = Teller(executor, metrics)
+        self._teller = Teller(executor, metrics, strip_metadata)
         self._metrics = metrics
         self._accepting: Counter[str] = Counter()
         self._first_number = 1

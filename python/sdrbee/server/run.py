@@ -33,6 +33,7 @@ def serve_http(
     state: Path | None = None,
     drain_timeout_s: float,
     log_format: str = "text",
+    strip_metadata: bool = False,
 ) -> None:
     """Serves until SIGTERM or SIGINT.
 
@@ -46,6 +47,7 @@ def serve_http(
         drain_timeout_s: How long running jobs may go on after the first signal; what is left then
             goes on in the next process.
         log_format: ``text`` or ``json``.
+        strip_metadata: Pictures leave without their recipe and the mark of their origin.
 
     Raises:
         InvalidRequest: Others than this machine could ask without a key.
@@ -56,7 +58,13 @@ def serve_http(
     guard = front.guard()
     directory = None if state is None else StateDirectory(state)
     journal = Journal(None if directory is None else directory.database)
-    worker = Worker(engine, limits=Limits(queue=queue), guard=guard, journal=journal)
+    worker = Worker(
+        engine,
+        limits=Limits(queue=queue),
+        guard=guard,
+        journal=journal,
+        strip_metadata=strip_metadata,
+    )
     worker.book.webhooks = Webhooks(webhooks)
     worker.companions.append(partial(front.keys.follow, worker.guard.keys))
     bound = front.bind()

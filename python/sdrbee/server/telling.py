@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import sdrbee
 from sdrbee.server.errors import api_error
 from sdrbee.server.journal import StorageError
 from sdrbee.server.metrics import Metrics
+from sdrbee.server.pictures import encode_png
 from sdrbee.server.record import Record
 
 # A preview is sent at every fifth step and the last one, as rbee's worker does it.
@@ -21,9 +24,10 @@ PREVIEW_EVERY = 5
 class Teller:
     """Follows jobs and tells their records. For the event loop's thread alone."""
 
-    def __init__(self, executor: Executor, metrics: Metrics) -> None:
+    def __init__(self, executor: Executor, metrics: Metrics, strip_metadata: bool) -> None:
         self._executor = executor
         self._metrics = metrics
+        self._encode_result = partial(encode_png, strip=strip_metadata)
 
     async def follow(self, record: Record, job: sdrbee.Job) -> None:
         """Tells a job from now to its end, or until its record is suspended.
@@ -70,7 +74,7 @@ class Teller:
         record.progress = progress
         shown = step.step % PREVIEW_EVERY == 1 or step.step == step.total
         if following.kind == "preview" and following.preview is not None and shown:
-            png = await self._encoded(following.preview)
+            png = await self._in_thread(following.preview.encode, "png")
             picture = base64.b64encode(png).decode()
             record.tell("preview", **progress, image=picture, format="png")
         else:
@@ -92,16 +96,16 @@ class Teller:
         try:
             made = job.result()
             pictures = made if isinstance(made, list) else [made]
-            images = [await self._encoded(picture) for picture in pictures]
+            images = [await self._in_thread(self._encode_result, picture) for picture in pictures]
             values = _values(record, pictures)
         except Exception as error:
             await fail(record, error)
         else:
             await record.end("complete", images, **values)
 
-    async def _encoded(self, picture: sdrbee.Image) -> bytes:
+    async def _in_thread(self, function: Callable[..., bytes], *arguments: Any) -> bytes:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, picture.encode, "png")
+        return await loop.run_in_executor(self._executor, function, *arguments)
 
 
 async def fail(record: Record, error: Exception) -> None:

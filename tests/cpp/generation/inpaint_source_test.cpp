@@ -29,6 +29,10 @@ PixelSize size_of(const io::Json& sides) {
   return {sides[0].get<int64_t>(), sides[1].get<int64_t>()};
 }
 
+io::Json golden_rows(const char* kind) {
+  return io::read_json(test::golden_path("masking.json")).at(kind);
+}
+
 PixelBox box_of(const io::Json& sides) {
   return {sides[0].get<int64_t>(), sides[1].get<int64_t>(), sides[2].get<int64_t>(),
           sides[3].get<int64_t>()};
@@ -49,7 +53,7 @@ Image boxed(PixelSize size, const PixelBox& box, uint8_t level) {
 }
 
 TEST(GaussianBlur, EqualsPillow) {
-  for (const io::Json& row : io::read_json(test::golden_path("masking.json")).at("blurred")) {
+  for (const io::Json& row : golden_rows("blurred")) {
     SCOPED_TRACE(row.at("radius").dump());
     const Image image = golden_source(size_of(row.at("size")), row.at("channels"));
     EXPECT_EQ(gaussian_blur(image, row.at("radius")).pixels,
@@ -63,7 +67,7 @@ TEST(GaussianBlur, OfRadius0ChangesNothing) {
 }
 
 TEST(MaskedArea, EqualsDiffusers) {
-  for (const io::Json& row : io::read_json(test::golden_path("masking.json")).at("cropped")) {
+  for (const io::Json& row : golden_rows("cropped")) {
     SCOPED_TRACE(row.dump());
     const Image mask = boxed(size_of(row.at("size")), box_of(row.at("box")), 1);
     EXPECT_EQ(masked_area(mask, row.at("padding"), size_of(row.at("to"))), box_of(row.at("area")));
@@ -75,7 +79,7 @@ TEST(MaskedArea, RefusesAMaskWithoutAnything) {
 }
 
 TEST(Fitted, EqualsDiffusersResizeModeFill) {
-  for (const io::Json& row : io::read_json(test::golden_path("masking.json")).at("fitted")) {
+  for (const io::Json& row : golden_rows("fitted")) {
     SCOPED_TRACE(row.at("size").dump());
     const Image image = golden_source(size_of(row.at("size")), row.at("channels"));
     EXPECT_EQ(fitted(image, size_of(row.at("to"))).pixels,

@@ -91,7 +91,7 @@ def started(tmp_path: Path, command: list[str], **environment: str) -> Iterator[
             env={**os.environ, **environment},
         )
     try:
-        yield Served(process, _port_of(process, log), log)
+        yield Served(process, port_of(process, log), log)
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(30)
@@ -99,7 +99,8 @@ def started(tmp_path: Path, command: list[str], **environment: str) -> Iterator[
     assert "Traceback" not in log.read_text()
 
 
-def _port_of(process: subprocess.Popen[str], log: Path) -> int:
+def port_of(process: subprocess.Popen[str], log: Path) -> int:
+    """The port that a worker listens on, once it says so in its log."""
     import time
 
     for _ in range(600):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
+import io
 import json
 import logging
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -14,12 +17,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
+import numpy as np
+import PIL.Image
 import pytest
 from server.conftest import Served, serve
 
+import sdrbee
 from sdrbee.cli import run
 from sdrbee.server.logs import REQUEST_ID, JsonFormatter, TextFormatter
+from sdrbee.server.pictures import encode_png
 
 ALICE, BOB = "alice-0123456789abcdef", "bob-0123456789abcdefgh"
 SECRET = "a prompt that nobody may read"
@@ -254,3 +262,43 @@ def test_a_bad_start_is_told(
     files = {"KEY": str(certificate[1]), "EMPTY": str(tmp_path / "empty")}
     assert run(["serve", "--port", "0", *(files.get(option, option) for option in options)]) == 2
     assert told in capsys.readouterr().err
+
+
+def texts(png: bytes) -> dict[str, str]:
+    with PIL.Image.open(io.BytesIO(png)) as picture:
+        picture.load()
+        return {name: str(text) for name, text in picture.text.items()}  # type: ignore[attr-defined]
+
+
+def test_pictures_say_what_made_them_unless_told_otherwise(tmp_path: Path) -> None:
+    made = sdrbee.load("shapes").generate("a red star", steps=1, seed=1)
+    marked, bare = encode_png(made), encode_png(made, strip=True)
+    source = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    assert f'Iptc4xmpExt:DigitalSourceType="{source}"' in texts(marked)["XML:com.adobe.xmp"]
+    ElementTree.fromstring(texts(marked)["XML:com.adobe.xmp"])
+    assert texts(bare) == {}
+    for png in (marked, bare):
+        assert np.array_equal(np.asarray(sdrbee.Image(png)), np.asarray(made))
+        assert png in (encode_png(made), encode_png(made, strip=True))
+    (tmp_path / "marked.png").write_bytes(marked)
+    again = sdrbee.replay(tmp_path / "marked.png")
+    assert np.array_equal(np.asarray(again), np.asarray(made))
+
+
+def test_metadata_is_stripped_on_request(tmp_path: Path, worker: Served) -> None:
+    def result(served: Served) -> bytes:
+        return base64.b64decode(served.events(served.submit("a red star", steps=1))[-1]["image"])
+
+    assert "XML:com.adobe.xmp" in texts(result(worker))
+    for stripping in serve(tmp_path, "shapes", "--strip-metadata"):
+        assert texts(result(stripping)) == {}
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd")
+def test_the_service_file_is_one_of_systemd() -> None:
+    unit = Path(__file__).parents[3] / "packaging" / "sdrbee.service"
+    done = subprocess.run(
+        ["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False
+    )
+    problems = [line for line in done.stderr.splitlines() if "/opt/sdrbee/bin" not in line]
+    assert problems == []

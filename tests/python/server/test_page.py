@@ -8,7 +8,10 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
-from server.conftest import Served, serve
+from server.conftest import Served, port_of, serve
 
 import sdrbee
 
@@ -386,6 +389,68 @@ def test_a_broken_stream_is_taken_up_again_where_it_broke(opened: Opener) -> Non
     assert asked[:2] == ["0", "1"]
 
 
+def test_a_request_whose_answer_was_lost_is_sent_again_and_makes_one_picture(
+    opened: Opener,
+) -> None:
+    one = opened(user=14)
+    one.expected = "ERR_FAILED"
+    keys: list[str] = []
+
+    def lose_once(route: Route) -> None:
+        if route.request.method != "POST":
+            route.continue_()
+            return
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) == 1:
+            route.fetch()  # the worker has it
+            route.abort()
+        else:
+            route.continue_()
+
+    one.page.route("**/v1/jobs", lose_once)
+    page = one.open()
+    one.generate(steps=1)
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+    page.reload()
+    expect(page.locator("#tiles li")).to_have_count(1)
+
+
+def test_a_worker_that_was_killed_goes_on_in_the_same_page(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with killable(tmp_path / "first", 0) as worker:
+        one = Opened(browser, worker, "")
+        one.expected = "ERR_|503 "
+        page = one.open(with_key=False)
+        one.fill(prompt=PROMPT, steps=1000)
+        page.get_by_role("button", name="Generate").click()
+        expect(page.locator("#told")).to_contain_text("Step")
+    expect(page.locator("#told")).to_have_text("The connection broke; trying again")
+    expect(page.locator("#state")).to_contain_text("does not answer")
+    with killable(tmp_path / "second", worker.port):
+        expect(page.locator("#state")).to_have_text("Ready")
+        expect(page.locator("#told")).to_contain_text("Step")
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator("#empty")).to_be_visible()
+        one.close()
+
+
+@contextmanager
+def killable(folder: Path, port: int) -> Iterator[Served]:
+    """A worker that is killed at the end; the next one takes up its jobs."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "sdrbee", "serve", "--port", str(port)]
+    log = folder / "worker.log"
+    with log.open("w") as output:
+        process = subprocess.Popen([*command, "--worker-id", "page"], stderr=output, text=True)
+    try:
+        yield Served(process, port_of(process, log), log)
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_worker_that_is_gone_is_told_and_found_again(opened: Opener) -> None:
     one = opened(user=10)
     one.expected = "ERR_FAILED|503 "
@@ -400,15 +465,10 @@ def test_a_worker_that_is_gone_is_told_and_found_again(opened: Opener) -> None:
     expect(one.page.locator("#state")).to_have_text("Ready")
 
 
-def test_widths_and_schemes(opened: Opener, pytestconfig: pytest.Config) -> None:
-    shots = pytestconfig.getoption("--screenshots")
+def test_widths_and_schemes(opened: Opener) -> None:
     one = opened(user=12, reduced_motion="reduce")
     page = one.open()
-    if shots:
-        for prompt, seed in GALLERY:
-            one.generate(prompt, steps=10, seed=seed)
-    else:
-        one.generate(steps=1)
+    one.generate(steps=1)
     for width, viewport in (("wide", WIDE), ("narrow", NARROW)):
         page.set_viewport_size(viewport)
         for scheme in ("light", "dark"):
@@ -416,16 +476,6 @@ def test_widths_and_schemes(opened: Opener, pytestconfig: pytest.Config) -> None
             assert is_light(page) == (scheme == "light")
             check_layout(page, width)
             assert inaccessible(page) == [], (width, scheme)
-            if shots:
-                shoot(page, Path(shots) / f"page_{width}_{scheme}.png")
-
-
-GALLERY = [
-    ("a green star above a purple ring", 3),
-    ("an orange triangle right of a black heart", 12),
-    ("a blue heart", 5),
-    (f"{PROMPT} on a yellow background", 7),
-]
 
 
 def is_light(page: Page) -> bool:
@@ -453,14 +503,6 @@ def inaccessible(page: Page) -> list[str]:
     page.evaluate(axe.read_text())
     found = page.evaluate("axe.run()")["violations"]
     return [f"{one['id']}: {[node['target'] for node in one['nodes']]}" for one in found]
-
-
-def shoot(page: Page, path: Path) -> None:
-    """A screenshot of few enough colours to be small."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = page.screenshot()
-    picture = PIL.Image.open(io.BytesIO(data)).convert("RGB")
-    picture.quantize(256, dither=PIL.Image.Dither.NONE).save(path, optimize=True)
 
 
 def test_all_can_be_done_with_the_keyboard(opened: Opener) -> None:
@@ -505,3 +547,41 @@ def tab_to(page: Page, name: str) -> None:
             return
         assert outline >= 2 or at == "", at
     raise AssertionError(f"Tab does not come to {name}")
+
+
+GALLERY = [
+    ("a green star above a purple ring", 3),
+    ("an orange triangle right of a black heart", 12),
+    ("a blue heart", 5),
+    (f"{PROMPT} on a yellow background", 7),
+]
+
+
+def test_screenshots_for_the_readme(opened: Opener, pytestconfig: pytest.Config) -> None:
+    folder = pytestconfig.getoption("--screenshots")
+    if folder is None:
+        pytest.skip("--screenshots FOLDER writes them")
+    one = opened(user=13, reduced_motion="reduce", color_scheme="light")
+    page = one.open()
+    for prompt, seed in GALLERY:
+        one.generate(prompt, steps=20, seed=seed)
+    shoot(page, Path(folder) / "page.png")
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size(NARROW)
+    shoot(page, Path(folder) / "page_phone.png")
+    page.set_viewport_size(WIDE)
+    page.get_by_role("button", name="Use as input").click()
+    page.get_by_role("button", name="Paint a mask").click()
+    for x in (0.65, 0.82, 0.74):
+        drag(page, (x, 0.38), (x, 0.56))
+    one.fill(prompt="a green star", model="shapes-inpaint")
+    shoot(page, Path(folder) / "page_mask.png", keep_mouse=True)
+
+
+def shoot(page: Page, path: Path, *, keep_mouse: bool = False) -> None:
+    if not keep_mouse:
+        page.mouse.move(0, 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = PIL.Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    picture.save(path, optimize=True)
+    assert path.stat().st_size < 200_000

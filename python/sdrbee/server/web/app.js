@@ -8,6 +8,7 @@ import {
   askForKeyWith,
   askJson,
   hasKey,
+  pause,
   requestKey,
 } from "./api.js";
 import { ControlImage, ControlRows, LoraRows } from "./adapters.js";
@@ -222,6 +223,7 @@ jobs.addEventListener("added", ({ detail: job }) => {
 });
 jobs.addEventListener("changed", ({ detail: job }) => {
   gallery.update(job);
+  if (!job.connected) lookNow();
   if (stage.item?.job !== job) return;
   if (job.status === "done") announce("The picture is ready");
   stage.update();
@@ -341,6 +343,8 @@ async function loadAll() {
   }
 }
 
+let lookNow = () => {};
+
 async function watchWorker() {
   let wasReady = false;
   let loaded = false;
@@ -348,7 +352,8 @@ async function watchWorker() {
     const ready = await checkReady();
     if (!loaded || (ready && !wasReady)) loaded = await loadAll();
     wasReady = ready;
-    await new Promise((resolve) => setTimeout(resolve, ready ? READY_POLL_MS : NOT_READY_POLL_MS));
+    const wait = pause(ready ? READY_POLL_MS : NOT_READY_POLL_MS);
+    await Promise.race([wait, new Promise((resolve) => (lookNow = resolve))]);
   }
 }
 

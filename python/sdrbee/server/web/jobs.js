@@ -1,10 +1,21 @@
 // The jobs that this key may see, kept up to date from their streams.
 
-import { ApiError, ask, askJson, follow, parse, stringify, submissionKey } from "./api.js";
+import {
+  ApiError,
+  Unreachable,
+  ask,
+  askJson,
+  follow,
+  parse,
+  pause,
+  stringify,
+  submissionKey,
+} from "./api.js";
 
 // A browser opens six connections to one worker; some have to stay free for requests.
 const STREAMS = 3;
 const POLL_MS = 1_500;
+const SEND_AGAIN_MS = [300, 1_000, 3_000];
 
 /** One picture of a job. */
 class Item {
@@ -108,12 +119,7 @@ export class Jobs extends EventTarget {
 
   /** Sends a request; `inputs` are its pictures, for making it again. Throws ApiError. */
   async submit(request, inputs) {
-    const answer = await ask("v1/jobs", {
-      method: "POST",
-      body: stringify(request),
-      headers: { "idempotency-key": submissionKey() },
-    });
-    const { job_id } = parse(await answer.text());
+    const { job_id } = await send(request);
     const job = new Job({
       job_id,
       status: "queued",
@@ -182,6 +188,24 @@ export class Jobs extends EventTarget {
       if (!control.signal.aborted) this.#followSome();
     }
   }
+}
+
+/** Sends a request once, however often it has to be sent: the worker knows it by its key. */
+async function send(request) {
+  const sent = {
+    method: "POST",
+    body: stringify(request),
+    headers: { "idempotency-key": submissionKey() },
+  };
+  for (const wait of SEND_AGAIN_MS) {
+    try {
+      return parse(await (await ask("v1/jobs", sent)).text());
+    } catch (error) {
+      if (!(error instanceof Unreachable)) throw error;
+      await pause(wait);
+    }
+  }
+  return parse(await (await ask("v1/jobs", sent)).text());
 }
 
 const isActive = (status) => status === "queued" || status === "running";
