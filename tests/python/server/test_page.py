@@ -36,6 +36,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
+BETWEEN = {"width": 900, "height": 800}
 # Not what is tested: a worker that shares its processors with others may take long.
 PATIENCE_MS = 120_000
 
@@ -219,6 +220,7 @@ def test_a_mask_is_painted_and_repainted_alone(opened: Opener) -> None:
     expect(page.locator("#mode-hint")).to_contain_text("add one and paint a mask")
     page.locator("#file").set_input_files(png(grey()))
     page.get_by_role("button", name="Paint a mask").click()
+    assert inaccessible(page) == []
     drag(page, (0.6, 0.5), (0.9, 0.5))
     drag(page, (0.2, 0.2), (0.3, 0.3))
     assert masked(page, (0.25, 0.25))
@@ -301,6 +303,33 @@ def test_a_picture_becomes_the_input_of_the_next(opened: Opener) -> None:
     expect(page.locator("#strength-field")).to_be_hidden()
 
 
+def test_many_jobs_leave_connections_for_requests(opened: Opener) -> None:
+    one = opened(user=15)
+    page = one.open()
+    one.fill(prompt=PROMPT, steps=4)
+    for count in range(1, 9):  # a browser opens six connections to a worker
+        page.locator("#prompt").press("Control+Enter")
+        expect(page.locator("#tiles li")).to_have_count(count)
+    expect(page.locator(".tile-progress:visible")).to_have_count(0)
+    expect(page.locator("#tiles img:visible")).to_have_count(8)
+
+
+def test_the_recipe_of_a_picture_from_elsewhere_fills_the_form(opened: Opener) -> None:
+    one = opened(user=16)
+    page = one.open()
+    made = sdrbee.load("shapes").generate("a bläck heart ♥", steps=1, seed=5, guidance_scale=2.5)
+    file = {"name": "x.png", "mimeType": "image/png", "buffer": made.encode("png")}
+    page.locator("#file").set_input_files(file)
+    page.get_by_role("button", name="Use its recipe").click()
+    expect(page.locator("#prompt")).to_have_value("a bläck heart ♥")
+    expect(page.locator("#seed")).to_have_value("5")
+    expect(page.locator("#guidance_scale")).to_have_value("2.5")
+    expect(page.locator("#given")).to_be_hidden()
+    page.locator("#file").set_input_files(png(grey()))
+    expect(page.locator("#given")).to_be_visible()
+    expect(page.locator("#use-recipe")).to_be_hidden()
+
+
 def test_a_key_is_asked_for_and_kept_in_the_tab(opened: Opener) -> None:
     one = opened(user=6)
     one.expected = "401 "  # the browser logs every answer that isn't a success
@@ -309,6 +338,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(opened: Opener) -> None:
     dialog.get_by_label("Key", exact=True).fill("not a key of this worker")
     dialog.get_by_role("button", name="Continue").click()
     expect(dialog.get_by_role("alert")).to_have_text("The worker does not know this key.")
+    assert inaccessible(page) == []
     dialog.get_by_label("Key", exact=True).fill(one.key)
     page.keyboard.press("Enter")
     expect(dialog).to_be_hidden()
@@ -350,12 +380,13 @@ def test_adapters_are_shown_where_the_model_has_them(opened: Opener) -> None:
     one.page.route("**/v1/capabilities", with_adapters)
     page = one.open()
     page.get_by_role("button", name="Add a LoRA").click()
-    page.get_by_role("combobox", name="LoRA").fill("ink")
-    page.get_by_role("spinbutton", name="Strength").last.fill("0.6")
+    page.locator("#loras").get_by_label("Name").fill("ink")
+    page.locator("#loras").get_by_label("Strength").fill("0.6")
     page.get_by_role("button", name="Add a control").click()
-    page.get_by_role("combobox", name="Control").fill("canny")
+    page.locator("#controls").get_by_label("Name").fill("canny")
     page.locator("#controls input[type=file]").set_input_files(png(grey()))
     expect(page.locator("#controls .choose")).to_contain_text("input.png")
+    assert inaccessible(page) == []
     one.fill(prompt=PROMPT, steps=1)
     with page.expect_request(lambda request: request.method == "POST") as sent:
         page.get_by_role("button", name="Generate").click()
@@ -476,6 +507,11 @@ def test_widths_and_schemes(opened: Opener) -> None:
             assert is_light(page) == (scheme == "light")
             check_layout(page, width)
             assert inaccessible(page) == [], (width, scheme)
+    page.set_viewport_size(BETWEEN)
+    stage, gallery = page.locator("#stage").bounding_box(), page.locator("#tiles").bounding_box()
+    assert stage is not None
+    assert gallery is not None
+    assert gallery["y"] >= stage["y"] + stage["height"]
 
 
 def is_light(page: Page) -> bool:

@@ -19,22 +19,14 @@ function icon(name) {
 }
 
 function numberField(label, value, { min, max, step }) {
-  return element("input", {
-    type: "number",
-    value,
-    min,
-    max,
-    step,
-    title: label,
-    ariaLabel: label,
-    inputMode: "decimal",
-  });
+  const field = element("input", { type: "number", value, min, max, step, inputMode: "decimal" });
+  return element("label", { className: "caption", textContent: label }, field);
 }
 
 function nameField(label, listId, value) {
-  const field = element("input", { value, ariaLabel: label, placeholder: "Name", className: "name" });
+  const field = element("input", { value, className: "name" });
   field.setAttribute("list", listId);
-  return field;
+  return element("label", { className: "caption", textContent: label }, field);
 }
 
 function removeButton(row, what) {
@@ -105,7 +97,7 @@ export class LoraRows {
   #add(name, strength) {
     const row = element("div", { className: "row" });
     row.append(
-      nameField("LoRA", this.#names.id, name),
+      nameField("Name", this.#names.id, name),
       numberField("Strength", strength, { min: -4, max: 4, step: 0.05 }),
       removeButton(row, "this LoRA"),
     );
@@ -161,12 +153,12 @@ export class ControlRows {
     const field = pictureField("Picture", this.#options.mostPixels, this.#options.wrong);
     this.#fields.set(row.id, field);
     row.append(
-      nameField("Control", this.#names.id, name),
+      nameField("Name", this.#names.id, name),
       removeButton(row, "this control"),
       ...field.nodes,
       numberField("Strength", strength, { min: 0, max: 2, step: 0.05 }),
-      numberField("Acts from", start, { min: 0, max: 1, step: 0.05 }),
-      numberField("Acts until", end, { min: 0, max: 1, step: 0.05 }),
+      numberField("From", start, { min: 0, max: 1, step: 0.05 }),
+      numberField("Until", end, { min: 0, max: 1, step: 0.05 }),
     );
     this.#box.append(row);
     return row;

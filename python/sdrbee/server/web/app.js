@@ -17,6 +17,7 @@ import { Gallery } from "./gallery.js";
 import { Jobs } from "./jobs.js";
 import { MaskEditor } from "./mask.js";
 import { Picture, acceptPictures } from "./picture.js";
+import { readRecipe } from "./recipe.js";
 import { Stage } from "./stage.js";
 
 const READY_POLL_MS = 10_000;
@@ -65,6 +66,16 @@ async function give(file) {
     return;
   }
   fitSize();
+  const recipe = await readRecipe(file);
+  $("use-recipe").hidden = recipe === null;
+  $("use-recipe").onclick = () => useRecipe(recipe);
+}
+
+/** The form as it was for a picture that was made elsewhere; the picture itself is no input then. */
+function useRecipe({ request }) {
+  setPicture(null);
+  form.fillFrom(request, { model: $("model").value, seed: request.seed });
+  $("prompt").focus();
 }
 
 function setPicture(picture) {
@@ -73,6 +84,7 @@ function setPicture(picture) {
   mask.setPicture(picture);
   $("given").hidden = picture === null;
   $("choose").hidden = picture !== null;
+  $("use-recipe").hidden = true;
   if (picture) {
     $("given-picture").src = picture.url;
     $("given-mask").width = picture.width;
