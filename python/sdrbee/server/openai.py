@@ -17,6 +17,7 @@ from sdrbee.server.http import ClientGone, Request, Response, Router, json_respo
 from sdrbee.server.multipart import read_form
 from sdrbee.server.openai_errors import openai_error
 from sdrbee.server.openai_request import ImagesRequest, read_edit, read_generation
+from sdrbee.server.openai_schema import CONTENT, endpoints
 from sdrbee.server.record import TERMINAL, Record
 from sdrbee.server.synchronous import Pictures, finished, pictures_of, submit, told
 
@@ -38,10 +39,11 @@ def add_routes(router: Router, worker: Worker) -> None:
     """The routes below /v1/images, and the form of their errors."""
     images = _Images(worker)
     router.add_error_form("/v1/images", openai_error)
-    router.add("POST", "/v1/images/generations", images.generate)
-    router.add("POST", "/v1/images/edits", images.edit)
+    generations, edits = endpoints(worker.limits)
+    router.add("POST", "/v1/images/generations", images.generate, generations)
+    router.add("POST", "/v1/images/edits", images.edit, edits)
     router.add("POST", "/v1/images/variations", images.vary)
-    router.add("GET", "/v1/images/{job_id}/content", images.content)
+    router.add("GET", "/v1/images/{job_id}/content", images.content, CONTENT)
 
 
 class _Images:
@@ -140,7 +142,7 @@ class _Images:
         except Exception as error:
             if not isinstance(error, ApiError):
                 log.exception("the stream of %s failed", record.job_id)
-            yield _frame("error", openai_error(api_error(error))[1])
+            yield _frame("error", msgspec.to_builtins(openai_error(api_error(error))[1]))
         finally:
             self._worker.open_streams -= 1
             await events.aclose()

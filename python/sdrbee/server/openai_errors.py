@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import msgspec
 
 from sdrbee.server.errors import ApiError
 
@@ -13,15 +13,24 @@ _TYPE_OF_STATUS = {
 }
 
 
-def openai_error(error: ApiError) -> tuple[int, dict[str, Any]]:
+class OpenaiErrorDetail(msgspec.Struct):
+    """What went wrong, as OpenAI's clients read it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenaiError(msgspec.Struct):
+    """An answer other than success, of the routes of OpenAI's API."""
+
+    error: OpenaiErrorDetail
+
+
+def openai_error(error: ApiError) -> tuple[int, OpenaiError]:
     """The status and JSON of an error; fields that are wrong are status 400 there."""
     status = 400 if error.status == 422 else error.status
     usual = "invalid_request_error" if status < 500 else "server_error"
-    return status, {
-        "error": {
-            "message": error.message,
-            "type": _TYPE_OF_STATUS.get(status, usual),
-            "param": error.field,
-            "code": error.code,
-        }
-    }
+    kind = _TYPE_OF_STATUS.get(status, usual)
+    return status, OpenaiError(OpenaiErrorDetail(error.message, kind, error.field, error.code))

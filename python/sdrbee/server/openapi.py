@@ -40,13 +40,16 @@ class Endpoint:
     content_type: str = "application/json"
     """Of that answer."""
     body: Any = None
-    """The type of the request's JSON body."""
+    """The type of the request's body."""
+    body_content_type: str = "application/json"
     query: Mapping[str, str] = field(default_factory=dict)
     """Descriptions of the parameters in the query, by name."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """The same of headers."""
     errors: tuple[int, ...] = ()
     """Statuses of its own errors."""
+    error: Any = ErrorAnswer
+    """The type of all its errors."""
     open: bool = False
     """Whether it answers without a key."""
 
@@ -63,9 +66,10 @@ class DescribedRoute:
 def document(routes: Iterable[DescribedRoute]) -> dict[str, Any]:
     """The document of these routes, OpenAPI 3.1."""
     routes = list(routes)
-    types = [ErrorAnswer]
+    types: list[Any] = []
     for route in routes:
-        types += [one for one in (route.endpoint.body, route.endpoint.answer) if one is not None]
+        own = (route.endpoint.body, route.endpoint.answer, route.endpoint.error)
+        types += [one for one in own if one is not None]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     schema_of = {id(one): schema for one, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
@@ -91,7 +95,7 @@ def document(routes: Iterable[DescribedRoute]) -> dict[str, Any]:
 def _operation(route: DescribedRoute, schema_of: Mapping[int, Any]) -> dict[str, Any]:
     endpoint = route.endpoint
     schema = {} if endpoint.answer is None else {"schema": schema_of[id(endpoint.answer)]}
-    error = {"application/json": {"schema": schema_of[id(ErrorAnswer)]}}
+    error = {"application/json": {"schema": schema_of[id(endpoint.error)]}}
     responses: dict[str, Any] = {
         "200": {"description": "Done", "content": {endpoint.content_type: schema}}
     }
@@ -106,7 +110,7 @@ def _operation(route: DescribedRoute, schema_of: Mapping[int, Any]) -> dict[str,
     if parameters:
         operation["parameters"] = parameters
     if endpoint.body is not None:
-        content = {"application/json": {"schema": schema_of[id(endpoint.body)]}}
+        content = {endpoint.body_content_type: {"schema": schema_of[id(endpoint.body)]}}
         operation["requestBody"] = {"required": True, "content": content}
     if endpoint.open:
         operation["security"] = [{}]

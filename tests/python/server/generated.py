@@ -78,12 +78,12 @@ def send_generated(url: str, count: int, seed: int) -> Counter[tuple[str, int]]:
     for operation in parts:
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             share = count * _SUBMITTED // 100 // (2 * len(parts)) + 1
-            _run(operation.as_strategy(generation_mode=mode), share, seed, send)
+            run_generated(operation.as_strategy(generation_mode=mode), share, seed, send)
     varied = sum(1 for operation in others if _is_varied(operation))
     for operation in others:
         share = (count - sum(answers.values())) // varied + 1 if _is_varied(operation) else 1
         varied -= _is_varied(operation)
-        _run(operation.as_strategy(), share, seed, send)
+        run_generated(operation.as_strategy(), share, seed, send)
     return answers
 
 
@@ -92,7 +92,9 @@ def _is_varied(operation: Any) -> bool:
     return any(len(group) for group in (operation.path_parameters, operation.query))
 
 
-def _run(strategy: Any, count: int, seed: int, send: Any) -> None:
+def run_generated(strategy: Any, count: int, seed: int, send: Any) -> None:
+    """Sends `count` requests of a strategy."""
+
     @with_seed(seed)
     @settings(
         max_examples=count,

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import io
 import socket
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
+import requests
+import schemathesis
+from schemathesis.generation import GenerationMode
 from server.conftest import Answer, Served
+from server.generated import CHECKS, run_generated
+from server.in_process import serving
+
+import sdrbee
+from sdrbee.server.app import Worker
+from sdrbee.server.limits import Limits
 
 PROMPT = "a red circle left of a blue square"
 GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
@@ -152,6 +163,7 @@ BAD_FORMS: dict[str, tuple[int, bytes, str]] = {
     "another content type": (415, WHOLE, "application/json"),
     "cut off in the picture": (400, WHOLE[:-60], FORM),
     "cut off in a header": (400, WHOLE[:20], FORM),
+    "cut off in a field": (400, WHOLE.removesuffix(END) + part("user", b"a"), FORM),
     "without its closing boundary": (400, WHOLE.removesuffix(END), FORM),
     "10,000 parts": (413, part("a", b"b") * 10_000 + WHOLE, FORM),
     "nested": (400, NESTED + WHOLE, FORM),
@@ -187,6 +199,45 @@ def test_a_form_that_would_take_long_to_read_does_not(worker: Served) -> None:
 
 def test_the_next_request_is_served(worker: Served) -> None:
     assert worker.ask("POST", EDITS, WHOLE, content_type=FORM).status == 200
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[str]:
+    """The URL of a worker that makes small pictures in few steps only."""
+    limits = Limits(largest_side=64, steps=2, images_per_job=2)
+    with serving(Worker(sdrbee.Engine("shapes"), limits=limits)) as url:
+        yield url
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_generated_requests_get_no_5xx_and_documented_answers(
+    small: str, mode: GenerationMode
+) -> None:
+    document = requests.get(f"{small}/openapi.json", timeout=60).json()
+    document["paths"] = {GENERATIONS: document["paths"][GENERATIONS]}
+    schema = document["components"]["schemas"]["ImagesGeneration"]
+    fields = schema["properties"]
+    always = {"prompt": fields["prompt"]}
+    for name in ("steps", "width", "height"):
+        always[name] = fields[name]["anyOf"][0]  # without null, which would be the model's own
+    schema["required"] = list(always)
+    schema["additionalProperties"] = False
+    statuses: Counter[int] = Counter()
+
+    def send(case: Any) -> None:
+        answer = case.call(base_url=small, timeout=60)
+        if "text/event-stream" not in answer.headers["content-type"]:
+            case.validate_response(answer, checks=CHECKS)
+        statuses[answer.status_code] += 1
+
+    names = [name for name in fields if name not in always]
+    for index in range(8):  # a few at a time
+        few = {name: fields[name] for name in names[index::8]}
+        schema["properties"] = {**always, **few}
+        (operation,) = schemathesis.openapi.from_dict(document).get_all_operations()
+        run_generated(operation.ok().as_strategy(generation_mode=mode), 10, index, send)
+    assert statuses[400] > 20, statuses
+    assert mode is GenerationMode.NEGATIVE or statuses[200] > 5, statuses
 
 
 def test_a_client_that_goes_in_the_middle_of_its_form(worker: Served) -> None:
