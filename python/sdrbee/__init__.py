@@ -11,6 +11,8 @@ Example:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from sdrbee import _torch_runtime
 
 _torch_runtime.load()
@@ -52,6 +54,25 @@ from sdrbee.model_files import builtin_models  # noqa: E402
 from sdrbee.names import ModelNotFound  # noqa: E402
 
 __version__ = system_info().sdrbee
+
+if TYPE_CHECKING:
+    from sdrbee.client import AsyncClient as AsyncClient
+    from sdrbee.client import Client as Client
+    from sdrbee.client import WorkerError as WorkerError
+
+# What needs a package of an extra is imported by its first use, and not by "import *".
+_IN_CLIENT = ("AsyncClient", "Client", "WorkerError")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _IN_CLIENT:
+        raise AttributeError(f"module 'sdrbee' has no attribute {name!r}")
+    try:
+        from sdrbee import client
+    except ModuleNotFoundError as error:
+        raise ImportError(f"sdrbee.{name} needs pip install 'sdrbee[client]': {error}") from error
+    return getattr(client, name)
+
 
 __all__ = [
     "CancelToken",

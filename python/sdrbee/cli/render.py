@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 import sdrbee
+from sdrbee._native import overridable_components
 from sdrbee.cli.options import (
     NEEDS_IMAGE,
     NEEDS_MASK,
@@ -20,6 +23,15 @@ from sdrbee.cli.options import (
     request_options,
 )
 from sdrbee.cli.output import Progress, check_writable, numbered, print_json, write_result
+
+if TYPE_CHECKING:
+    from sdrbee.client import RemoteEvent
+
+# Options that a worker has for itself.
+_ONLY_HERE = (
+    *("device", "dtype", "variant", "memory_limit", "threads", "output"),
+    *overridable_components(),
+)
 
 _SOURCE_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _out_option = click.option(
@@ -38,11 +50,17 @@ _control_option = click.option(
     "--control-image", type=_SOURCE_FILE, help="edges or depths for models that follow them"
 )
 
+_url_option = click.option(
+    "--url",
+    help="a worker that makes it, http://HOST:PORT; SDRBEE_API_KEY is its key",
+)
+
 
 @click.command()
 @click.argument("prompt")
 @_control_option
 @_out_option
+@_url_option
 @common_options
 @request_options(leave_out=NEEDS_IMAGE | NEEDS_MASK)
 @_quiet_option
@@ -56,6 +74,7 @@ def generate(prompt: str, **options: Any) -> None:
 @click.argument("prompt")
 @_image_option
 @_out_option
+@_url_option
 @common_options
 @request_options(leave_out=NEEDS_MASK | NEEDS_NO_IMAGE)
 @_quiet_option
@@ -70,6 +89,7 @@ def transform(prompt: str, **options: Any) -> None:
 @_image_option
 @click.option("--mask", type=_SOURCE_FILE, help="white is repainted, black is kept")
 @_out_option
+@_url_option
 @common_options
 @request_options(leave_out=NEEDS_NO_IMAGE)
 @_quiet_option
@@ -111,11 +131,16 @@ def _render(
     threads: int | None,
     quiet: bool,
     as_json: bool,
+    url: str | None,
     **options: Any,
 ) -> None:
     check_writable(out)
     started = time.perf_counter()
     components = given_components(options)
+    if url is not None:
+        made = _ask_worker(prompt, url, out, quiet, given_fields(options))
+        _write(out, made, started, as_json)
+        return
     request = sdrbee.GenerationRequest(prompt=prompt, **given_fields(options))
     if threads is not None:
         sdrbee.set_threads(threads)
@@ -130,6 +155,37 @@ def _render(
     preview_file = None if request.preview == "none" else out.with_stem(f"{out.stem}.preview")
     with Progress(request.count, quiet, preview_file) as progress:
         made = loaded.generate_batch([request], on_step=progress)
+    _write(out, made, started, as_json)
+
+
+def _ask_worker(
+    prompt: str, url: str, out: Path, quiet: bool, fields: dict[str, Any]
+) -> list[sdrbee.Image]:
+    """The pictures of a worker; the job is cancelled when this is interrupted."""
+    ctx = click.get_current_context()
+    for name in _ONLY_HERE:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} does not go with --url")
+    if ctx.get_parameter_source("model") is ParameterSource.COMMANDLINE:
+        fields["model"] = ctx.params["model"]
+    fields.setdefault("count", 1)
+    preview_file = None
+    if fields.get("preview", "none") != "none":
+        preview_file = out.with_stem(f"{out.stem}.preview")
+    with (
+        sdrbee.Client(url, api_key=os.environ.get("SDRBEE_API_KEY")) as client,
+        Progress(fields["count"], quiet, preview_file) as progress,
+    ):
+
+        def show(event: RemoteEvent) -> None:
+            if event.kind in ("step", "preview"):
+                progress(event.step or 0, event.total, event.preview)
+
+        made: list[sdrbee.Image] = client.generate(prompt, on_event=show, **fields)
+        return made
+
+
+def _write(out: Path, made: list[Any], started: float, as_json: bool) -> None:
     files = [
         write_result(picture, numbered(out, index, len(made))) for index, picture in enumerate(made)
     ]

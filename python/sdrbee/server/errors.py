@@ -76,6 +76,11 @@ def error_of_code(code: str, message: str) -> ApiError:
     return ApiError(status, code, message, field=_field_of(message), accepted=True)
 
 
+def class_of_code(code: object) -> type[Exception] | None:
+    """The engine's exception behind a code of the wire, if there is one."""
+    return next((kind for kind, _, own in _OF_SDRBEE if own == code), None)
+
+
 def _field_of(text: str) -> str | None:
     found = _FIELD.match(text)
     return found.group(1) if found else None
