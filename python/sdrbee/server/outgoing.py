@@ -77,11 +77,12 @@ def post(letter: Letter, *, timeout_s: float, address: str | None = None) -> int
         headers = {"content-type": "application/json", "connection": "close", **letter.headers}
         connection.request("POST", target.path, letter.body, headers)
         status = connection.getresponse().status
+    except http.client.HTTPException as error:
+        raise OSError(f"no HTTP answer: {error or type(error).__name__}") from None
+    else:
         if late.is_set():  # a header that was cut off reads like a whole one
             raise TimeoutError(f"no whole answer in {timeout_s} s")
         return status
-    except http.client.HTTPException as error:
-        raise OSError(f"no HTTP answer: {error or type(error).__name__}") from None
     finally:
         watch.cancel()
         connection.close()

