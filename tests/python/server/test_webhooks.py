@@ -167,6 +167,8 @@ def test_a_receiver_that_never_ends_its_answer_is_given_up(
 
     def answer() -> None:
         connection, _ = server.accept()
+        while not connection.recv(1 << 16).endswith(b"{}"):
+            pass
         connection.sendall(b"HTTP/1.1 200 OK\r\nx: y")
         given_up.wait(20)
         connection.close()
