@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import struct
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
 import sdrbee
+
+
+def content_of(prompt: str, seed: int) -> bytes:
+    """What the file of a picture holds."""
+    return hashlib.sha256(f"{prompt} {seed}".encode()).digest()
 
 
 class FakePicture:
@@ -19,11 +25,13 @@ class FakePicture:
     def __init__(self, request: Any, index: int) -> None:
         self.seed = request.seed + index
         self.recipe = {"batched": False}
-        self._file = hashlib.sha256(f"{request.prompt} {self.seed}".encode()).digest()
+        self._content = content_of(request.prompt, self.seed)
 
     def encode(self, kind: str) -> bytes:
         assert kind == "png"
-        return self._file
+        header = struct.pack(">I4s13xI", 13, b"IHDR", 0)
+        content = struct.pack(">I4s", len(self._content), b"IDAT") + self._content + bytes(4)
+        return b"\x89PNG\r\n\x1a\n" + header + content
 
 
 class FakeJob:
@@ -75,8 +83,11 @@ class FakeEngine:
     """Makes one job after the other; `crashing` prompts end the process at their third step."""
 
     def __init__(self, *, step_s: float = 0.0, queue_limit: int = 64) -> None:
-        self.models = {"shapes": SimpleNamespace(family="fake", variant="fake")}
-        self.status = {"queued": 0, "workers": [{"model": "shapes", "load_error": None}]}
+        self.models = {"shapes": sdrbee.describe("shapes").info}
+        self.status = {
+            "queued": 0,
+            "workers": [{"model": "shapes", "load_error": None, "jobs": []}],
+        }
         self.submitted: list[FakeJob] = []
         self.steps: list[tuple[str, int]] = []
         self.open_gate = asyncio.Event()

@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -71,15 +73,18 @@ class Child:
 
     def port(self) -> int:
         while not self.killed:
+            ended = not Path(f"/proc/{self.pid}").exists()
             found = re.search(r"listening on http://[^ ]+:(\d+)", self._log.read_text())
             if found:
                 return int(found.group(1))
+            assert not ended or self.killed, self._log.read_text()
             time.sleep(0.005)
         raise ConnectionError("it was killed before it listened")
 
     def signal(self, number: int) -> None:
-        os.kill(self.pid, number)
         self.killed = number == signal.SIGKILL
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def wait(self) -> int:
         """The exit code, or the negative number of the signal that ended it."""
@@ -91,12 +96,13 @@ class Child:
 def _serve(state: str, step_s: str, log: str) -> None:
     from server.fake_engine import FakeEngine
 
+    from sdrbee.server.front import Front
     from sdrbee.server.run import serve_http
 
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(output, 2)
     engine: Any = FakeEngine(step_s=float(step_s))
-    serve_http(engine, host="127.0.0.1", port=0, keys={}, state=Path(state), drain_timeout_s=30.0)
+    serve_http(engine, Front("127.0.0.1", 0), state=Path(state), drain_timeout_s=30.0)
 
 
 def main() -> None:
@@ -117,6 +123,8 @@ def main() -> None:
             try:
                 _serve(*line.split())
                 code = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
                 sys.stderr.flush()
                 os._exit(code)
