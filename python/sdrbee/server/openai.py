@@ -15,7 +15,7 @@ from sdrbee.server.encoding import DEFAULT_QUALITY, Format
 from sdrbee.server.errors import ApiError, api_error
 from sdrbee.server.http import ClientGone, Request, Response, Router, json_response
 from sdrbee.server.multipart import read_form
-from sdrbee.server.openai_errors import openai_error
+from sdrbee.server.openai_errors import error_for_all, openai_error
 from sdrbee.server.openai_request import ImagesRequest, read_edit, read_generation
 from sdrbee.server.openai_schema import CONTENT, endpoints
 from sdrbee.server.record import TERMINAL, Record
@@ -36,9 +36,10 @@ _USAGE = {
 
 
 def add_routes(router: Router, worker: Worker) -> None:
-    """The routes below /v1/images, and the form of their errors."""
+    """The routes below /v1/images, and the form of their errors and of those about models."""
     images = _Images(worker)
     router.add_error_form("/v1/images", openai_error)
+    router.add_error_form("/v1/models", error_for_all)
     generations, edits = endpoints(worker.limits)
     router.add("POST", "/v1/images/generations", images.generate, generations)
     router.add("POST", "/v1/images/edits", images.edit, edits)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from sdrbee.server.errors import ApiError
@@ -34,3 +36,9 @@ def openai_error(error: ApiError) -> tuple[int, OpenaiError]:
     usual = "invalid_request_error" if status < 500 else "server_error"
     kind = _TYPE_OF_STATUS.get(status, usual)
     return status, OpenaiError(OpenaiErrorDetail(error.message, kind, error.field, error.code))
+
+
+def error_for_all(error: ApiError) -> tuple[int, dict[str, Any]]:
+    """The native form with what OpenAI's clients read beside it: for routes of both."""
+    told = msgspec.to_builtins(openai_error(error)[1])["error"]
+    return error.status, {"error": {**told, **error.body["error"]}}

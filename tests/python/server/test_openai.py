@@ -209,6 +209,15 @@ def test_quality_is_a_number_of_steps(quality: str, given: dict[str, int], steps
     assert asked.submission.fields.get("steps") == steps
 
 
+def test_models(client: openai.OpenAI) -> None:
+    models = list(client.models.list())
+    assert [model.id for model in models] == ["shapes", "shapes-inpaint"]
+    assert client.models.retrieve("shapes").created == models[0].created
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.models.retrieve("dall-e-3")
+    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+
+
 def test_unknown_models_are_not_found(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         client.images.generate(prompt=PROMPT, model="dall-e-3")
