@@ -34,9 +34,18 @@ def corruptions(folder: Path, count: int) -> dict[str, object]:
     return {"corruptions": count, "set_aside": check_corruptions(folder, seed=6, count=count)}
 
 
+def http(folder: Path, count: int) -> dict[str, object]:
+    """Changed bytes of HTTP requests."""
+    from server.test_protocol import LIMITS, run, send_changed
+
+    [statuses] = [send_changed(echo, seed=7, count=count) for echo in run(LIMITS)]
+    return {"connections": count, "answers": {str(one): statuses[one] for one in sorted(statuses)}}
+
+
 PARTS: dict[str, tuple[Part, int]] = {
     "kills": (kills, 200),
     "corruptions": (corruptions, 10_000),
+    "http": (http, 20_000),
 }
 
 

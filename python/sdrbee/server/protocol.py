@@ -7,6 +7,7 @@ the connection is closed, so that nothing of it can be taken for another request
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -21,6 +22,10 @@ from sdrbee.server.errors import ApiError
 from sdrbee.server.http import SAFE_HEADERS
 from sdrbee.server.limits import Limits
 from sdrbee.server.logs import request_id
+
+# Errors of ours only: a line for each bad request would let anyone fill the log.
+_log = logging.getLogger("sdrbee.server.connections")
+_log.setLevel(logging.ERROR)
 
 # What h11 reads as one line or two, and others the other way.
 _ODD_LINES = re.compile(rb"(?<!\r)\n|\n[ \t]")
@@ -147,6 +152,7 @@ class LimitedProtocol(H11Protocol):
 
     def __init__(self, *arguments: Any, connections: Connections, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.logger = _log
         self._shared = connections
         self._limits = connections.limits
         self.conn: _Parser = _Parser(self._limits)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
+import random
+import re
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -119,9 +124,10 @@ def hasty() -> Iterator[Echo]:
 
 
 @pytest.fixture
-def echo(patient: Echo) -> Iterator[Echo]:
+def echo(patient: Echo, caplog: pytest.LogCaptureFixture) -> Iterator[Echo]:
     patient.seen.clear()
     yield patient
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     # Whatever the test did, the next connection is served.
     assert patient.ask(LAST) == [(200, b'{"length": 0}')]
 
@@ -384,3 +390,34 @@ def test_one_address_may_have_many_connections_where_it_is_the_only_one() -> Non
             for connection in (first, second):
                 connection.sendall(GET)
                 assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def send_changed(echo: Echo, seed: int, count: int) -> Counter[int]:
+    """Requests with bytes changed, left out, doubled and moved: each connection comes to its end,
+    and what reaches the application is a request. How often each status was answered."""
+    source, statuses = random.Random(seed), Counter[int]()
+    whole = CHUNKED + b"5\r\nhello\r\n0\r\n\r\n" + GET + POST + b"content-length: 3\r\n\r\nabc"
+    odd = [b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"\0", b" ", b"\t", b":", b",", b"\xff", b"0", b"-"]
+    odd += [b"content-length: 9\r\n", b"transfer-encoding: chunked\r\n", b"HTTP/1.0", b"%00"]
+    odd += [b"expect: 100-continue\r\n", b"connection: close\r\n", b"connection: upgrade\r\n"]
+    for _ in range(count):
+        request = bytearray(whole)
+        for _ in range(source.randint(1, 4)):
+            start = source.randrange(len(request))
+            request[start : start + source.choice([0, 0, 1, 2, 9])] = source.choice(odd)
+        cut = source.randrange(len(request))
+        with echo.connect() as connection, contextlib.suppress(ConnectionResetError):
+            connection.sendall(request[:cut])
+            connection.sendall(request[cut:])
+            connection.shutdown(socket.SHUT_WR)
+            statuses.update(status for status, _ in answers(read_all(connection)))
+    assert set(statuses) <= {200, 400}
+    for method, path in echo.seen:
+        assert re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", method)
+        assert path.startswith("/")
+    assert echo.ask(LAST) == [(200, b'{"length": 0}')]
+    return statuses
+
+
+def test_changed_requests_never_hurt(echo: Echo) -> None:
+    assert set(send_changed(echo, seed=3, count=400)) == {200, 400}
