@@ -26,6 +26,9 @@ void register_tables(py::module_& module);
 /// ModelFiles: what load, describe and engines take.
 void register_model_files(py::module_& module);
 
+/// Plugin and Prompt.
+void register_plugin(py::module_& module);
+
 /// CancelToken, Generation and Model.
 void register_model(py::module_& module);
 

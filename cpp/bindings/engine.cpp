@@ -8,11 +8,11 @@
 #include <utility>
 
 #include "bindings.h"
-#include "model_files.h"
+#include "held_object.h"
+#include "model_origin.h"
 #include "picture.h"
 #include "results.h"
 #include "sdrbee/core/error.h"
-#include "sdrbee/models/registry.h"
 
 namespace sdrbee::bindings {
 namespace {
@@ -20,19 +20,11 @@ namespace {
 using engine::Engine;
 using engine::Job;
 using engine::JobEvent;
-using NamedModels = std::vector<std::pair<std::string, ModelFiles>>;
+using NamedModels = std::vector<std::pair<std::string, ModelOrigin>>;
 using Seconds = std::chrono::duration<double>;
 
-// Ends a Python object's life with the GIL, from whichever thread; not at all once the interpreter
-// is gone.
-void drop_with_gil(py::object* value) {
-  if (!Py_IsInitialized()) return;
-  const py::gil_scoped_acquire gil;
-  delete value;
-}
-
 std::shared_ptr<void> listen(Job& job, py::object callback) {
-  const std::shared_ptr<py::object> held(new py::object(std::move(callback)), drop_with_gil);
+  const std::shared_ptr<py::object> held = hold(std::move(callback));
   const py::gil_scoped_release unlocked;
   return job.listen([held] {
     if (!Py_IsInitialized()) return;
@@ -64,33 +56,29 @@ py::object preview_of(const JobEvent& event) {
   return py::cast(Picture{*event.preview, std::nullopt, nullptr});
 }
 
-ModelInfo info_of(const ModelFiles& model, const std::string& device) {
-  ModelDescription description = Registry::describe(model.path, model.options(device));
+ModelInfo info_of(const std::string& name, const ModelOrigin& origin, const std::string& device) {
+  ModelDescription description = describe_model(origin, device);
   if (description.info) return std::move(*description.info);
   std::string missing;
   for (const std::string& part : description.missing)
     missing += (missing.empty() ? "" : ", ") + part;
-  throw CheckpointError(message("[", model.path, "] lacks ", missing,
-                                "; give these components when you add the model"));
+  throw CheckpointError(
+      message("[", name, "] lacks ", missing, "; give these components when you add the model"));
 }
 
 std::unique_ptr<Engine> make_engine(const NamedModels& models,
-                                    const std::vector<std::string>& devices, int64_t queue_limit,
-                                    int64_t max_batch, bool preload) {
+                                    const std::vector<std::string>& devices,
+                                    engine::EngineOptions options) {
   if (devices.empty()) throw InvalidRequest("[devices] expected one or more but got none");
   std::vector<engine::ModelSource> sources;
-  for (const auto& [name, files] : models)
+  for (const auto& [name, origin] : models)
     sources.push_back({.name = name,
-                       .info = info_of(files, devices.front()),
-                       .load = [files = files, devices](int64_t worker) {
-                         return Registry::load(files.path,
-                                               files.options(devices[static_cast<size_t>(worker)]));
+                       .info = info_of(name, origin, devices.front()),
+                       .load = [origin = origin, devices](int64_t worker) {
+                         return load_model(origin, devices[static_cast<size_t>(worker)]);
                        }});
-  return std::make_unique<Engine>(
-      std::move(sources), engine::EngineOptions{.workers = static_cast<int64_t>(devices.size()),
-                                                .queue_limit = queue_limit,
-                                                .max_batch = max_batch,
-                                                .preload = preload});
+  options.workers = static_cast<int64_t>(devices.size());
+  return std::make_unique<Engine>(std::move(sources), options);
 }
 
 // Stopping waits for worker threads, which may need the GIL to get on.
@@ -101,11 +89,33 @@ struct StopWithoutGil {
   }
 };
 
-std::shared_ptr<Job> submit(Engine& engine, GenerationRequest request, std::string model,
-                            int64_t priority, std::optional<double> deadline) {
-  engine::JobOptions options{.model = std::move(model), .priority = priority, .deadline = {}};
+engine::EngineOptions make_options(int64_t queue_limit, int64_t max_batch, bool preload,
+                                   std::optional<double> checkpoint_interval) {
+  engine::EngineOptions options{
+      .queue_limit = queue_limit, .max_batch = max_batch, .preload = preload};
+  if (checkpoint_interval) options.checkpoint_interval = Seconds(*checkpoint_interval);
+  return options;
+}
+
+engine::JobOptions make_job_options(std::string model, int64_t priority,
+                                    std::optional<double> deadline, int64_t preview_every,
+                                    const std::optional<py::bytes>& resume) {
+  engine::JobOptions options{
+      .model = std::move(model), .priority = priority, .preview_every = preview_every};
   if (deadline) options.deadline = Seconds(*deadline);
-  return engine.submit(std::move(request), std::move(options));
+  if (resume) {
+    const std::string_view bytes = *resume;
+    options.resume.assign(bytes.begin(), bytes.end());
+    // Empty bytes are damaged ones, not none.
+    if (bytes.empty()) throw CheckpointError("[checkpoint] damaged bytes: there are none");
+  }
+  return options;
+}
+
+py::object checkpoint_of(const Job& job) {
+  const auto bytes = job.checkpoint();
+  if (bytes == nullptr) return py::none();
+  return py::bytes(reinterpret_cast<const char*>(bytes->data()), bytes->size());
 }
 
 py::dict status(const Engine& engine) {
@@ -133,7 +143,7 @@ void register_job(py::module_& module) {
   py::class_<JobEvent>(module, "JobEvent", "Something that happened to a job.")
       .def_property_readonly(
           "kind", [](const JobEvent& self) { return engine::event_name(self.kind); },
-          "queued, started, step, preview, done, failed or cancelled")
+          "queued, started, step, preview, checkpoint, done, failed or cancelled")
       .def_readonly("position", &JobEvent::position, "of queued: jobs that come first")
       .def_readonly("image_index", &JobEvent::image_index,
                     "of step and preview: which picture of the request, 0..")
@@ -148,6 +158,7 @@ void register_job(py::module_& module) {
       .def_property_readonly("model", [](const Job& self) { return self.options().model; })
       .def_property_readonly("state", [](const Job& self) { return state_name(self.state()); })
       .def_property_readonly("ended", &Job::ended)
+      .def("checkpoint", &checkpoint_of)
       .def("cancel", &Job::cancel, py::call_guard<py::gil_scoped_release>())
       .def("events", &events, py::arg("cursor"), py::arg("timeout"))
       .def(
@@ -165,23 +176,32 @@ void register_job(py::module_& module) {
           py::arg("callback"));
 }
 
+void register_options(py::module_& module) {
+  py::class_<engine::EngineOptions>(module, "EngineOptions", "Limits of an engine.")
+      .def(py::init(&make_options), py::arg("queue_limit"), py::arg("max_batch"),
+           py::arg("preload"), py::arg("checkpoint_interval").none(true));
+  py::class_<engine::JobOptions>(module, "JobOptions", "What a job asks beside its pictures.")
+      .def(py::init(&make_job_options), py::arg("model"), py::arg("priority"),
+           py::arg("deadline").none(true), py::arg("preview_every"), py::arg("resume").none(true));
+}
+
 }  // namespace
 
 void register_engine(py::module_& module) {
+  register_options(module);
   register_job(module);
   py::class_<Engine, std::unique_ptr<Engine, StopWithoutGil>>(module, "Engine",
                                                               "sdrbee.Engine is made from it.")
       .def(py::init([](const NamedModels& models, const std::vector<std::string>& devices,
-                       int64_t queue_limit, int64_t max_batch, bool preload) {
+                       const engine::EngineOptions& options) {
              const py::gil_scoped_release unlocked;
              return std::unique_ptr<Engine, StopWithoutGil>(
-                 make_engine(models, devices, queue_limit, max_batch, preload).release());
+                 make_engine(models, devices, options).release());
            }),
-           py::arg("models"), py::arg("devices"), py::arg("queue_limit"), py::arg("max_batch"),
-           py::arg("preload"))
-      .def("submit", &submit, py::arg("request"), py::arg("model"), py::arg("priority"),
-           py::arg("deadline").none(true), py::call_guard<py::gil_scoped_release>())
-      .def("stop", &Engine::stop, py::call_guard<py::gil_scoped_release>())
+           py::arg("models"), py::arg("devices"), py::arg("options"))
+      .def("submit", &Engine::submit, py::arg("request"), py::arg("options"),
+           py::call_guard<py::gil_scoped_release>())
+      .def("stop", &Engine::stop, py::arg("checkpoint"), py::call_guard<py::gil_scoped_release>())
       .def_property_readonly("models",
                              [](const Engine& self) {
                                std::map<std::string, ModelInfo> infos;

@@ -4,7 +4,7 @@
 
 #include "bindings.h"
 #include "latents.h"
-#include "model_files.h"
+#include "model_origin.h"
 #include "picture.h"
 #include "results.h"
 #include "sdrbee/core/cancel.h"
@@ -89,12 +89,8 @@ GenerationRequest replay_in_python(Session& session, const std::string& recipe,
   return replay_request(json, session.model(), std::move(inputs));
 }
 
-std::unique_ptr<Session> load(const ModelFiles& files, const std::string& device) {
-  return std::make_unique<Session>(Registry::load(files.path, files.options(device)));
-}
-
-ModelDescription describe(const ModelFiles& files, const std::string& device) {
-  return Registry::describe(files.path, files.options(device));
+std::unique_ptr<Session> load(const ModelOrigin& origin, const std::string& device) {
+  return std::make_unique<Session>(load_model(origin, device));
 }
 
 void register_generation(py::module_& module) {
@@ -158,9 +154,9 @@ void register_model(py::module_& module) {
           py::arg("saved"))
       .def("replay_request", &replay_in_python, py::arg("recipe"), py::arg("pictures"),
            py::arg("latents"));
-  module.def("load", &load, py::arg("files"), py::arg("device"),
+  module.def("load", &load, py::arg("origin"), py::arg("device"),
              py::call_guard<py::gil_scoped_release>());
-  module.def("describe", &describe, py::arg("files"), py::arg("device"),
+  module.def("describe", &describe_model, py::arg("origin"), py::arg("device"),
              py::call_guard<py::gil_scoped_release>());
 }
 

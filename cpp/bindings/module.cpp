@@ -11,6 +11,7 @@ PYBIND11_MODULE(_native, module) {
   register_info(module);
   register_tables(module);
   register_model_files(module);
+  register_plugin(module);
   register_model(module);
   register_engine(module);
   register_convert(module);

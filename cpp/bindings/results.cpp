@@ -1,22 +1,18 @@
 #include "results.h"
 
 #include <ATen/core/Tensor.h>
-#include <pybind11/numpy.h>
 
 #include <utility>
 
 #include "picture.h"
 
 namespace sdrbee::bindings {
-namespace {
 
 py::array_t<float> array_from_tensor(const Tensor& tensor) {
   const Tensor values = tensor.contiguous();
   const std::vector<py::ssize_t> shape(values.sizes().begin(), values.sizes().end());
   return py::array_t<float>(shape, values.const_data_ptr<float>());
 }
-
-}  // namespace
 
 py::object result_to_python(GeneratedImage&& made) {
   for (const std::string& warning : made.warnings)

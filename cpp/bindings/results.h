@@ -1,6 +1,7 @@
 // Finished pictures as Python has them.
 #pragma once
 
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include <vector>
@@ -10,6 +11,9 @@
 namespace sdrbee::bindings {
 
 namespace py = pybind11;
+
+/// A float32 array with a tensor's values.
+py::array_t<float> array_from_tensor(const Tensor& tensor);
 
 /// An sdrbee.Image, or a float32 array where the request's output asked for one. Its warnings
 /// become Python's.

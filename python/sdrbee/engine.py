@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
 import time
 import weakref
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from sdrbee import _native
 from sdrbee._native import GenerationRequest, JobEvent, ModelInfo
-from sdrbee.model_files import model_files
+from sdrbee.model_origin import ModelName, ModelOrigin, model_origin
 from sdrbee.names import NamedModel, find_model
 
 if TYPE_CHECKING:
@@ -96,6 +95,16 @@ class Job:
         """Ends it: at once in the queue, within one step when it runs. Nothing after its end."""
         self._job.cancel()
 
+    def checkpoint(self) -> bytes | None:
+        """What ``Engine.submit(..., resume=...)`` takes to go on from here, in this process or
+        another one of the same build on the same machine; None before the first one.
+
+        An event of the kind "checkpoint" tells of each new one; of those only the latest stays. It
+        holds the progress of all pictures of the job, but neither weights nor the request's own
+        pictures, so keep the request beside it. It can be asked for after the end, too.
+        """
+        return self._job.checkpoint()
+
     def result(self, timeout: float | None = None) -> Any:
         """Waits for the pictures.
 
@@ -175,13 +184,14 @@ class Engine:
 
     def __init__(
         self,
-        models: str | os.PathLike[str] | Mapping[str, Any] = "shapes",
+        models: ModelName | Mapping[str, Any] = "shapes",
         *,
         devices: Sequence[str] = ("auto",),
         dtype: str = "auto",
         queue_limit: int = 64,
         max_batch: int = 8,
         preload: bool = False,
+        checkpoint_interval: float | None = None,
     ) -> None:
         """Describes the models; the first job of each loads it.
 
@@ -195,6 +205,8 @@ class Engine:
             queue_limit: How many pictures may wait.
             max_batch: How many pictures take their steps together.
             preload: Loads the first model at once, in the background.
+            checkpoint_interval: Seconds between two checkpoints of a job that runs, see
+                `Job.checkpoint`; 0 takes one at each step; None takes none.
 
         Raises:
             CheckpointError: There is no such model, or its files are damaged or incomplete.
@@ -202,13 +214,11 @@ class Engine:
             InvalidRequest: An argument is out of range or unknown.
         """
         if not isinstance(models, Mapping):
-            models = {Path(models).name: models}
+            models = {_own_name(models): models}
         self._engine = _native.Engine(
             [_named(name, model, dtype) for name, model in models.items()],
             list(devices),
-            queue_limit,
-            max_batch,
-            preload,
+            _native.EngineOptions(queue_limit, max_batch, preload, checkpoint_interval),
         )
         infos = self._engine.models
         self._models = {name: infos[name] for name in models}
@@ -221,6 +231,8 @@ class Engine:
         model: str = "",
         priority: int = 0,
         deadline: float | None = None,
+        preview_every: int = 1,
+        resume: bytes | None = None,
         **fields: Unpack[RequestFields],
     ) -> Job:
         """Checks a request and puts it in the queue.
@@ -230,11 +242,19 @@ class Engine:
             model: Which of the engine's models, as `find_model` takes it; by default the first.
             priority: -1000..1000; higher ones go first.
             deadline: Seconds from now; a job that is not done then fails.
+            preview_every: Previews, where the request's `preview` asks for them, are made after
+                the steps 1, 1 + n, 1 + 2n, ... of a picture and after its last.
+            resume: The `Job.checkpoint` of a job of the same request, which this one goes on
+                with; its steps are told from there on. Where the request has no seed, that of the
+                checkpoint is taken. The pictures are bit-identical to those of a job that was
+                never interrupted where it was `exact`, or alone in every step (its recipe says
+                ``batched: false``).
             **fields: With a prompt, other fields of `GenerationRequest`.
 
         Raises:
             InvalidRequest: A value is out of range for the model.
             ModelNotFound: There is no such model.
+            CheckpointError: `resume` is damaged, or of another request or build.
             QueueFull: Too many pictures wait.
             Cancelled: The engine is closed.
         """
@@ -243,7 +263,8 @@ class Engine:
         elif fields:
             raise TypeError(f"with a request, {', '.join(fields)} belong into the request")
         name = self.find_model(model)
-        return Job(self._engine.submit(request, name, priority, deadline))
+        options = _native.JobOptions(name, priority, deadline, preview_every, resume)
+        return Job(self._engine.submit(request, options))
 
     @property
     def models(self) -> dict[str, ModelInfo]:
@@ -280,9 +301,13 @@ class Engine:
         status: EngineStatus = self._engine.status
         return status
 
-    def close(self) -> None:
-        """Ends all jobs as cancelled, within one step, and the engine's threads."""
-        self._engine.stop()
+    def close(self, *, checkpoint: bool = False) -> None:
+        """Ends all jobs as cancelled, within one step, and the engine's threads.
+
+        Args:
+            checkpoint: Gives each job that runs a last checkpoint before it ends.
+        """
+        self._engine.stop(checkpoint)
 
     def __enter__(self) -> Engine:
         return self
@@ -315,6 +340,10 @@ def _call_in(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
         loop.call_soon_threadsafe(news.set)
 
 
-def _named(name: str, model: Any, dtype: str) -> tuple[str, _native.ModelFiles]:
+def _own_name(model: ModelName) -> str:
+    return model.id if isinstance(model, type) else Path(model).name
+
+
+def _named(name: str, model: Any, dtype: str) -> tuple[str, ModelOrigin]:
     options = dict(model) if isinstance(model, Mapping) else {"name": model}
-    return name, model_files(options.pop("name"), **{"dtype": dtype, **options})
+    return name, model_origin(options.pop("name"), **{"dtype": dtype, **options})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -20,7 +20,8 @@ from sdrbee._native import (
     ModelDescription,
     ModelInfo,
 )
-from sdrbee.model_files import BUILTIN_FOLDER, model_files
+from sdrbee.model_files import BUILTIN_FOLDER
+from sdrbee.model_origin import ModelName, model_origin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -218,7 +219,7 @@ class Model:
 
 
 def load(
-    name: str | os.PathLike[str],
+    name: ModelName,
     *,
     device: str = "auto",
     dtype: str = "auto",
@@ -231,6 +232,7 @@ def load(
     text_encoder_3: str | os.PathLike[str] | None = None,
     memory_limit: int | str | None = None,
     prompt_cache: int | str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Model:
     """Loads a model.
 
@@ -241,7 +243,7 @@ def load(
             ``.safetensors`` or ``.gguf`` checkpoint in the original naming, or the index of its
             shards. A file may hold the denoiser alone when the other components are given. A
             built-in name wins over a folder of that name in the working directory; write
-            ``./shapes`` for the folder.
+            ``./shapes`` for the folder. Also a plug-in's name or class, see docs/plugins.md.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto": the first GPU, else the CPU.
         dtype: "fp32", "bf16", "fp16", or "auto": bf16 on CPUs with AVX512-BF16 or AMX and on CUDA
             from compute capability 8.0, fp16 on other GPUs, else fp32.
@@ -260,6 +262,7 @@ def load(
             are needed. The pictures are the same. By default all stay.
         prompt_cache: What the encodings of the latest prompts may take, likewise; by default 64
             MiB, which is hundreds of prompts, or a dozen with T5. 0 keeps none.
+        options: Arguments of a plug-in's class; it takes none of those above but `device`.
 
     Raises:
         CheckpointError: There is no such model, its files are damaged or incomplete, or its
@@ -273,8 +276,9 @@ def load(
         >>> sdrbee.load("shapes").info.family
         'stable_diffusion'
     """
-    files = model_files(
+    origin = model_origin(
         name,
+        options=options,
         dtype=dtype,
         variant=variant,
         prediction=prediction,
@@ -286,14 +290,14 @@ def load(
         text_encoder_2=text_encoder_2,
         text_encoder_3=text_encoder_3,
     )
-    session = _native.load(files, device)
+    session = _native.load(origin, device)
     for warning in session.info.warnings:
-        warnings.warn(f"{os.fspath(name)}: {warning}", stacklevel=2)
+        warnings.warn(f"{name}: {warning}", stacklevel=2)
     return Model(session)
 
 
 def describe(
-    name: str | os.PathLike[str],
+    name: ModelName,
     *,
     device: str = "auto",
     dtype: str = "auto",
@@ -325,7 +329,7 @@ def describe(
         >>> sdrbee.describe("shapes").components["vae"].class_name
         'AutoencoderKL'
     """
-    files = model_files(
+    origin = model_origin(
         name,
         dtype=dtype,
         variant=variant,
@@ -336,7 +340,7 @@ def describe(
         text_encoder_2=text_encoder_2,
         text_encoder_3=text_encoder_3,
     )
-    return _native.describe(files, device)
+    return _native.describe(origin, device)
 
 
 def replay(

@@ -27,6 +27,8 @@ MODULES = [
     "sdrbee.hub.pulling",
     "sdrbee.conversion",
     "sdrbee.engine",
+    "sdrbee.plugins",
+    "sdrbee.testing",
     "sdrbee.server.app",
     "sdrbee._native",
 ]

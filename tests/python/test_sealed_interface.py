@@ -20,7 +20,6 @@ PROGRAM = """
 struct Foreign final : sdrbee::ImageModel {{
   {constructor}
   const sdrbee::ModelInfo& info() const override;
-  const sdrbee::sampling::SchedulerConfig& scheduler() const override;
   const std::string& sha256() override;
   sdrbee::EncodedPrompts encode(std::span<const sdrbee::Prompt>) override;
   sdrbee::Denoiser& denoiser() override;

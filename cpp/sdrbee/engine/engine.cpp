@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/engine/checkpoint.h"
+#include "sdrbee/generation/plan_request.h"
 
 namespace sdrbee::engine {
 namespace {
@@ -18,6 +20,9 @@ void check(const std::vector<ModelSource>& models, const EngineOptions& options)
   check_at_least_one("workers", options.workers);
   check_at_least_one("queue_limit", options.queue_limit);
   check_at_least_one("max_batch", options.max_batch);
+  if (options.checkpoint_interval && !(options.checkpoint_interval->count() >= 0))
+    throw InvalidRequest(message("[checkpoint_interval] expected 0 s or more but got ",
+                                 options.checkpoint_interval->count()));
   if (models.empty()) throw InvalidRequest("[models] expected one or more but got none");
   std::set<std::string> names;
   for (const ModelSource& model : models)
@@ -29,6 +34,7 @@ void check(const JobOptions& options) {
   if (options.priority < -kMaxPriority || options.priority > kMaxPriority)
     throw InvalidRequest(message("[priority] expected -", kMaxPriority, "..", kMaxPriority,
                                  " but got ", options.priority));
+  check_at_least_one("preview_every", options.preview_every);
   constexpr std::chrono::duration<double> kLongest = std::chrono::hours(24 * 365);
   if (options.deadline && !(options.deadline->count() > 0 && *options.deadline <= kLongest))
     throw InvalidRequest(message("[deadline] expected more than 0 and at most ", kLongest.count(),
@@ -43,13 +49,19 @@ Engine::Engine(std::vector<ModelSource> models, const EngineOptions& options)
   for (int64_t index = 0; index < options.workers; ++index)
     workers_.push_back(std::make_unique<Worker>(
         index, models_, queue_,
-        WorkerOptions{.max_batch = options.max_batch, .preload = options.preload}));
+        WorkerOptions{.max_batch = options.max_batch,
+                      .preload = options.preload,
+                      .checkpoint_interval = options.checkpoint_interval}));
   deadlines_ = std::thread([queue = queue_] { queue->watch_deadlines(); });
 }
 
 Engine::~Engine() { stop(); }
 
-void Engine::stop() {
+void Engine::stop(bool checkpoint) {
+  if (checkpoint) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& worker : workers_) worker->checkpoint_at_end();
+  }
   queue_->close();
   const std::lock_guard lock(mutex_);
   workers_.clear();
@@ -70,8 +82,10 @@ std::shared_ptr<Job> Engine::submit(GenerationRequest request, JobOptions option
   check(options);
   const ModelSource& model = source(options.model);
   options.model = model.name;
-  auto job = std::make_shared<Job>(++last_id_, resolve(std::move(request), model.info),
-                                   std::move(options));
+  if (!options.resume.empty() && !request.seed) request.seed = checkpoint_seed(options.resume);
+  GenerationRequest resolved = plan_request(std::move(request), model.info).request;
+  if (!options.resume.empty()) read_checkpoint(options.resume, resolved);
+  auto job = std::make_shared<Job>(++last_id_, std::move(resolved), std::move(options));
   queue_->push(job);
   return job;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,6 +21,9 @@ struct EngineOptions {
   int64_t queue_limit = 64;  ///< pictures that may wait
   int64_t max_batch = 8;     ///< pictures that take their steps together
   bool preload = false;      ///< each worker loads the first model before its first job
+  /// Time between two checkpoints of a job that runs, taken at the end of a step: 0 takes one at
+  /// each step; empty: none are taken.
+  std::optional<std::chrono::duration<double>> checkpoint_interval = {};
 };
 
 /// Priorities of jobs run from -kMaxPriority to kMaxPriority.
@@ -47,12 +51,15 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Checks the request and puts it in the queue. Throws InvalidRequest, QueueFull, and Cancelled
-  /// after stop().
+  /// Checks all of the request that can be checked without weights and puts it in the queue. Throws
+  /// InvalidRequest, QueueFull, Cancelled after stop(), and CheckpointError when options.resume is
+  /// damaged or of another request or build.
   std::shared_ptr<Job> submit(GenerationRequest request, JobOptions options = {});
 
-  /// Takes no more jobs, ends all as cancelled within one step, and waits for that.
-  void stop();
+  /// Takes no more jobs, ends all as cancelled within one step, and waits for that. With
+  /// `checkpoint` those that run are given a last checkpoint before they end; of one without
+  /// intervals, pictures that are finished already are not part of it.
+  void stop(bool checkpoint = false);
 
   const std::vector<ModelSource>& models() const { return models_; }
   EngineStatus status() const;

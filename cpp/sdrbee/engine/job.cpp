@@ -11,10 +11,14 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kStates = {"queued", "running", "done", "failed",
                                                      "cancelled"};
-constexpr std::array<std::string_view, 7> kEvents = {"queued", "started", "step",     "preview",
-                                                     "done",   "failed",  "cancelled"};
+constexpr std::array<std::string_view, 8> kEvents = {
+    "queued", "started", "step", "preview", "checkpoint", "done", "failed", "cancelled"};
 
 bool is_end(JobState state) { return state != JobState::Queued && state != JobState::Running; }
+
+bool only_latest_counts(JobEvent::Kind kind) {
+  return kind == JobEvent::Kind::Preview || kind == JobEvent::Kind::Checkpoint;
+}
 
 std::optional<Clock::time_point> due_time(const JobOptions& options) {
   if (!options.deadline) return std::nullopt;
@@ -37,7 +41,10 @@ Job::Job(uint64_t id, GenerationRequest request, JobOptions options)
     : id_(id),
       request_(std::move(request)),
       options_(std::move(options)),
-      due_(due_time(options_)) {}
+      due_(due_time(options_)) {
+  if (!options_.resume.empty())
+    checkpoint_ = std::make_shared<const std::vector<uint8_t>>(options_.resume);
+}
 
 JobState Job::state() const {
   const std::lock_guard lock(mutex_);
@@ -66,11 +73,8 @@ std::vector<JobEvent> Job::events(size_t& cursor, std::chrono::duration<double> 
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, timeout, [&] { return cursor < log_.size() || is_end(state_); });
   std::vector<JobEvent> news;
-  for (; cursor < log_.size(); ++cursor) {
-    const JobEvent& event = log_[cursor];
-    const bool outdated = event.kind == JobEvent::Kind::Preview && event.preview == nullptr;
-    if (!outdated) news.push_back(event);
-  }
+  for (; cursor < log_.size(); ++cursor)
+    if (!log_[cursor].outdated) news.push_back(log_[cursor].event);
   return news;
 }
 
@@ -88,6 +92,11 @@ const std::vector<GeneratedImage>& Job::pictures() const {
   return pictures_;
 }
 
+std::shared_ptr<const std::vector<uint8_t>> Job::checkpoint() const {
+  const std::lock_guard lock(mutex_);
+  return checkpoint_;
+}
+
 std::shared_ptr<void> Job::listen(Listener listener) {
   auto handle = std::make_shared<Listener>(std::move(listener));
   const std::lock_guard lock(mutex_);
@@ -100,16 +109,25 @@ void Job::tell(JobEvent event, const std::function<bool()>& change) {
   std::vector<std::shared_ptr<Listener>> listeners;
   {
     const std::lock_guard lock(mutex_);
-    if (change && !change()) return;
-    if (event.kind == JobEvent::Kind::Preview)
-      for (JobEvent& earlier : log_)
-        if (earlier.image_index == event.image_index) earlier.preview = nullptr;
-    log_.push_back(std::move(event));
+    if (!change()) return;
+    log(std::move(event));
     for (const std::weak_ptr<Listener>& one : listeners_)
       if (auto listener = one.lock()) listeners.push_back(std::move(listener));
   }
   changed_.notify_all();
   for (const auto& listener : listeners) (*listener)();
+}
+
+void Job::log(JobEvent event) {
+  if (only_latest_counts(event.kind)) {
+    const auto [latest, first] = latest_.try_emplace({event.kind, event.image_index}, log_.size());
+    if (!first) {
+      Entry& earlier = log_[std::exchange(latest->second, log_.size())];
+      earlier.outdated = true;
+      earlier.event.preview = nullptr;
+    }
+  }
+  log_.push_back({.event = std::move(event)});
 }
 
 void Job::queued(int64_t position) {
@@ -133,6 +151,14 @@ void Job::previewed(const Generation& generation, int64_t image_index, Image pre
   JobEvent event = event_of(JobEvent::Kind::Preview, generation, image_index);
   event.preview = std::make_shared<const Image>(std::move(preview));
   tell(std::move(event), [&] { return !is_end(state_); });
+}
+
+void Job::checkpointed(std::vector<uint8_t> checkpoint) {
+  tell({.kind = JobEvent::Kind::Checkpoint}, [&] {
+    if (is_end(state_)) return false;
+    checkpoint_ = std::make_shared<const std::vector<uint8_t>>(std::move(checkpoint));
+    return true;
+  });
 }
 
 void Job::end(JobState state, JobEvent::Kind kind, const std::function<void()>& keep) {

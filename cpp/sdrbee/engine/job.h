@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sdrbee/core/cancel.h"
@@ -34,7 +36,7 @@ std::string_view state_name(JobState state);
 
 /// Something that happened to a job.
 struct JobEvent {
-  enum class Kind { Queued, Started, Step, Preview, Done, Failed, Cancelled };
+  enum class Kind { Queued, Started, Step, Preview, Checkpoint, Done, Failed, Cancelled };
 
   Kind kind = Kind::Queued;
   int64_t position = 0;               ///< Queued: jobs that come first
@@ -44,7 +46,7 @@ struct JobEvent {
   std::shared_ptr<const Image> preview = nullptr;  ///< Preview: the picture so far
 };
 
-/// "queued", "started", "step", "preview", "done", "failed" or "cancelled".
+/// "queued", "started", "step", "preview", "checkpoint", "done", "failed" or "cancelled".
 std::string_view event_name(JobEvent::Kind kind);
 
 /// What a job asks of the engine, beside its pictures.
@@ -53,12 +55,18 @@ struct JobOptions {
   int64_t priority = 0;    ///< higher ones go first
   std::optional<std::chrono::duration<double>> deadline =
       {};  ///< from submission to the last picture
+  /// Previews, where the request wants them, are made after the steps 1, 1 + this, 1 + twice this,
+  /// ... of a picture and after its last.
+  int64_t preview_every = 1;
+  /// A checkpoint of a job of the same request, which this one goes on with; empty: begins anew.
+  std::vector<uint8_t> resume = {};
 };
 
 /// One submitted request. Safe from any thread.
 ///
 /// Its events are a log that any number of readers follow, each with a cursor of its own, also
-/// after the end. States and steps stay in the log; of a picture's previews only the latest does.
+/// after the end. States and steps stay in the log; of a picture's previews and of checkpoints only
+/// the latest does.
 class Job {
  public:
   Job(uint64_t id, GenerationRequest request, JobOptions options);
@@ -86,6 +94,10 @@ class Job {
   /// cancelled, and InternalError before its end.
   const std::vector<GeneratedImage>& pictures() const;
 
+  /// What JobOptions::resume takes to go on from here; null before the first checkpoint. An event
+  /// tells of each new one. It stays after the end.
+  std::shared_ptr<const std::vector<uint8_t>> checkpoint() const;
+
   /// Calls `listener` after each event from now on, from the engine's threads; it must not wait.
   /// The listener is dropped when the returned handle is.
   using Listener = std::function<void()>;
@@ -96,6 +108,7 @@ class Job {
   void started();
   void stepped(const Generation& generation, int64_t image_index);
   void previewed(const Generation& generation, int64_t image_index, Image preview);
+  void checkpointed(std::vector<uint8_t> checkpoint);
   void finish(std::vector<GeneratedImage> pictures);
   void fail(std::exception_ptr error);
   void fail_overdue();  ///< with DeadlineExceeded
@@ -105,9 +118,15 @@ class Job {
   void set_on_cancel(std::function<void()> on_cancel);
 
  private:
+  struct Entry {
+    JobEvent event;
+    bool outdated = false;  // a later one of its kind has come
+  };
+
   /// Logs the event when `change`, called under the lock, says so: a state and its event appear
   /// together.
   void tell(JobEvent event, const std::function<bool()>& change);
+  void log(JobEvent event);
   void end(JobState state, JobEvent::Kind kind, const std::function<void()>& keep);
 
   const uint64_t id_;
@@ -120,7 +139,10 @@ class Job {
   mutable std::condition_variable changed_;
   JobState state_ = JobState::Queued;
   int64_t position_ = -1;  // as last told
-  std::vector<JobEvent> log_;
+  std::vector<Entry> log_;
+  // Where in the log the latest is of events of which only that one counts, by kind and picture.
+  std::map<std::pair<JobEvent::Kind, int64_t>, size_t> latest_;
+  std::shared_ptr<const std::vector<uint8_t>> checkpoint_;
   std::vector<GeneratedImage> pictures_;
   std::exception_ptr error_;
   std::vector<std::weak_ptr<Listener>> listeners_;

@@ -7,6 +7,15 @@
 #include "sdrbee/core/typed_error.h"
 
 namespace sdrbee::engine {
+namespace {
+
+Generation begin_or_resume(ImageModel& model, const Work& work, size_t index) {
+  const nlohmann::json& progress = work.progress[index];
+  if (progress.is_null()) return begin(model, work.requests[index]);
+  return restore(model, work.requests[index], progress);
+}
+
+}  // namespace
 
 Worker::Worker(int64_t index, std::span<const ModelSource> models, std::shared_ptr<JobQueue> queue,
                const WorkerOptions& options)
@@ -39,12 +48,13 @@ void Worker::run() {
     }
   }
   while (fill()) {
-    if (queue_->closed()) cancel_jobs();
+    if (queue_->closed()) end_jobs();
     batch_->step();
   }
 }
 
-void Worker::cancel_jobs() {
+void Worker::end_jobs() {
+  if (checkpoint_at_end_.exchange(false)) batch_->checkpoint();
   std::vector<std::weak_ptr<Job>> jobs;
   {
     const std::lock_guard lock(mutex_);
@@ -75,10 +85,11 @@ std::optional<Picture> Worker::begin_next() {
     if ((!work_ || work_->all_begun() || work_->is_over()) && !take_work()) return std::nullopt;
     try {
       const size_t index = work_->begun++;
+      if (index == 0) work_->resume();
       if (!model_) load(work_->job->options().model);
       return Picture{.work = work_,
                      .index = static_cast<int64_t>(index),
-                     .generation = begin(*model_, work_->requests[index])};
+                     .generation = begin_or_resume(*model_, *work_, index)};
     } catch (...) {
       work_->job->fail(typed_error(std::current_exception()));
     }
@@ -115,7 +126,7 @@ void Worker::load(const std::string& name) {
   SDRBEE_CHECK(source != models_.end());
   try {
     model_ = source->load(index_);
-    batch_.emplace(*model_, options_.max_batch);
+    batch_.emplace(*model_, options_.max_batch, options_.checkpoint_interval);
   } catch (const std::exception& error) {
     const std::lock_guard lock(mutex_);
     load_error_ = error.what();

@@ -1,6 +1,7 @@
 // A thread that makes pictures on one device.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -29,6 +30,8 @@ struct ModelSource {
 struct WorkerOptions {
   int64_t max_batch = 8;  ///< pictures that take their steps together
   bool preload = false;   ///< loads the first model before the first job
+  /// Time between two checkpoints of a job that runs; empty: none are taken.
+  std::optional<std::chrono::duration<double>> checkpoint_interval = {};
 };
 
 /// What a worker does at the moment.
@@ -56,9 +59,12 @@ class Worker {
 
   WorkerStatus status() const;
 
+  /// Lets jobs that run when the queue is closed have a last checkpoint.
+  void checkpoint_at_end() { checkpoint_at_end_ = true; }
+
  private:
   void run();
-  void cancel_jobs();
+  void end_jobs();
   bool fill();
   std::optional<Picture> begin_next();
   bool take_work();
@@ -69,6 +75,7 @@ class Worker {
   const std::span<const ModelSource> models_;
   const std::shared_ptr<JobQueue> queue_;
   const WorkerOptions options_;
+  std::atomic<bool> checkpoint_at_end_ = false;
 
   // Of the worker's thread alone.
   std::unique_ptr<ImageModel> model_;

@@ -81,10 +81,16 @@ void advance(ImageModel& model, std::span<Generation* const> generations,
 GeneratedImage finish(ImageModel& model, Generation&& generation);
 
 /// The generation as bytes, to go on in another process of the same build on the same machine
-/// with the bit-identical result.
+/// with the bit-identical result. Holds its request with all pictures, and no weights.
 std::vector<uint8_t> save(const Generation& generation, const ModelInfo& info);
+
+/// What save() holds but for the request: what changes from step to step.
+nlohmann::json save_progress(const Generation& generation, const ModelInfo& info);
 
 /// Throws CheckpointError when the bytes are not a saved generation or belong to another model.
 Generation restore(ImageModel& model, std::span<const uint8_t> bytes);
+
+/// The generation of this request from what save_progress() gave. Throws CheckpointError.
+Generation restore(ImageModel& model, GenerationRequest request, const nlohmann::json& progress);
 
 }  // namespace sdrbee

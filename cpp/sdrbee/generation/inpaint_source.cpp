@@ -121,6 +121,12 @@ Image covering(const Image& image, PixelSize size) {
   return result;
 }
 
+InpaintSource on_blurred_canvas(const GenerationRequest& request) {
+  InpaintSource source = on_canvas(request);
+  source.mask = gaussian_blur(source.mask, request.mask_blur);
+  return source;
+}
+
 }  // namespace
 
 PixelSize canvas_size(const GenerationRequest& request) {
@@ -169,9 +175,13 @@ Image fitted(const Image& image, PixelSize size) {
   return result;
 }
 
+PixelBox masked_area(const GenerationRequest& request) {
+  return masked_area(on_blurred_canvas(request).mask, request.mask_padding,
+                     {*request.width, *request.height});
+}
+
 InpaintSource inpaint_source(const GenerationRequest& request) {
-  InpaintSource source = on_canvas(request);
-  source.mask = gaussian_blur(source.mask, request.mask_blur);
+  InpaintSource source = on_blurred_canvas(request);
   const PixelSize whole = source.canvas.size;
   if (request.inpaint_area == "whole") {
     source.area = {0, 0, whole.width, whole.height};

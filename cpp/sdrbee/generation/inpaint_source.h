@@ -27,6 +27,10 @@ struct InpaintSource {
   Image picture_mask = {};  ///< its mask
 };
 
+/// The part of the canvas that inpaint_area='masked' repaints.
+/// Throws InvalidRequest when nothing is masked.
+PixelBox masked_area(const GenerationRequest& request);
+
 /// Throws InvalidRequest when only the masked part is asked for and nothing is masked.
 InpaintSource inpaint_source(const GenerationRequest& request);
 

@@ -30,9 +30,10 @@ std::string latents_sha256(const LatentImage& latents) {
 }
 
 Json environment(ImageModel& model) {
-  return {{"device", model.info().device}, {"dtype", model.info().dtype},
-          {"threads", thread_count()},     {"cpu", cpu_level()},
-          {"torch", torch_version()},      {"sdrbee", sdrbee_version()}};
+  Json all = build_environment();
+  all["device"] = model.info().device;
+  all["dtype"] = model.info().dtype;
+  return all;
 }
 
 /// The value under a path, or null.
@@ -67,13 +68,24 @@ void put_back(const Json& recipe, const std::string& name, std::optional<T> give
 
 }  // namespace
 
-Json make_recipe(ImageModel& model, const Generation& generation) {
-  const GenerationRequest& request = generation.request;
+Json build_environment() {
+  return {{"threads", thread_count()},
+          {"cpu", cpu_level()},
+          {"torch", torch_version()},
+          {"sdrbee", sdrbee_version()}};
+}
+
+Json input_hashes(const GenerationRequest& request) {
   Json inputs = Json::object();
   visit_request_pictures([&](std::string_view name, auto member, std::string_view) {
     if (request.*member) inputs[std::string(name)] = picture_sha256(*(request.*member));
   });
   if (request.latents) inputs["latents"] = latents_sha256(*request.latents);
+  return inputs;
+}
+
+Json make_recipe(ImageModel& model, const Generation& generation) {
+  const GenerationRequest& request = generation.request;
   const ModelInfo& info = model.info();
   Json source = {{"source", info.source},
                  {"family", info.family},
@@ -82,7 +94,7 @@ Json make_recipe(ImageModel& model, const Generation& generation) {
   if (!info.components.empty()) source["components"] = info.components;
   return {{"request", request_to_json(request)},
           {"model", std::move(source)},
-          {"inputs", inputs},
+          {"inputs", input_hashes(request)},
           {"environment", environment(model)},
           {"batched", generation.batched}};
 }

@@ -13,6 +13,13 @@ namespace sdrbee {
 /// dtype, device, threads, CPU level, torch and sdrbee versions.
 nlohmann::json make_recipe(ImageModel& model, const Generation& generation);
 
+/// What a picture depends on beside model and request: threads, CPU level, torch and sdrbee
+/// versions.
+nlohmann::json build_environment();
+
+/// SHA-256 of a request's pictures and latents, by the name of the field.
+nlohmann::json input_hashes(const GenerationRequest& request);
+
 /// The recipe as A1111 writes it into the PNG text `parameters`.
 std::string a1111_parameters(const nlohmann::json& recipe);
 

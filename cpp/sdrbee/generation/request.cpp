@@ -16,7 +16,7 @@
 namespace sdrbee {
 namespace {
 
-constexpr int64_t kMaxSequenceLength = 512;  // as diffusers' pipelines
+constexpr int64_t kMaxClipSkip = 11;
 constexpr int64_t kMaxSteps = 10000;
 constexpr int64_t kMaxCount = 64;
 constexpr int64_t kMaxFramingSide = 65536;
@@ -254,7 +254,15 @@ void resolve_sequence_length(GenerationRequest& request, const ModelInfo& info) 
     return;
   }
   if (!length) length = info.max_sequence_length;
-  check_integer("max_sequence_length", *length, 1, kMaxSequenceLength);
+  check_integer("max_sequence_length", *length, 1, info.sequence_limit);
+}
+
+void check_clip_skip(const GenerationRequest& request, const ModelInfo& info) {
+  if (request.clip_skip > 0 && info.max_clip_skip == 0)
+    throw InvalidRequest(
+        message("[clip_skip] expected 0, as no layer of this model's text encoder ",
+                "can be left out, but got ", request.clip_skip));
+  check_integer("clip_skip", request.clip_skip, 0, std::min(kMaxClipSkip, info.max_clip_skip));
 }
 
 void check_skipped_layers(const GenerationRequest& request, const ModelInfo& info) {
@@ -297,7 +305,7 @@ void resolve_framing(GenerationRequest& request, const Capabilities& can) {
   }
 }
 
-/// Names are known before the plan is made, for which the model must be loaded.
+/// Unknown names are told before the combinations that the plan checks.
 void check_names(const GenerationRequest& request) {
   if (request.sampler) sampling::find_sampler(*request.sampler);
   if (request.schedule && request.sigmas.empty()) sampling::find_schedule(*request.schedule);
@@ -322,7 +330,6 @@ void check_ranges(const GenerationRequest& request) {
   check_choice("tiling", request.tiling, {"none", "x", "y", "xy"});
   check_integer("mask_padding", request.mask_padding, 0, kMaxMargin);
   check_number("mask_blur", request.mask_blur, 0.0, kMaxBlur);
-  check_integer("clip_skip", request.clip_skip, 0, 11);
   check_integer("count", request.count, 1, kMaxCount);
   if (request.steps) check_integer("steps", *request.steps, 1, kMaxSteps);
   check_finite("guidance_scale", *request.guidance_scale);
@@ -369,6 +376,7 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   resolve_size(request, info);
   resolve_framing(request, info.capabilities);
   resolve_sequence_length(request, info);
+  check_clip_skip(request, info);
   check_skipped_layers(request, info);
   check_ranges(request);
   resolve_hires(request, info);

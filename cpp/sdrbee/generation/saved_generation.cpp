@@ -5,16 +5,18 @@
 #include <cstring>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/generation/conditions.h"
 #include "sdrbee/generation/generation.h"
 #include "sdrbee/generation/plan_request.h"
 #include "sdrbee/generation/recipe.h"
 #include "sdrbee/generation/request_fields.h"
+#include "sdrbee/generation/sealed_json.h"
 
 namespace sdrbee {
 namespace {
 
 using Json = nlohmann::json;
-constexpr int64_t kFormat = 4;
+constexpr int64_t kFormat = 5;
 constexpr int64_t kMaxTensorElements = int64_t{1} << 30;
 
 Json pack(const Tensor& tensor) {
@@ -117,28 +119,36 @@ Json model_identity(const ModelInfo& info) {
   return {info.family, info.variant, info.source, info.device, info.dtype};
 }
 
-Generation unpack_generation(ImageModel& model, const Json& saved) {
-  if (saved.at("format") != kFormat)
-    throw CheckpointError(message("[saved generation] expected format ", kFormat, " but got ",
-                                  saved.at("format").dump()));
-  if (saved.at("model") != model_identity(model.info()))
-    throw CheckpointError(message("[saved generation] it belongs to the model ",
-                                  saved.at("model").dump(), " but this is ",
-                                  model_identity(model.info()).dump()));
+GenerationRequest unpack_request(const Json& saved) {
   GenerationRequest request = request_from_json(saved.at("request"));
   visit_request_pictures([&](std::string_view name, auto member, std::string_view) {
     request.*member = unpack_image(saved.at("pictures").at(std::string(name)));
   });
   request.latents = unpack_latents(saved.at("source_latents"));
+  return request;
+}
+
+void check_origin(const Json& progress, const ModelInfo& info) {
+  if (progress.at("format") != kFormat)
+    throw CheckpointError(message("[saved generation] expected format ", kFormat, " but got ",
+                                  progress.at("format").dump()));
+  if (progress.at("model") != model_identity(info))
+    throw CheckpointError(message("[saved generation] it belongs to the model ",
+                                  progress.at("model").dump(), " but this is ",
+                                  model_identity(info).dump()));
+}
+
+Generation unpack_generation(ImageModel& model, GenerationRequest given, const Json& saved) {
+  check_origin(saved, model.info());
+  PlannedRequest planned = plan_request(std::move(given), model.info());
   const auto pass = saved.at("pass").get<int64_t>();
-  sampling::Plan plan = plan_request(model, request);
-  if (pass > 0 && !(request.hires_scale && request.hires_steps))
+  if (pass > 0 && !planned.request.hires_scale)
     throw CheckpointError("[saved generation] a second pass without hires_scale");
-  if (pass > 0) plan = plan_second_pass(model, request).plan;
+  if (pass > 0) planned.plan = plan_second_pass(planned.request, model.info()).plan;
   const Device device = model.device();
   Generation generation{
-      .request = std::move(request),
-      .plan = std::move(plan),
+      .request = std::move(planned.request),
+      .plan = std::move(planned.plan),
       .first_step = saved.at("first_step").get<int64_t>(),
       .end_step = saved.at("end_step").get<int64_t>(),
       .next_step = saved.at("next_step").get<int64_t>(),
@@ -157,43 +167,56 @@ Generation unpack_generation(ImageModel& model, const Json& saved) {
   };
   if (generation.first_step < 0 || generation.next_step < generation.first_step ||
       generation.next_step > generation.end_step ||
-      generation.end_step > generation.plan.step_count() || generation.latents.dim() != 4)
+      generation.end_step > generation.plan.step_count() || !generation.latents.defined() ||
+      generation.latents.dim() != 4)
     throw CheckpointError("[saved generation] the step or the latents do not fit the request");
   return generation;
 }
 
 }  // namespace
 
+Json save_progress(const Generation& generation, const ModelInfo& info) {
+  return {{"format", kFormat},
+          {"model", model_identity(info)},
+          {"first_step", generation.first_step},
+          {"end_step", generation.end_step},
+          {"next_step", generation.next_step},
+          {"pass", generation.pass},
+          {"steps_before", generation.steps_before},
+          {"steps_after", generation.steps_after},
+          {"latents", pack(generation.latents)},
+          {"denoised", pack(generation.denoised)},
+          {"history", pack(generation.history)},
+          {"seed", generation.noise.seed()},
+          {"noise", Json::binary(generation.noise.state())},
+          {"masked", pack(generation.masked)},
+          {"input_channels", pack(generation.input_channels)},
+          {"reference", pack(generation.reference)},
+          {"batched", generation.batched}};
+}
+
 std::vector<uint8_t> save(const Generation& generation, const ModelInfo& info) {
-  const Json saved = {{"format", kFormat},
-                      {"model", model_identity(info)},
-                      {"request", request_to_json(generation.request)},
-                      {"pictures", pack_pictures(generation.request)},
-                      {"source_latents", pack(generation.request.latents)},
-                      {"first_step", generation.first_step},
-                      {"end_step", generation.end_step},
-                      {"next_step", generation.next_step},
-                      {"pass", generation.pass},
-                      {"steps_before", generation.steps_before},
-                      {"steps_after", generation.steps_after},
-                      {"latents", pack(generation.latents)},
-                      {"denoised", pack(generation.denoised)},
-                      {"history", pack(generation.history)},
-                      {"seed", generation.noise.seed()},
-                      {"noise", Json::binary(generation.noise.state())},
-                      {"masked", pack(generation.masked)},
-                      {"input_channels", pack(generation.input_channels)},
-                      {"reference", pack(generation.reference)},
-                      {"batched", generation.batched}};
-  return Json::to_cbor(saved);
+  return seal({{"request", request_to_json(generation.request)},
+               {"pictures", pack_pictures(generation.request)},
+               {"source_latents", pack(generation.request.latents)},
+               {"progress", save_progress(generation, info)}});
+}
+
+Generation restore(ImageModel& model, GenerationRequest request, const Json& progress) {
+  const c10::InferenceMode inference;
+  try {
+    Generation generation = unpack_generation(model, std::move(request), progress);
+    restore_conditions(model, generation);
+    return generation;
+  } catch (const Json::exception& error) {
+    throw CheckpointError(message("[saved generation] damaged bytes: ", error.what()));
+  }
 }
 
 Generation restore(ImageModel& model, std::span<const uint8_t> bytes) {
-  const c10::InferenceMode inference;
+  const Json saved = unseal(bytes, "saved generation");
   try {
-    Generation generation = unpack_generation(model, Json::from_cbor(bytes.begin(), bytes.end()));
-    restore_conditions(model, generation);
-    return generation;
+    return restore(model, unpack_request(saved), saved.at("progress"));
   } catch (const Json::exception& error) {
     throw CheckpointError(message("[saved generation] damaged bytes: ", error.what()));
   }

@@ -4,6 +4,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include "sdrbee/core/resample.h"
+#include "sdrbee/generation/conditions.h"
 #include "sdrbee/generation/draw_latents.h"
 #include "sdrbee/generation/plan_request.h"
 #include "sdrbee/generation/source_image.h"
@@ -33,15 +34,10 @@ PixelSize hires_size(const GenerationRequest& request, const ModelInfo& info) {
   return {side(*request.width), side(*request.height)};
 }
 
-int64_t second_pass_steps(const ImageModel& model, const GenerationRequest& request) {
-  const PassPlan pass = plan_second_pass(model, request);
-  return pass.plan.step_count() - pass.first_step;
-}
-
 void begin_second_pass(ImageModel& model, Generation& generation) {
   const c10::InferenceMode inference;
   const nn::CircularPadding padding = padding_of(generation.request);
-  PassPlan pass = plan_second_pass(model, generation.request);
+  PassPlan pass = plan_second_pass(generation.request, model.info());
   const PixelSize size = hires_size(generation.request, model.info());
   if (generation.request.control_image) {
     show_control_image(model, generation, size);

@@ -8,9 +8,6 @@ namespace sdrbee {
 /// The size of the second pass, a multiple of what the model takes.
 PixelSize hires_size(const GenerationRequest& request, const ModelInfo& info);
 
-/// How many steps the second pass of a request takes: its plan's from its first step on.
-int64_t second_pass_steps(const ImageModel& model, const GenerationRequest& request);
-
 /// Goes over to the second pass: enlarges what the first one made, raises it with new noise to the
 /// level at which the denoising strength begins, and lays the steps out anew.
 void begin_second_pass(ImageModel& model, Generation& generation);

@@ -82,7 +82,6 @@ class AdoptedModel final : public ImageModel {
   AdoptedModel(Sealed token, std::unique_ptr<PluginModel> model)
       : ImageModel(token),
         plugin_{std::move(model), {}},
-        scheduler_(plugin_.model->scheduler()),
         sha256_(hash_of(plugin_.model->identity())),
         denoiser_(plugin_),
         autoencoder_(plugin_) {
@@ -90,7 +89,6 @@ class AdoptedModel final : public ImageModel {
   }
 
   const ModelInfo& info() const override { return plugin_.info; }
-  const sampling::SchedulerConfig& scheduler() const override { return scheduler_; }
   const std::string& sha256() override { return sha256_; }
   Denoiser& denoiser() override { return denoiser_; }
   Autoencoder& autoencoder() override { return autoencoder_; }
@@ -117,7 +115,6 @@ class AdoptedModel final : public ImageModel {
   }
 
   Plugin plugin_;
-  sampling::SchedulerConfig scheduler_;
   std::string sha256_;
   PluginDenoiser denoiser_;
   PluginAutoencoder autoencoder_;

@@ -3,7 +3,6 @@
 #include <ATen/ops/cat.h>
 
 #include "sdrbee/core/check.h"
-#include "sdrbee/sampling/scheduler_config.h"
 
 namespace sdrbee {
 
@@ -15,10 +14,6 @@ Tensor LatentPosterior::sample(const Tensor& noise) const {
 Tensor mask_by_cells(const Tensor& mask, int64_t cell) {
   SDRBEE_CHECK_SHAPE(mask, {1, 1, -1, -1});
   return mask.slice(2, 0, std::nullopt, cell).slice(3, 0, std::nullopt, cell).contiguous();
-}
-
-double ImageModel::dynamic_shift(int64_t tokens, int64_t /*steps*/) const {
-  return scheduler().dynamic_shift(tokens);
 }
 
 Tensor ImageModel::inpaint_channels(const Tensor& mask, const Tensor& masked_latents) const {

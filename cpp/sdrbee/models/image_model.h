@@ -13,10 +13,6 @@
 
 namespace sdrbee {
 
-namespace sampling {
-struct SchedulerConfig;
-}
-
 /// Predicts noise, velocity or sample from noisy latents: the family's network or a wrapper of it.
 class Denoiser {
  public:
@@ -71,9 +67,6 @@ class ImageModel {
 
   virtual const ModelInfo& info() const = 0;
 
-  /// The scheduler that the checkpoint asks for.
-  virtual const sampling::SchedulerConfig& scheduler() const = 0;
-
   /// SHA-256 over the model's files, as hexadecimal text; computed at the first call.
   virtual const std::string& sha256() = 0;
 
@@ -86,10 +79,6 @@ class ImageModel {
 
   /// Where its components' weights are.
   virtual WeightMemory& memory() = 0;
-
-  /// The mu of the scheduler's `use_dynamic_shifting` for a picture of `tokens` tokens in `steps`
-  /// steps: by default SchedulerConfig::dynamic_shift, whatever the steps.
-  virtual double dynamic_shift(int64_t tokens, int64_t steps) const;
 
   /// What a network with `native_inpaint` takes as Conditioning::channels: by default the mask by
   /// cells, then the masked picture's latents, as in Stable Diffusion's inpainting networks.

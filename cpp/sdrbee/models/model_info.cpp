@@ -18,8 +18,9 @@ std::string_view mode_name(Mode mode) {
   return "";
 }
 
-int64_t ModelInfo::token_count(PixelSize size) const {
-  return (size.width / sizes.multiple) * (size.height / sizes.multiple);
+double ModelInfo::dynamic_shift(PixelSize size, int64_t steps) const {
+  const int64_t tokens = (size.width / sizes.multiple) * (size.height / sizes.multiple);
+  return fitted_shift ? fitted_shift(tokens, steps) : scheduler.dynamic_shift(tokens);
 }
 
 ReferenceFit ModelInfo::reference_fit(PixelSize size) const {

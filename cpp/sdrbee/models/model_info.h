@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sdrbee/core/size.h"
+#include "sdrbee/sampling/scheduler_config.h"
 
 namespace sdrbee {
 
@@ -86,16 +87,21 @@ struct ModelInfo {
   /// add the contrast to the prediction for the prompt.
   double neutral_guidance_scale = 1.0;
   int64_t max_sequence_length = 0;   // default tokens of the T5 or Qwen3 encoder; 0: it has none
+  int64_t sequence_limit = 512;      // tokens of it at most: as in diffusers' pipelines
+  int64_t max_clip_skip = 0;         // layers that may be left out at the end of the text encoders
   int64_t skippable_layers = 0;      // blocks that skip-layer guidance may leave out; 0: it can't
   bool align_your_steps_xl = false;  // the schedule of this name has a table of its own for XL
+  sampling::SchedulerConfig scheduler;  // that the checkpoint asks for
+  /// In place of SchedulerConfig::dynamic_shift, which counts the tokens alone; null: that one.
+  double (*fitted_shift)(int64_t tokens, int64_t steps) = nullptr;
   int64_t latent_channels = 4;
   int64_t latent_downscale = 8;  // pixels per latent cell and side
   std::string device;
   std::string dtype;
   std::vector<std::string> warnings;  // what the files could not tell, and the option that does
 
-  /// Tokens of a picture in networks that work on tokens of `sizes.multiple` pixels a side.
-  int64_t token_count(PixelSize size) const;
+  /// The mu of `scheduler.use_dynamic_shifting` for a picture of this size in `steps` steps.
+  double dynamic_shift(PixelSize size, int64_t steps) const;
 
   /// How a reference image of this size is fitted.
   ReferenceFit reference_fit(PixelSize size) const;

@@ -6,7 +6,6 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/models/image_model.h"
-#include "sdrbee/sampling/scheduler_config.h"
 
 namespace sdrbee {
 
@@ -25,8 +24,6 @@ class PluginModel {
 
   /// `capabilities.image_to_image` and `.inpaint` need encode_picture().
   virtual ModelInfo info() const = 0;
-
-  virtual sampling::SchedulerConfig scheduler() const = 0;
 
   /// Names the model and its version: recipes hold its hash.
   virtual std::string identity() const = 0;

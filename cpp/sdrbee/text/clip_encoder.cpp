@@ -120,9 +120,7 @@ Tensor ClipTextEncoder::pool(const Tensor& ids, const Tensor& last_hidden_state)
 
 Tensor ClipTextEncoder::skip_layers(const ClipTextOutput& output, int64_t clip_skip) const {
   const auto count = static_cast<int64_t>(output.hidden_states.size());
-  if (clip_skip < 0 || clip_skip >= count)
-    throw InvalidRequest(message("[clip_skip] expected 0 to ", count - 1,
-                                 " for this text encoder but got ", clip_skip));
+  SDRBEE_CHECK(clip_skip >= 0 && clip_skip < count, clip_skip);
   if (clip_skip == 0) return output.last_hidden_state;
   return final_layer_norm_(output.hidden_states[static_cast<size_t>(count - 1 - clip_skip)]);
 }

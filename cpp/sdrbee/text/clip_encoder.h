@@ -75,7 +75,7 @@ class ClipTextEncoder {
 
   /// The embedding of a text with the last `clip_skip` layers skipped (0: none), as diffusers
   /// counts them for Stable Diffusion: hidden_states[-(clip_skip + 1)] through final_layer_norm.
-  /// Throws InvalidRequest when there are not so many layers.
+  /// There must be so many layers.
   Tensor skip_layers(const ClipTextOutput& output, int64_t clip_skip) const;
 
   const ClipTextConfig& config() const { return config_; }

@@ -13,6 +13,7 @@ from sdrbee.cli.options import component_options, given_components, json_option
 from sdrbee.cli.output import plain, print_json, print_table
 from sdrbee.hub.local import LocalModels, StoredModel
 from sdrbee.model_files import model_path
+from sdrbee.plugins import plugin_names
 from sdrbee.sizes import size_text
 
 
@@ -43,7 +44,7 @@ def show(what: str, as_json: bool, variant: str | None, **options: Any) -> None:
 @click.option("--families", is_flag=True, help="model families and their variants instead")
 @json_option
 def list_models(families: bool, as_json: bool) -> None:
-    """List the models of the local store and the built-in ones."""
+    """List the models of the local store, the built-in ones and the plug-ins."""
     if not families:
         models = _known_models()
         if as_json:
@@ -134,7 +135,7 @@ COMMANDS = (show, list_models, rm, samplers, doctor)
 
 
 def _known_models() -> list[dict[str, Any]]:
-    """The models of the local store, the latest first, then the built-in ones."""
+    """The models of the local store, the latest first, the built-in ones, the plug-ins."""
     store = LocalModels()
     rows = [
         {**asdict(model), "name": name, "path": str(store.path_of(model))}
@@ -152,7 +153,21 @@ def _known_models() -> list[dict[str, Any]]:
             bytes=sum(file.stat().st_size for file in files),
         )
         rows.append(asdict(built_in))
+    rows += [_plugin_row(name) for name in plugin_names()]
     return rows
+
+
+def _plugin_row(name: str) -> dict[str, Any]:
+    info = sdrbee.describe(name).info
+    plugin = StoredModel(
+        name=name,
+        path="",
+        source="plug-in",
+        kind="plugin",
+        family=info.family if info else name,
+        variant=info.variant if info else "",
+    )
+    return asdict(plugin)
 
 
 def _model_row(model: dict[str, Any]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from sdrbee.cli.webhooks import webhook_options, webhook_policy
 from sdrbee.cli.worker import announcement, announcement_options
 from sdrbee.hub.local import LocalModels
 from sdrbee.model_files import model_path
+from sdrbee.plugins import plugin_names
 from sdrbee.server.priority import DEFAULT_NICENESS, in_nice_threads
 
 
@@ -35,9 +36,10 @@ def _all_models() -> dict[str, str]:
     """Those of the local store, the latest pulled first, and the built-in ones. One that cannot be
     run is left out, so that the others can."""
     store = LocalModels()
-    named = {
+    named: dict[str, str | Path] = {
         **{name: store.path_of(model) for name, model in store.named("checkpoint").items()},
         **{name: model_path(name) for name in sdrbee.builtin_models()},
+        **{name: name for name in plugin_names()},
     }
     models: dict[str, str] = {}
     for name, path in named.items():
@@ -99,6 +101,11 @@ def _state(arguments: Mapping[str, Any]) -> Path | None:
     is_flag=True,
     help="Pictures leave without their recipe and the mark that a model made them.",
 )
+@click.option(
+    "--hang-grace",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds past a job's deadline after which a hanging model ends the process.",
+)
 def serve(models: tuple[str, ...], **arguments: Any) -> None:
     """Serve image generation over HTTP: the models that are named, or all of `sdrbee list`.
 
@@ -107,6 +114,7 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
     configuration file, too: sdrbee config show --origin.
     """
     from sdrbee.server.run import serve_http
+    from sdrbee.server.watchdog import DEFAULT_GRACE_S
 
     outside = front(arguments)
     webhooks = webhook_policy(arguments)
@@ -132,6 +140,7 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
         drain_timeout_s=arguments["drain_timeout"],
         log_format=arguments["log_format"],
         strip_metadata=arguments["strip_metadata"],
+        hang_grace_s=arguments["hang_grace"] or DEFAULT_GRACE_S,
     )
 
 

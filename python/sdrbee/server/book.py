@@ -26,6 +26,9 @@ from sdrbee.server.wire import Submission
 
 log = logging.getLogger("sdrbee.server")
 
+# Steps from one preview to the next; the last step has one, too: as in rbee's worker.
+PREVIEW_EVERY = 5
+
 # A job that runs at so many crashes of the worker, without coming further, is their cause.
 MOST_CRASHES = 5
 
@@ -229,6 +232,7 @@ class Book:
             model=record.model,
             priority=submission.priority,
             deadline=submission.deadline_s,
+            preview_every=PREVIEW_EVERY,
         )
         record.job = job
         # Were it chosen anew, a job that begins again after a crash would be another picture.
@@ -338,7 +342,11 @@ class Book:
                     raise sdrbee.DeadlineExceeded("[deadline] it passed while the worker was down")
             try:
                 return self._engine.submit(
-                    request, model=record.model, priority=submission.priority, deadline=left_s
+                    request,
+                    model=record.model,
+                    priority=submission.priority,
+                    deadline=left_s,
+                    preview_every=PREVIEW_EVERY,
                 )
             except sdrbee.QueueFull:
                 await asyncio.sleep(_QUEUE_RETRY_S)

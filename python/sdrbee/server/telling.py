@@ -17,9 +17,6 @@ from sdrbee.server.metrics import Metrics
 from sdrbee.server.pictures import encode_png
 from sdrbee.server.record import Record
 
-# A preview is sent at every fifth step and the last one, as rbee's worker does it.
-PREVIEW_EVERY = 5
-
 
 class Teller:
     """Follows jobs and tells their records. For the event loop's thread alone."""
@@ -72,8 +69,7 @@ class Teller:
             "percent": percent,
         }
         record.progress = progress
-        shown = step.step % PREVIEW_EVERY == 1 or step.step == step.total
-        if following.kind == "preview" and following.preview is not None and shown:
+        if following.kind == "preview" and following.preview is not None:
             png = await self._in_thread(following.preview.encode, "png")
             picture = base64.b64encode(png).decode()
             record.tell("preview", **progress, image=picture, format="png")

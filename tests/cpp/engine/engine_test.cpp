@@ -216,9 +216,11 @@ TEST_F(EngineTest, RefusesImpossibleOptions) {
   EXPECT_THROW(Engine({}, {}), InvalidRequest);
   EXPECT_THROW(Engine({pattern_source(behaviour), pattern_source(behaviour)}, {}), InvalidRequest);
   EXPECT_THROW(make({.workers = 0}), InvalidRequest);
+  EXPECT_THROW(make({.checkpoint_interval = -1s}), InvalidRequest);
   const auto engine = make();
   EXPECT_THROW(engine->submit(request_for("a"), {.priority = 1001}), InvalidRequest);
   EXPECT_THROW(engine->submit(request_for("a"), {.deadline = -1s}), InvalidRequest);
+  EXPECT_THROW(engine->submit(request_for("a"), {.preview_every = 0}), InvalidRequest);
   EXPECT_THROW(engine->submit(request_for("a", 0)), InvalidRequest);
 }
 
@@ -234,6 +236,47 @@ TEST_F(EngineTest, ListenersHearEveryEventWhileTheyAreHeld) {
   engine->stop();  // its threads have told all then
   EXPECT_EQ(heard, 3) << "two steps and the end";
   EXPECT_EQ(gone, 0);
+}
+
+TEST_F(EngineTest, RefusesWhatThePlanForbidsBeforeTheModelIsLoaded) {
+  const auto engine = make();
+  const auto refuses = [&](const std::string& part, const auto& change) {
+    GenerationRequest request = request_for("a");
+    change(request);
+    try {
+      engine->submit(request);
+      ADD_FAILURE() << "accepted what [" << part << "] forbids";
+    } catch (const InvalidRequest& error) {
+      EXPECT_TRUE(std::string(error.what()).starts_with("[" + part + "]")) << error.what();
+    }
+  };
+  refuses("schedule", [](auto& request) {
+    request.sampler = "ddim";
+    request.schedule = "karras";
+  });
+  refuses("steps", [](auto& request) { request.sigmas = {10.0, 1.0, 0.0}; });
+  refuses("sigmas", [](auto& request) {
+    request.steps.reset();
+    request.sigmas = {1.0};
+  });
+  refuses("spacing", [](auto& request) { request.spacing = "sideways"; });
+  refuses("prediction", [](auto& request) { request.prediction = "guess"; });
+  refuses("eta", [](auto& request) { request.eta = 0.5; });
+  refuses("strength", [](auto& request) {
+    request.latents = LatentImage{4, {8, 8}, std::vector<float>(4 * 8 * 8)};
+    request.strength = 0.1;
+  });
+  refuses("denoising_end", [](auto& request) { request.denoising_end = 0.0; });
+  EXPECT_EQ(behaviour->loads, 0);
+}
+
+TEST_F(EngineTest, PreviewsAreMadeAsOftenAsTheJobAsks) {
+  const auto engine = make();
+  GenerationRequest request = request_for("a", 12);
+  request.preview = "full";
+  const auto job = engine->submit(request, {.preview_every = 5});
+  ASSERT_TRUE(job->wait(kLong));
+  EXPECT_EQ(behaviour->decodes, 4 + 1) << "after steps 1, 6, 11 and 12, and the picture itself";
 }
 
 TEST_F(EngineTest, OnlyTheLatestPreviewIsKept) {

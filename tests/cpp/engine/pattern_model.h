@@ -25,10 +25,12 @@ namespace sdrbee::engine::testing {
 /// "shape" or "decode" fail where the word says so.
 struct Behaviour {
   std::atomic<int64_t> loads = 0;
-  std::atomic<int64_t> calls = 0;         ///< of the denoiser
-  std::atomic<int64_t> rows = 0;          ///< pictures in these calls, guidance included
-  std::atomic<int64_t> largest_call = 0;  ///< rows of the largest
-  std::atomic<bool> closed = false;       ///< the denoiser waits while this is set
+  std::atomic<int64_t> decodes = 0;
+  std::atomic<int64_t> calls = 0;          ///< of the denoiser
+  std::atomic<int64_t> rows = 0;           ///< pictures in these calls, guidance included
+  std::atomic<int64_t> largest_call = 0;   ///< rows of the largest
+  std::atomic<bool> closed = false;        ///< the denoiser waits while this is set
+  std::atomic<int64_t> closes_after = -1;  ///< that many calls, in the next one, it is set
 };
 
 /// Contexts carry what the prompt asks for: the length of the text and its fault.
@@ -49,7 +51,6 @@ class PatternModel final : public PluginModel {
   }
 
   ModelInfo info() const override { return static_info(); }
-  sampling::SchedulerConfig scheduler() const override { return {}; }
   std::string identity() const override { return "pattern"; }
 
   Tensor encode(const Prompt& prompt) override {
@@ -64,6 +65,7 @@ class PatternModel final : public PluginModel {
   }
 
   Tensor denoise(const Tensor& latents, const Tensor& timesteps, const Tensor& context) override {
+    if (behaviour_->calls == behaviour_->closes_after) behaviour_->closed = true;
     while (behaviour_->closed) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     ++behaviour_->calls;
     behaviour_->rows += latents.size(0);
@@ -77,6 +79,7 @@ class PatternModel final : public PluginModel {
   }
 
   Tensor decode(const Tensor& latents) override {
+    ++behaviour_->decodes;
     return at::upsample_nearest2d(latents.narrow(1, 0, 3),
                                   {latents.size(2) * 8, latents.size(3) * 8});
   }

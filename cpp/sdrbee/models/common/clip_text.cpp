@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sdrbee/core/check.h"
 #include "sdrbee/core/error.h"
 
 namespace sdrbee {
@@ -49,13 +50,15 @@ text::ClipTextConfig checked_config(const io::Component& component,
 /// hidden_states[-(clip_skip + 2)], as diffusers counts for models that never use the last layer.
 const Tensor& states_before_last(const text::ClipTextOutput& output, int64_t clip_skip) {
   const auto count = static_cast<int64_t>(output.hidden_states.size());
-  if (clip_skip < 0 || clip_skip > count - 2)
-    throw InvalidRequest(message("[clip_skip] expected 0 to ", count - 2,
-                                 " for this model's text encoders but got ", clip_skip));
+  SDRBEE_CHECK(clip_skip >= 0 && clip_skip <= count - 2, clip_skip);
   return output.hidden_states[static_cast<size_t>(count - 2 - clip_skip)];
 }
 
 }  // namespace
+
+int64_t clip_layers(const io::Checkpoint& checkpoint, const char* encoder) {
+  return text::ClipTextConfig::from(checkpoint.component(encoder).config).num_hidden_layers;
+}
 
 ClipText::ClipText(const io::Checkpoint& checkpoint, const ClipTextNames& names,
                    const LoadOptions& options)

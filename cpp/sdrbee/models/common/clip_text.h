@@ -34,6 +34,9 @@ struct ClipFeatures {
   Tensor embeds;  // [rows, projection]: `pooled` through the projection; undefined without one
 };
 
+/// The layers of the encoder of that name.
+int64_t clip_layers(const io::Checkpoint& checkpoint, const char* encoder);
+
 /// Prompts to hidden states, for families with one or several CLIP text encoders.
 class ClipText {
  public:
@@ -51,7 +54,7 @@ class ClipText {
   void pad(text::TokenRows& rows, size_t count) const;
 
   /// What the encoder makes of the rows without its last `clip_skip` layers, from the cache where
-  /// they were encoded before. Throws InvalidRequest when there are not so many layers.
+  /// they were encoded before. There must be so many layers.
   ClipFeatures encode(const text::TokenRows& rows, int64_t clip_skip) const;
 
   const text::ClipTextConfig& config() const { return config_; }

@@ -58,6 +58,7 @@ ModelInfo describe_model(const io::Checkpoint& checkpoint, const LoadOptions& op
   info.sizes.minimum = info.sizes.multiple;
   const int64_t side = variant.default_cells * info.latent_downscale;
   info.default_size = {side, side};
+  info.scheduler = read_scheduler(checkpoint, options);
   info.device = options.device.str();
   info.dtype = dtype_name(options.dtype);
   const bool folder = checkpoint.layout() == io::CheckpointLayout::DiffusersFolder;

@@ -21,10 +21,10 @@ struct ModelVariant {
   bool folders_tell = true;     // no folder is taken for one of `looks_like`
 };
 
-/// Limits, sizes and defaults of the checkpoint as this variant; capabilities are left to the
-/// family. A checkpoint that looks like other variants too is told of in the warnings, unless the
-/// options name the variant.
-/// A file `sdrbee.json` in the model's folder may replace defaults:
+/// Limits, sizes, scheduler and defaults of the checkpoint as this variant; capabilities are left
+/// to the family. A checkpoint that looks like other variants too is told of in the warnings,
+/// unless the options name the variant. A file `sdrbee.json` in the model's folder may replace
+/// defaults:
 /// {"defaults": {"steps": 20, "guidance_scale": 3, "width": 128, "height": 128}}.
 ModelInfo describe_model(const io::Checkpoint& checkpoint, const LoadOptions& options,
                          const ModelVariant& variant);

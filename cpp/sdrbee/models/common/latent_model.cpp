@@ -21,7 +21,6 @@ class LatentModel final : public ImageModel {
   }
 
   const ModelInfo& info() const override { return parts_.info; }
-  const sampling::SchedulerConfig& scheduler() const override { return parts_.scheduler; }
   Denoiser& denoiser() override { return *parts_.denoiser; }
   Autoencoder& autoencoder() override { return *parts_.autoencoder; }
   Device device() const override { return device_; }
@@ -34,11 +33,6 @@ class LatentModel final : public ImageModel {
 
   EncodedPrompts encode(std::span<const Prompt> prompts) override {
     return parts_.prompt_encoder->encode(prompts);
-  }
-
-  double dynamic_shift(int64_t tokens, int64_t steps) const override {
-    return parts_.dynamic_shift ? parts_.dynamic_shift(tokens, steps)
-                                : ImageModel::dynamic_shift(tokens, steps);
   }
 
   Tensor inpaint_channels(const Tensor& mask, const Tensor& masked_latents) const override {

@@ -5,7 +5,6 @@
 
 #include "sdrbee/models/common/prompt_encoder.h"
 #include "sdrbee/models/registry.h"
-#include "sdrbee/sampling/scheduler_config.h"
 
 namespace sdrbee {
 
@@ -13,12 +12,9 @@ namespace sdrbee {
 /// loads and puts together.
 struct LatentModelParts {
   ModelInfo info;
-  sampling::SchedulerConfig scheduler;
   std::unique_ptr<PromptEncoder> prompt_encoder;
   std::unique_ptr<Denoiser> denoiser;
   std::unique_ptr<Autoencoder> autoencoder;
-  /// See ImageModel::dynamic_shift; null: as there.
-  double (*dynamic_shift)(int64_t tokens, int64_t steps) = nullptr;
   /// See ImageModel::inpaint_channels; null: as there.
   Tensor (*inpaint_channels)(const Tensor& mask, const Tensor& masked_latents) = nullptr;
 };

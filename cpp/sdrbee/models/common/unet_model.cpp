@@ -39,16 +39,14 @@ Capabilities capabilities_of(const UnetFacts& facts) {
 
 }  // namespace
 
-LatentModelParts describe_unet_model(const io::Checkpoint& checkpoint, const LoadOptions& options,
-                                     std::string_view family,
-                                     std::span<const UnetVariant> variants) {
+ModelInfo describe_unet_model(const io::Checkpoint& checkpoint, const LoadOptions& options,
+                              std::string_view family, std::span<const UnetVariant> variants) {
   check_fit(checkpoint);
   const UnetFacts facts = UnetFacts::of(checkpoint, options);
   const UnetVariant& variant = find_variant(facts, variants, options);
   const bool single_file = checkpoint.layout() == io::CheckpointLayout::SingleFile;
   const bool told = single_file && variant.sample_size > 0;
-  LatentModelParts parts;
-  parts.info =
+  ModelInfo info =
       describe_model(checkpoint, options,
                      {.family = family,
                       .id = variant.row.id,
@@ -57,12 +55,11 @@ LatentModelParts describe_unet_model(const io::Checkpoint& checkpoint, const Loa
                       .inpaint = variant.inpaint,
                       .default_cells = told ? variant.sample_size : facts.sample_size,
                       .looks_like = calls_itself(facts, variant) ? "" : variant.looks_like});
-  parts.info.capabilities = capabilities_of(facts);
-  parts.scheduler = read_scheduler(checkpoint, options);
-  if (!single_file) return parts;
-  if (!variant.scheduler_class.empty()) parts.scheduler.class_name = variant.scheduler_class;
-  if (!variant.spacing.empty()) parts.scheduler.timestep_spacing = std::string(variant.spacing);
-  return parts;
+  info.capabilities = capabilities_of(facts);
+  if (!single_file) return info;
+  if (!variant.scheduler_class.empty()) info.scheduler.class_name = variant.scheduler_class;
+  if (!variant.spacing.empty()) info.scheduler.timestep_spacing = std::string(variant.spacing);
+  return info;
 }
 
 std::unique_ptr<ImageModel> make_unet_model(Sealed sealed, const io::Checkpoint& checkpoint,

@@ -10,11 +10,10 @@
 
 namespace sdrbee {
 
-/// Info and scheduler of the checkpoint as the table of the family has them.
+/// Info of the checkpoint as the table of the family has it.
 /// Throws CheckpointError when text encoders, UNet and autoencoder do not belong together.
-LatentModelParts describe_unet_model(const io::Checkpoint& checkpoint, const LoadOptions& options,
-                                     std::string_view family,
-                                     std::span<const UnetVariant> variants);
+ModelInfo describe_unet_model(const io::Checkpoint& checkpoint, const LoadOptions& options,
+                              std::string_view family, std::span<const UnetVariant> variants);
 
 /// Loads "unet" and, unless `parts` has an autoencoder, "vae"; the family has filled in the rest.
 /// Throws CheckpointError or UnsupportedModel.

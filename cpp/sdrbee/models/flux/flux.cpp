@@ -61,6 +61,7 @@ ModelInfo describe_as(const io::Checkpoint& checkpoint, const LoadOptions& optio
                                    .cells_per_token = kPatch,
                                    .looks_like = variant.looks_like,
                                    .folders_tell = variant.folders_tell});
+  info.scheduler.whole_flow = true;
   info.capabilities = variant.capabilities;
   info.always_encodes_source = variant.capabilities.native_inpaint;
   info.max_sequence_length = variant.max_sequence_length;
@@ -87,8 +88,6 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
   const Variant& variant = checked_variant(checkpoint, options);
   LatentModelParts parts;
   parts.info = describe_as(checkpoint, options, variant);
-  parts.scheduler = read_scheduler(checkpoint, options);
-  parts.scheduler.whole_flow = true;
   parts.prompt_encoder = std::make_unique<FluxPromptEncoder>(checkpoint, options);
   parts.denoiser = std::make_unique<FluxDenoiser>(checkpoint.component("transformer"), options);
   parts.autoencoder = load_autoencoder(checkpoint, options);

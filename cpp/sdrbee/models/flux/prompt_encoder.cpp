@@ -33,10 +33,6 @@ EncodedPrompts FluxPromptEncoder::encode(std::span<const Prompt> prompts) const 
   EncodedPrompts encoded;
   // One encoder after the other, so that only one needs to be in memory.
   for (const Prompt& prompt : prompts) {
-    if (prompt.clip_skip > 0)
-      throw InvalidRequest(
-          message("[clip_skip] expected 0, as this model takes the pooled text of ",
-                  "CLIP's last layer, but got ", prompt.clip_skip));
     // What CLIP cuts off, T5 sees.
     std::vector<std::string> unused;
     const text::TokenRows rows =

@@ -43,6 +43,8 @@ ModelInfo describe_as(const io::Checkpoint& checkpoint, const LoadOptions& optio
                                    .default_cells = kDefaultCells,
                                    .cells_per_token = kPatch,
                                    .looks_like = variant.looks_like});
+  info.scheduler.whole_flow = true;
+  info.fitted_shift = &fitted_shift;
   info.capabilities = variant.capabilities;
   info.max_sequence_length = kMaxSequenceLength;
   info.reference_area = kReferenceArea;
@@ -78,12 +80,9 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
   const c10::InferenceMode inference;
   LatentModelParts parts;
   parts.info = describe(checkpoint, options);
-  parts.scheduler = read_scheduler(checkpoint, options);
-  parts.scheduler.whole_flow = true;
   parts.prompt_encoder = std::make_unique<Flux2PromptEncoder>(checkpoint, options);
   parts.denoiser = std::make_unique<Flux2Denoiser>(checkpoint.component("transformer"), options);
   parts.autoencoder = std::make_unique<Flux2Autoencoder>(checkpoint.component("vae"), options);
-  parts.dynamic_shift = &fitted_shift;
   return make_latent_model(sealed, checkpoint, options, std::move(parts));
 }
 

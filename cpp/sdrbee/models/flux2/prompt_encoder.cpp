@@ -27,9 +27,6 @@ Flux2PromptEncoder::Flux2PromptEncoder(const io::Checkpoint& checkpoint, const L
 EncodedPrompts Flux2PromptEncoder::encode(std::span<const Prompt> prompts) const {
   EncodedPrompts encoded;
   for (const Prompt& prompt : prompts) {
-    if (prompt.clip_skip > 0)
-      throw InvalidRequest(
-          message("[clip_skip] expected 0, as this model has no CLIP, but got ", prompt.clip_skip));
     const std::vector<Tensor> states = text_.encode(prompt.text.value_or(""), prompt.text_tokens,
                                                     prompt.long_prompt, encoded.warnings);
     encoded.conditionings.push_back({.context = at::cat(states, 2)});

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/models/common/clip_text.h"
 #include "sdrbee/models/common/component_fit.h"
 #include "sdrbee/models/common/describe_model.h"
 #include "sdrbee/models/common/kl_autoencoder.h"
@@ -88,6 +89,10 @@ ModelInfo describe_as(const io::Checkpoint& checkpoint, const LoadOptions& optio
       std::min(info.sizes.maximum, config.pos_embed_max_size * info.sizes.multiple);
   info.max_sequence_length = kT5Tokens;
   info.skippable_layers = config.num_layers;
+  // The last layer is never used.
+  info.max_clip_skip =
+      std::min(clip_layers(checkpoint, "text_encoder"), clip_layers(checkpoint, "text_encoder_2")) -
+      1;
   Capabilities& can = info.capabilities;
   can.prompt_2 = true;
   can.prompt_3 = checkpoint.find("text_encoder_3") != nullptr;
@@ -114,7 +119,6 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
   const TransformerConfig config = checked_config(checkpoint);
   LatentModelParts parts;
   parts.info = describe_as(checkpoint, options, config);
-  parts.scheduler = read_scheduler(checkpoint, options);
   parts.prompt_encoder = std::make_unique<Sd3PromptEncoder>(checkpoint, options, config);
   parts.denoiser =
       std::make_unique<Sd3Denoiser>(checkpoint.component("transformer"), options, config);

@@ -2,8 +2,10 @@
 
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
 #include <utility>
 
+#include "sdrbee/models/common/clip_text.h"
 #include "sdrbee/models/common/kl_autoencoder.h"
 #include "sdrbee/models/common/unet_model.h"
 #include "sdrbee/models/sdxl/config.h"
@@ -12,12 +14,10 @@
 namespace sdrbee::sdxl {
 namespace {
 
-LatentModelParts describe_parts(const io::Checkpoint& checkpoint, const LoadOptions& options) {
-  LatentModelParts parts = describe_unet_model(checkpoint, options, "sdxl", unet_variants());
-  parts.info.capabilities.framing = true;
-  parts.info.align_your_steps_xl = true;
-  parts.info.capabilities.prompt_2 = checkpoint.find("text_encoder") != nullptr;
-  return parts;
+int64_t fewest_layers(const io::Checkpoint& checkpoint) {
+  const int64_t second = clip_layers(checkpoint, "text_encoder_2");
+  if (checkpoint.find("text_encoder") == nullptr) return second;
+  return std::min(second, clip_layers(checkpoint, "text_encoder"));
 }
 
 }  // namespace
@@ -28,13 +28,19 @@ bool recognises(const io::Checkpoint& checkpoint) {
 }
 
 ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options) {
-  return describe_parts(checkpoint, options).info;
+  ModelInfo info = describe_unet_model(checkpoint, options, "sdxl", unet_variants());
+  info.capabilities.framing = true;
+  info.align_your_steps_xl = true;
+  info.max_clip_skip = fewest_layers(checkpoint) - 1;  // the last one is never used
+  info.capabilities.prompt_2 = checkpoint.find("text_encoder") != nullptr;
+  return info;
 }
 
 std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint,
                                  const LoadOptions& options) {
   const c10::InferenceMode inference;
-  LatentModelParts parts = describe_parts(checkpoint, options);
+  LatentModelParts parts;
+  parts.info = describe(checkpoint, options);
   parts.prompt_encoder = std::make_unique<XlPromptEncoder>(checkpoint, options);
   parts.autoencoder = load_autoencoder(checkpoint, options, /*upcast=*/true);
   return make_unet_model(sealed, checkpoint, options, std::move(parts));

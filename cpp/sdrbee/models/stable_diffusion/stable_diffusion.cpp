@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "sdrbee/models/common/clip_text.h"
 #include "sdrbee/models/common/unet_model.h"
 #include "sdrbee/models/stable_diffusion/config.h"
 #include "sdrbee/models/stable_diffusion/prompt_encoder.h"
@@ -23,15 +24,6 @@ sampling::SchedulerConfig corrected(sampling::SchedulerConfig config) {
   return config;
 }
 
-LatentModelParts describe_parts(const io::Checkpoint& checkpoint, const LoadOptions& options) {
-  LatentModelParts parts =
-      describe_unet_model(checkpoint, options, "stable_diffusion", unet_variants());
-  const bool consistency = checkpoint.pipeline_class() == kConsistencyPipeline;
-  parts.info.strength_over_distilled_steps = consistency;
-  if (!consistency) parts.scheduler = corrected(std::move(parts.scheduler));
-  return parts;
-}
-
 }  // namespace
 
 bool recognises(const io::Checkpoint& checkpoint) {
@@ -42,13 +34,19 @@ bool recognises(const io::Checkpoint& checkpoint) {
 }
 
 ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options) {
-  return describe_parts(checkpoint, options).info;
+  ModelInfo info = describe_unet_model(checkpoint, options, "stable_diffusion", unet_variants());
+  const bool consistency = checkpoint.pipeline_class() == kConsistencyPipeline;
+  info.strength_over_distilled_steps = consistency;
+  info.max_clip_skip = clip_layers(checkpoint, "text_encoder");
+  if (!consistency) info.scheduler = corrected(std::move(info.scheduler));
+  return info;
 }
 
 std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint,
                                  const LoadOptions& options) {
   const c10::InferenceMode inference;
-  LatentModelParts parts = describe_parts(checkpoint, options);
+  LatentModelParts parts;
+  parts.info = describe(checkpoint, options);
   parts.prompt_encoder = std::make_unique<ClipPromptEncoder>(checkpoint, options);
   return make_unet_model(sealed, checkpoint, options, std::move(parts));
 }

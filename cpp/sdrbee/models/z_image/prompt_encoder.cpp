@@ -24,20 +24,12 @@ ZImagePromptEncoder::ZImagePromptEncoder(const io::Checkpoint& checkpoint,
   require_equal(
       network, "cap_feat_dim", config.cap_feat_dim, text_.width(),
       message("the 'hidden_size' of ", checkpoint.component("text_encoder").config.origin()));
-  most_tokens_ = config.most_text_tokens();
 }
 
 EncodedPrompts ZImagePromptEncoder::encode(std::span<const Prompt> prompts) const {
   EncodedPrompts encoded;
   int64_t longest = 0;
   for (const Prompt& prompt : prompts) {
-    if (prompt.clip_skip > 0)
-      throw InvalidRequest(
-          message("[clip_skip] expected 0, as this model has no CLIP, but got ", prompt.clip_skip));
-    if (prompt.text_tokens > most_tokens_)
-      throw InvalidRequest(message("[max_sequence_length] expected at most ", most_tokens_,
-                                   ", as the network has positions for no more, but got ",
-                                   prompt.text_tokens));
     const Tensor states = text_
                               .encode(prompt.text.value_or(""), prompt.text_tokens,
                                       prompt.long_prompt, encoded.warnings)

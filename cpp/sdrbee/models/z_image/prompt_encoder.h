@@ -18,7 +18,6 @@ class ZImagePromptEncoder final : public PromptEncoder {
 
  private:
   QwenText text_;
-  int64_t most_tokens_;  // that the network has positions for
 };
 
 }  // namespace sdrbee::z_image

@@ -17,7 +17,6 @@ namespace {
 
 constexpr const char* kNetworkClass = "ZImageTransformer2DModel";
 constexpr int64_t kDefaultCells = 128;
-constexpr int64_t kMaxSequenceLength = 512;
 
 /// The checkpoint's network, which must belong to its autoencoder.
 TransformerConfig checked_config(const io::Checkpoint& checkpoint) {
@@ -40,8 +39,12 @@ ModelInfo describe_as(const io::Checkpoint& checkpoint, const LoadOptions& optio
                                    .default_cells = kDefaultCells,
                                    .cells_per_token = kPatch,
                                    .looks_like = variant.looks_like});
+  info.scheduler.whole_flow = true;
+  if (checkpoint.layout() == io::CheckpointLayout::SingleFile) info.scheduler.shift = variant.shift;
   info.neutral_guidance_scale = 0.0;
-  info.max_sequence_length = std::min(kMaxSequenceLength, network.most_text_tokens());
+  // The network has positions for no more.
+  info.sequence_limit = std::min(info.sequence_limit, network.most_text_tokens());
+  info.max_sequence_length = info.sequence_limit;
   const int64_t positions = std::min(network.axes_lens[1], network.axes_lens[2]);
   info.sizes.maximum = std::min(info.sizes.maximum, positions * info.sizes.multiple);
   return info;
@@ -65,10 +68,6 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
   const Variant& variant = find_variant(checkpoint, options);
   LatentModelParts parts;
   parts.info = describe_as(checkpoint, options, variant);
-  parts.scheduler = read_scheduler(checkpoint, options);
-  parts.scheduler.whole_flow = true;
-  if (checkpoint.layout() == io::CheckpointLayout::SingleFile)
-    parts.scheduler.shift = variant.shift;
   parts.prompt_encoder = std::make_unique<ZImagePromptEncoder>(checkpoint, options);
   parts.denoiser = std::make_unique<ZImageDenoiser>(checkpoint.component("transformer"), options);
   parts.autoencoder = load_autoencoder(checkpoint, options);

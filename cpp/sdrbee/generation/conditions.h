@@ -1,0 +1,15 @@
+// What the network is given beside the latents: parts of begin that restore and the second pass
+// need too.
+#pragma once
+
+#include "sdrbee/generation/generation.h"
+
+namespace sdrbee {
+
+/// Hands what the network is shown beside the latents to all rows.
+void attach_pictures(Generation& generation);
+
+/// Encodes the prompts of a generation that was read back.
+void restore_conditions(ImageModel& model, Generation& generation);
+
+}  // namespace sdrbee
