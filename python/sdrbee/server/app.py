@@ -32,6 +32,7 @@ from sdrbee.server.journal import Journal
 from sdrbee.server.limits import Limits
 from sdrbee.server.logs import REQUEST_ID, request_id
 from sdrbee.server.metrics import Metrics
+from sdrbee.server.watchdog import Watchdog
 
 Result = TypeVar("Result")
 
@@ -68,12 +69,14 @@ class Worker:
         guard: Guard | None = None,
         journal: Journal | None = None,
         strip_metadata: bool = False,
+        watchdog: Watchdog | None = None,
     ) -> None:
         """Needs the lifespan events of ASGI. Without a journal, jobs end with the process; pictures
         carry their recipe and a mark of their origin unless `strip_metadata`."""
         self.engine = engine
         self.limits = limits or Limits()
         self.guard = guard or Guard()
+        self.watchdog = watchdog or Watchdog(engine)
         self.bodies = Bodies(self.limits)
         self.open_streams = 0
         self.identity = Identity()
@@ -135,6 +138,8 @@ class Worker:
         """Why no picture can be made; None when one can."""
         if self.book.refusal is not None:
             return self.book.refusal.message
+        if (unhealthy := self.watchdog.unhealthy()) is not None:
+            return unhealthy
         status = self.engine.status["workers"]
         if any(worker["model"] for worker in status):
             return None
@@ -155,6 +160,7 @@ class Worker:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         running: list[asyncio.Task[None]] = []
+        watching = asyncio.create_task(self.watchdog.watch())
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
@@ -165,6 +171,7 @@ class Worker:
                 for task in running:
                     task.cancel()
                 await self.book.close()
+                watching.cancel()
                 self._executor.shutdown(wait=False)
                 await send({"type": "lifespan.shutdown.complete"})
                 return

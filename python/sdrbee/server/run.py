@@ -15,6 +15,7 @@ from sdrbee.server.journal import Journal
 from sdrbee.server.limits import Limits
 from sdrbee.server.logs import write_logs
 from sdrbee.server.state_directory import StateDirectory
+from sdrbee.server.watchdog import DEFAULT_GRACE_S, Watchdog
 from sdrbee.server.webhooks import Policy, Webhooks
 
 log = logging.getLogger("sdrbee.server")
@@ -34,6 +35,7 @@ def serve_http(
     drain_timeout_s: float,
     log_format: str = "text",
     strip_metadata: bool = False,
+    hang_grace_s: float = DEFAULT_GRACE_S,
 ) -> None:
     """Serves until SIGTERM or SIGINT.
 
@@ -48,6 +50,7 @@ def serve_http(
             goes on in the next process.
         log_format: ``text`` or ``json``.
         strip_metadata: Pictures leave without their recipe and the mark of their origin.
+        hang_grace_s: How long a device may hang past a deadline before the process ends.
 
     Raises:
         InvalidRequest: Others than this machine could ask without a key.
@@ -64,6 +67,7 @@ def serve_http(
         guard=guard,
         journal=journal,
         strip_metadata=strip_metadata,
+        watchdog=Watchdog(engine, grace_s=hang_grace_s),
     )
     worker.book.webhooks = Webhooks(webhooks)
     worker.companions.append(partial(front.keys.follow, worker.guard.keys))

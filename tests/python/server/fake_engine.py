@@ -86,7 +86,7 @@ class FakeEngine:
         self.models = {"shapes": sdrbee.describe("shapes").info}
         self.status = {
             "queued": 0,
-            "workers": [{"model": "shapes", "load_error": None, "jobs": []}],
+            "workers": [{"model": "shapes", "load_error": None, "jobs": [], "overdue": 0.0}],
         }
         self.submitted: list[FakeJob] = []
         self.steps: list[tuple[str, int]] = []
