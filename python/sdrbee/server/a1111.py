@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import sdrbee
+from sdrbee.server.a1111_fields import Fields, wrong
 from sdrbee.server.a1111_names import sampler_items, sampler_label, schedule_items
 from sdrbee.server.a1111_request import (
     UPSCALERS,
-    Fields,
     Settings,
     in_a1111_names,
     read_img2img,
     read_txt2img,
-    wrong,
 )
 from sdrbee.server.errors import ApiError, api_error
 from sdrbee.server.http import Request, Response, Router, json_response

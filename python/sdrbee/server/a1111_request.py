@@ -7,16 +7,14 @@ accepted while it is off and refused with 422 when it is on.
 
 from __future__ import annotations
 
-import base64
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 import sdrbee
+from sdrbee.server.a1111_fields import Fields, json_object, wrong
 from sdrbee.server.a1111_names import sampler_fields
+from sdrbee.server.a1111_pictures import img2img_fields
 from sdrbee.server.errors import ApiError
 from sdrbee.server.limits import Limits
 from sdrbee.server.wire import Submission, read_operation
@@ -24,8 +22,6 @@ from sdrbee.server.wire import Submission, read_operation
 # How this route has prompts read: the one place that says so.
 PROMPT_SYNTAX = "plain"
 
-# A1111's defaults of fields that have no counterpart, or another default, in the native request.
-DEFAULT_MASK_BLUR = 4.0
 DEFAULT_HIRES_SCALE = 2.0
 
 # The native names of fields, where errors of the request speak of them.
@@ -70,7 +66,7 @@ class Settings:
             ApiError: 422 for a wrong type, or an option that would change the picture and isn't
                 done here.
         """
-        fields = Fields(_object(values, name))
+        fields = Fields(json_object(values, name))
         if fields.text("sd_vae") not in ("", "None", "Automatic"):
             raise wrong("sd_vae", "Automatic: the model's own", values["sd_vae"])
         if fields.whole("eta_noise_seed_delta") not in (None, 0):
@@ -83,66 +79,6 @@ class Settings:
             model=model_name(fields.text("sd_model_checkpoint")) or self.model,
             clip_stop=stop or self.clip_stop,
         )
-
-
-class Fields:
-    """A JSON object's values by type, with A1111's coercions. Each method gives None, or "" for
-    texts, where a field is absent or null, and raises ApiError 422 for another type."""
-
-    def __init__(self, body: Mapping[str, Any]) -> None:
-        self._body = body
-
-    def text(self, name: str) -> str:
-        value = self._body.get(name)
-        if value is not None and not isinstance(value, str):
-            raise wrong(name, "a string", value)
-        return value or ""
-
-    def number(self, name: str) -> float | None:
-        value = _number(self._body.get(name), name)
-        try:
-            return None if value is None else float(value)
-        except OverflowError:
-            raise wrong(name, "a smaller number", value) from None
-
-    def whole(self, name: str) -> int | None:
-        value = _number(self._body.get(name), name)
-        if value is not None and value != int(value):
-            raise wrong(name, "a whole number", value)
-        return None if value is None else int(value)
-
-    def flag(self, name: str) -> bool | None:
-        value = self._body.get(name)
-        if isinstance(value, str) and value.strip().lower() in _FLAGS:
-            return _FLAGS[value.strip().lower()]
-        if value is None or isinstance(value, bool):
-            return value
-        if value in (0, 1):
-            return bool(value)
-        raise wrong(name, "true or false", value)
-
-
-_FLAGS = {"true": True, "1": True, "false": False, "0": False}
-
-
-def _number(value: Any, name: str) -> int | float | None:
-    if isinstance(value, str):
-        try:
-            value = int(value) if value.strip().lstrip("+-").isdigit() else float(value)
-        except ValueError:
-            raise wrong(name, "a number", value) from None
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    raise wrong(name, "a number", value)
-
-
-def wrong(name: str, expected: str, value: Any) -> ApiError:
-    """The error of a field."""
-    shown = repr(value[:60] if isinstance(value, (str, list)) else value)
-    text = f"[{name}] expected {expected} but got {shown[:80]}"
-    return ApiError(422, "invalid_field", text, field=name)
 
 
 def in_a1111_names(error: ApiError) -> ApiError:
@@ -168,7 +104,7 @@ def read_txt2img(body: Any, settings: Settings, limits: Limits) -> Submission:
     Raises:
         ApiError: 404 for an unknown sampler, 422 that names the field for all else.
     """
-    body = _object(body, "body")
+    body = json_object(body, "body")
     fields = Fields(body)
     operation = {"operation": "image_generation", **_hires(body, fields)}
     return _read(body, fields, operation, settings, limits)
@@ -180,9 +116,9 @@ def read_img2img(body: Any, settings: Settings, limits: Limits) -> Submission:
     Raises:
         ApiError: As `read_txt2img`, and 422 for a damaged mask.
     """
-    body = _object(body, "body")
+    body = json_object(body, "body")
     fields = Fields(body)
-    return _read(body, fields, _img2img(body, fields), settings, limits)
+    return _read(body, fields, img2img_fields(body, fields), settings, limits)
 
 
 def _read(
@@ -216,14 +152,6 @@ def _read(
     )
 
 
-def _object(value: Any, name: str) -> Mapping[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise wrong(name, "a JSON object", value)
-    return value
-
-
 def _refuse_what_is_on(body: Mapping[str, Any], fields: Fields) -> None:
     off: dict[str, Callable[[str], bool]] = {
         "restore_faces": lambda name: not fields.flag(name),
@@ -236,7 +164,7 @@ def _refuse_what_is_on(body: Mapping[str, Any], fields: Fields) -> None:
         "script_name": lambda name: fields.text(name) in ("", "None"),
         "styles": lambda name: not body.get(name),
         "alwayson_scripts": lambda name: (
-            not any(map(_is_on, _object(body.get(name), name).values()))
+            not any(map(_is_on, json_object(body.get(name), name).values()))
         ),
     }
     for name, is_off in off.items():
@@ -337,74 +265,3 @@ def _hires_scale(fields: Fields) -> float:
     if len(scales) != 1:
         raise wrong("hr_resize_x", "the proportions of width and height", wanted[0])
     return scales.pop()
-
-
-def _img2img(body: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
-    images = body.get("init_images")
-    if not isinstance(images, list) or len(images) != 1 or not isinstance(images[0], str):
-        raise wrong("init_images", "a list with one picture in base64", images)
-    strength = fields.number("denoising_strength")
-    _check_resize_mode(fields, images[0])
-    operation = {"operation": "image_transform", "init_image": images[0], "strength": strength}
-    mask = fields.text("mask")
-    if mask:
-        operation |= {
-            "operation": "image_inpaint",
-            "mask_image": _mask(mask, inverted=bool(fields.flag("inpainting_mask_invert"))),
-            "mask_blur": _mask_blur(fields),
-        }
-        if fields.flag("inpaint_full_res") is not False:
-            operation["inpaint_area"] = "masked"
-            operation["mask_padding"] = fields.whole("inpaint_full_res_padding") or 0
-        fill = fields.whole("inpainting_fill")
-        if fill not in (None, 1) and strength != 1:
-            raise wrong("inpainting_fill", "1, the original, unless all is repainted", fill)
-    return operation
-
-
-def _check_resize_mode(fields: Fields, image: str) -> None:
-    """Only stretching (0) is done; the other modes are the same where nothing is cut or filled."""
-    mode, width, height = (fields.whole(name) for name in ("resize_mode", "width", "height"))
-    if mode in (None, 0) or width is None or height is None:
-        return
-    picture = _picture("init_images", image)
-    same_proportions = picture.width * height == picture.height * width
-    same_size = (picture.width, picture.height) == (width, height)
-    if not (same_size if mode == 3 else same_proportions and mode in (1, 2)):
-        raise wrong("resize_mode", "0 (stretch) for a picture of other proportions", mode)
-
-
-def _mask_blur(fields: Fields) -> float:
-    both = [fields.number(name) for name in ("mask_blur_x", "mask_blur_y")]
-    if both[0] != both[1]:
-        raise wrong("mask_blur_x", "the same as mask_blur_y", both[0])
-    blur = fields.number("mask_blur")
-    return next((value for value in (blur, both[0]) if value is not None), DEFAULT_MASK_BLUR)
-
-
-def _mask(text: str, *, inverted: bool) -> str:
-    """A1111's mask: white is repainted, cut to black and white; its transparency, if it has any."""
-    pixels = np.asarray(_picture("mask", text))
-    channels = pixels.shape[2]
-    if channels == 4 and pixels[..., 3].min() < 255:
-        grey = pixels[..., 3]
-    elif channels >= 3:
-        # Pillow's weights of "L": ITU-R 601-2.
-        red, green, blue = (pixels[..., i].astype(np.uint32) for i in range(3))
-        grey = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
-    else:
-        grey = pixels[..., 0]
-    cut = np.where((grey > 128) != inverted, 255, 0).astype(np.uint8)
-    return base64.b64encode(sdrbee.Image(cut).encode("png")).decode()
-
-
-def _picture(name: str, text: str) -> sdrbee.Image:
-    """A picture in base64, decoded by the rules of the native wire."""
-    operation = {"operation": "image_transform", "prompt": "", "init_image": text}
-    try:
-        picture = read_operation(operation, Limits()).request().image
-    except (ApiError, sdrbee.InvalidRequest) as error:
-        text = str(error).partition("] ")[2] or str(error)
-        raise ApiError(422, "invalid_field", f"[{name}] {text}", field=name) from None
-    assert picture is not None
-    return picture

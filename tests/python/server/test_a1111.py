@@ -135,6 +135,29 @@ def test_inpainting_of_webuiapi_repaints_what_is_white(client: webuiapi.WebUIApi
         assert not repainted.all()
 
 
+def test_masks_with_the_defaults_of_webuiapi(client: webuiapi.WebUIApi) -> None:
+    """Only the masked part, with the colours around it below the mask."""
+    red_and_blue = np.zeros((128, 128, 3), np.uint8)
+    red_and_blue[:, :64, 0] = red_and_blue[:, 64:, 2] = 255
+    reds = []
+    for content in ({}, {"inpainting_fill": 1}):
+        made = client.img2img(
+            images=[PIL.Image.fromarray(red_and_blue)],
+            mask_image=PIL.Image.fromarray(half_white()),
+            prompt=PROMPT,
+            seed=3,
+            width=128,
+            height=128,
+            steps=4,
+            denoising_strength=0.25,
+            **content,
+        )
+        pixels = np.asarray(made.image).astype(int)
+        assert np.abs(pixels - red_and_blue)[:, :32].max() <= 1
+        reds.append((pixels[:, 96:, 0] - pixels[:, 96:, 2]).mean())
+    assert reds[0] > reds[1] + 50, reds
+
+
 def test_a_transparent_mask_repaints_what_is_opaque(worker: Served) -> None:
     mask = np.zeros((128, 128, 4), np.uint8)
     mask[..., 3] = half_white()
@@ -460,6 +483,15 @@ def test_bad_numbers_name_their_field(worker: Served, field: str) -> None:
             "img2img",
             422,
             {"init_images": [encoded(source())], "resize_mode": 1, "width": 128, "height": 64},
+        ),
+        (
+            "img2img",
+            422,
+            {
+                "init_images": [encoded(source())],
+                "mask": encoded(half_white()),
+                "inpainting_fill": 2,
+            },
         ),
         ("png-info", 422, {"image": "AAAA"}),
         ("png-info", 422, {}),
