@@ -312,7 +312,7 @@ def test_png_info_reads_its_own_and_a1111s(client: webuiapi.WebUIApi) -> None:
     assert answer.info == made.info["infotexts"][0]
     assert answer.parameters["Prompt"] == PROMPT
     assert (answer.parameters["Seed"], answer.parameters["Size-1"]) == ("7", "128")
-    assert list(answer.json["items"]) == ["sdrbee"]
+    assert "sdrbee" in answer.json["items"]
 
     theirs = (
         "a (red:1.2) star,\nin the sky\nNegative prompt: blurry\nSteps: 20, Sampler: DPM++ 2M, "
