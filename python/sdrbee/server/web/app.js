@@ -373,5 +373,6 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden && form.capabilities) jobs.refresh().catch(() => {});
 });
 setPicture(null);
+if (/^Mac|^iP/.test(navigator.platform)) $("shortcut").textContent = "⌘ Enter";
 if (matchMedia("(pointer: fine)").matches) $("prompt").focus(); // elsewhere it opens a keyboard
 watchWorker();

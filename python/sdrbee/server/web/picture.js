@@ -60,17 +60,23 @@ export function acceptPictures({ button, input, area, give }) {
   });
   document.addEventListener("paste", (event) => {
     const file = pictureOf(event.clipboardData);
-    if (file) give(file);
+    // What has a text as well, as a copied page has, is meant as text where text goes.
+    const text = event.target.matches("input, textarea") && event.clipboardData.types.includes("text/plain");
+    if (file && !text) give(file);
   });
   let depth = 0; // dragenter and dragleave come for every element inside
   const mark = (change) => {
     depth = Math.max(0, depth + change);
     area.classList.toggle("wanted", depth > 0);
   };
-  document.addEventListener("dragenter", () => mark(1));
-  document.addEventListener("dragleave", () => mark(-1));
-  document.addEventListener("dragover", (event) => event.preventDefault());
-  document.addEventListener("drop", (event) => {
+  const onFiles = (name, act) =>
+    document.addEventListener(name, (event) => {
+      if (event.dataTransfer?.types.includes("Files")) act(event);
+    });
+  onFiles("dragenter", () => mark(1));
+  onFiles("dragleave", () => mark(-1));
+  onFiles("dragover", (event) => event.preventDefault());
+  onFiles("drop", (event) => {
     event.preventDefault();
     mark(-Infinity);
     const file = pictureOf(event.dataTransfer);
