@@ -168,7 +168,8 @@ class Book:
 
     async def drain(self, timeout_s: float, hurry: asyncio.Event) -> None:
         """Takes no new jobs, leaves waiting ones to the next run, and lets running ones end until
-        `timeout_s` have passed or `hurry` is set."""
+        `timeout_s` have passed or `hurry` is set; then it leaves these, too, so that who waits for
+        one is told."""
         self.refusal = ApiError(503, "draining", "the worker is ending", retry_after_s=5)
         await _end_tasks(self._tasks)
         for record in self._open_records():
@@ -183,6 +184,8 @@ class Book:
                 return_when=asyncio.FIRST_COMPLETED,
             )
         hurried.cancel()
+        for record in self._open_records():
+            await self._leave(record)
 
     async def close(self) -> None:
         """Leaves all jobs that have not ended to the next run; closes the engine and the

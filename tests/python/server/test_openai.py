@@ -6,8 +6,10 @@ import asyncio
 import base64
 import io
 import json
+import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -315,3 +317,21 @@ def test_a_full_queue_tells_when_to_come_again(tmp_path: Path) -> None:
         assert "x-should-retry" not in answer.headers
         for job in jobs:
             worker.ask("DELETE", f"/v1/jobs/{job}")
+
+
+def test_who_waits_is_told_when_the_worker_ends(tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    for worker in serve(tmp_path, "shapes", "--drain-timeout", "0", "--state-dir", state):
+        path, body = "/v1/images/generations", {"prompt": PROMPT, "steps": 1000}
+        with ThreadPoolExecutor() as threads:
+            plain = threads.submit(worker.ask, "POST", path, body)
+            stream = threads.submit(worker.ask, "POST", path, {**body, "stream": True})
+            kept = threads.submit(worker.ask, "POST", path, body, idempotency_key="kept")
+            while len(worker.ask("GET", "/v1/jobs?status=running").json()["jobs"]) < 3:
+                pass
+            worker.process.send_signal(signal.SIGTERM)
+        assert (plain.result().status, plain.result().json()["error"]["code"]) == (503, "cancelled")
+        assert plain.result().headers["x-should-retry"] == "false"
+        assert b'"code":"cancelled"' in stream.result().body
+        assert (kept.result().status, kept.result().headers["retry-after"]) == (503, "5")
+        assert "x-should-retry" not in kept.result().headers  # the same again gets the picture
