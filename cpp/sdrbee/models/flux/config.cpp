@@ -45,7 +45,8 @@ constexpr std::array kVariants = {
             .image_to_image = kSchnellFromImage,
             .inpaint = kSchnellFromImage,
             .max_sequence_length = 256},
-    Variant{.row = {"flux-kontext", "edits a picture by a prompt", "kontext flux.1-kontext"},
+    Variant{.row = {"flux-kontext", "edits a picture by a prompt",
+                    "kontext flux.1-kontext flux.1-kontext-dev"},
             .matches = [](const Facts& facts) { return is_plain(facts) && facts.reference; },
             .capabilities = {.guidance = false,
                              .distilled_guidance = true,
@@ -63,7 +64,7 @@ constexpr std::array kVariants = {
             .inpaint = kFromImage,
             .looks_like = "flux-kontext"},
     Variant{.row = {"flux-fill", "inpainting, mask and masked picture as inputs of the network",
-                    "fill flux.1-fill"},
+                    "fill flux.1-fill flux.1-fill-dev"},
             .matches =
                 [](const Facts& facts) {
                   return facts.input_channels == 2 * facts.latent_channels + facts.mask_channels;
@@ -78,7 +79,8 @@ constexpr std::array kVariants = {
             .text_to_image = kFill,
             .image_to_image = kFill,
             .inpaint = kFill},
-    Variant{.row = {"flux-canny", "follows the edges of a control image", "canny flux.1-canny"},
+    Variant{.row = {"flux-canny", "follows the edges of a control image",
+                    "canny flux.1-canny flux.1-canny-dev"},
             .matches = is_control,
             .capabilities = kControlled,
             .text_to_image = kCanny,
@@ -86,7 +88,8 @@ constexpr std::array kVariants = {
             .inpaint = kCannyFromImage,
             .looks_like = "flux-depth",
             .folders_tell = false},
-    Variant{.row = {"flux-depth", "follows the depths of a control image", "depth flux.1-depth"},
+    Variant{.row = {"flux-depth", "follows the depths of a control image",
+                    "depth flux.1-depth flux.1-depth-dev"},
             .matches = is_control,
             .capabilities = kControlled,
             .text_to_image = kDepth,

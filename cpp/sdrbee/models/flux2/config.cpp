@@ -10,11 +10,12 @@ namespace {
 // https://huggingface.co/black-forest-labs/FLUX.2-klein-4B
 constexpr std::array kVariants = {
     Variant{.row = {"flux2-klein-base", "with guidance, references as tokens",
-                    "flux.2-klein-base klein-base"},
+                    "flux.2-klein-base klein-base flux.2-klein-base-4b"},
             .capabilities = {.inpaint = false, .reference_image = true},
             .defaults = {50, 4.0, 1.0},
             .looks_like = "flux2-klein"},
-    Variant{.row = {"flux2-klein", "distilled to 4 steps, without guidance", "flux.2-klein klein"},
+    Variant{.row = {"flux2-klein", "distilled to 4 steps, without guidance",
+                    "flux.2-klein klein flux.2-klein-4b"},
             .distilled = true,
             .capabilities = {.inpaint = false,
                              .guidance = false,

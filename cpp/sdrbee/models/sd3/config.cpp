@@ -25,27 +25,30 @@ constexpr ModeDefaults kTurbo{4, 0.0, 1.0};
 constexpr ModeDefaults kTurboImageToImage{4, 0.0, 0.6};
 
 constexpr std::array kVariants = {
-    Variant{{"sd3-medium", "3 medium: 2 billion parameters"},
+    Variant{{"sd3-medium", "3 medium: 2 billion parameters",
+             "stable-diffusion-3-medium stable-diffusion-3-medium-diffusers"},
             [](const TransformerConfig& config) {
               return config.width() == kMediumWidth && !config.qk_norm;
             },
             kTextToImage,
             kImageToImage,
             kImageToImage},
-    Variant{{"sd3.5-medium", "3.5 medium: a second attention in the first blocks"},
+    Variant{{"sd3.5-medium", "3.5 medium: a second attention in the first blocks",
+             "stable-diffusion-3.5-medium"},
             [](const TransformerConfig& config) {
               return config.width() == kMediumWidth && config.qk_norm;
             },
             kMedium,
             kMediumImageToImage,
             kMediumImageToImage},
-    Variant{{"sd3.5-large", "3.5 large: 8 billion parameters"},
+    Variant{{"sd3.5-large", "3.5 large: 8 billion parameters", "stable-diffusion-3.5-large"},
             [](const TransformerConfig& config) { return config.width() == kLargeWidth; },
             kLarge,
             kLargeImageToImage,
             kLargeImageToImage,
             "sd3.5-large-turbo"},
-    Variant{{"sd3.5-large-turbo", "3.5 large distilled to 4 steps without guidance"},
+    Variant{{"sd3.5-large-turbo", "3.5 large distilled to 4 steps without guidance",
+             "stable-diffusion-3.5-large-turbo"},
             [](const TransformerConfig& config) { return config.width() == kLargeWidth; },
             kTurbo,
             kTurboImageToImage,
