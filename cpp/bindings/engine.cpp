@@ -72,11 +72,14 @@ std::unique_ptr<Engine> make_engine(const NamedModels& models,
   if (devices.empty()) throw InvalidRequest("[devices] expected one or more but got none");
   std::vector<engine::ModelSource> sources;
   for (const auto& [name, origin] : models)
-    sources.push_back({.name = name,
-                       .info = info_of(name, origin, devices.front()),
-                       .load = [origin = origin, devices](int64_t worker) {
-                         return load_model(origin, devices[static_cast<size_t>(worker)]);
-                       }});
+    sources.push_back(
+        {.name = name,
+         .info = info_of(name, origin, devices.front()),
+         .load =
+             [origin = origin, devices](int64_t worker, std::optional<int64_t> limit) {
+               return load_model(origin, devices[static_cast<size_t>(worker)], limit);
+             },
+         .memory_limit = memory_limit_of(origin)});
   options.workers = static_cast<int64_t>(devices.size());
   return std::make_unique<Engine>(std::move(sources), options);
 }
@@ -89,10 +92,19 @@ struct StopWithoutGil {
   }
 };
 
+engine::StoreOptions make_store_options(std::optional<int64_t> memory_budget,
+                                        std::optional<int64_t> max_loaded,
+                                        std::optional<double> keep_alive) {
+  engine::StoreOptions options{.memory_budget = memory_budget, .max_loaded = max_loaded};
+  if (keep_alive) options.keep_alive = Seconds(*keep_alive);
+  return options;
+}
+
 engine::EngineOptions make_options(int64_t queue_limit, int64_t max_batch, bool preload,
-                                   std::optional<double> checkpoint_interval) {
+                                   std::optional<double> checkpoint_interval,
+                                   const engine::StoreOptions& store) {
   engine::EngineOptions options{
-      .queue_limit = queue_limit, .max_batch = max_batch, .preload = preload};
+      .queue_limit = queue_limit, .max_batch = max_batch, .preload = preload, .store = store};
   if (checkpoint_interval) options.checkpoint_interval = Seconds(*checkpoint_interval);
   return options;
 }
@@ -118,6 +130,31 @@ py::object checkpoint_of(const Job& job) {
   return py::bytes(reinterpret_cast<const char*>(bytes->data()), bytes->size());
 }
 
+// The answers of a load, which Python waits for in slices, to notice Ctrl-C.
+struct Loading {
+  std::vector<std::shared_future<void>> answers;
+
+  // Whether all workers have answered; throws what one of them failed with.
+  bool wait(double timeout) const {
+    const auto end = engine::Clock::now() +
+                     std::chrono::duration_cast<engine::Clock::duration>(Seconds(timeout));
+    for (const auto& answer : answers)
+      if (answer.wait_until(end) != std::future_status::ready) return false;
+    for (const auto& answer : answers) answer.get();
+    return true;
+  }
+};
+
+py::dict loaded_to_python(const engine::LoadedModel& model) {
+  py::dict entry;
+  entry["name"] = model.name;
+  entry["bytes"] = model.bytes;
+  entry["pinned"] = model.pinned;
+  entry["in_use"] = model.in_use;
+  entry["idle"] = model.idle.count();
+  return entry;
+}
+
 py::dict status(const Engine& engine) {
   engine::EngineStatus status;
   {
@@ -131,6 +168,9 @@ py::dict status(const Engine& engine) {
     entry["load_error"] = worker.load_error.empty() ? py::none() : py::cast(worker.load_error);
     entry["jobs"] = worker.jobs;
     entry["overdue"] = worker.overdue.count();
+    py::list loaded;
+    for (const engine::LoadedModel& model : worker.loaded) loaded.append(loaded_to_python(model));
+    entry["loaded"] = loaded;
     workers.append(entry);
   }
   py::dict result;
@@ -177,9 +217,12 @@ void register_job(py::module_& module) {
 }
 
 void register_options(py::module_& module) {
+  py::class_<engine::StoreOptions>(module, "StoreOptions", "Which models stay in memory.")
+      .def(py::init(&make_store_options), py::arg("memory_budget").none(true),
+           py::arg("max_loaded").none(true), py::arg("keep_alive").none(true));
   py::class_<engine::EngineOptions>(module, "EngineOptions", "Limits of an engine.")
       .def(py::init(&make_options), py::arg("queue_limit"), py::arg("max_batch"),
-           py::arg("preload"), py::arg("checkpoint_interval").none(true));
+           py::arg("preload"), py::arg("checkpoint_interval").none(true), py::arg("store"));
   py::class_<engine::JobOptions>(module, "JobOptions", "What a job asks beside its pictures.")
       .def(py::init(&make_job_options), py::arg("model"), py::arg("priority"),
            py::arg("deadline").none(true), py::arg("preview_every"), py::arg("resume").none(true));
@@ -190,6 +233,8 @@ void register_options(py::module_& module) {
 void register_engine(py::module_& module) {
   register_options(module);
   register_job(module);
+  py::class_<Loading>(module, "Loading", "A model on its way into the memory of all workers.")
+      .def("wait", &Loading::wait, py::arg("timeout"), py::call_guard<py::gil_scoped_release>());
   py::class_<Engine, std::unique_ptr<Engine, StopWithoutGil>>(module, "Engine",
                                                               "sdrbee.Engine is made from it.")
       .def(py::init([](const NamedModels& models, const std::vector<std::string>& devices,
@@ -200,6 +245,12 @@ void register_engine(py::module_& module) {
            }),
            py::arg("models"), py::arg("devices"), py::arg("options"))
       .def("submit", &Engine::submit, py::arg("request"), py::arg("options"),
+           py::call_guard<py::gil_scoped_release>())
+      .def(
+          "load", [](Engine& self, const std::string& name) { return Loading{self.load(name)}; },
+          py::arg("name"), py::call_guard<py::gil_scoped_release>())
+      .def("unload", &Engine::unload, py::arg("name"), py::call_guard<py::gil_scoped_release>())
+      .def("pin", &Engine::pin, py::arg("name"), py::arg("pinned"),
            py::call_guard<py::gil_scoped_release>())
       .def("stop", &Engine::stop, py::arg("checkpoint"), py::call_guard<py::gil_scoped_release>())
       .def_property_readonly("models",

@@ -13,10 +13,18 @@ ModelDescription describe_model(const ModelOrigin& origin, const std::string& de
   return Registry::describe(files.path, files.options(device));
 }
 
-std::unique_ptr<ImageModel> load_model(const ModelOrigin& origin, const std::string& device) {
+std::optional<int64_t> memory_limit_of(const ModelOrigin& origin) {
+  const auto* files = std::get_if<ModelFiles>(&origin);
+  return files ? files->memory_limit : std::nullopt;
+}
+
+std::unique_ptr<ImageModel> load_model(const ModelOrigin& origin, const std::string& device,
+                                       std::optional<int64_t> limit) {
   if (const auto* plugin = std::get_if<Plugin>(&origin)) return plugin->load();
   const auto& files = std::get<ModelFiles>(origin);
-  return Registry::load(files.path, files.options(device));
+  LoadOptions options = files.options(device);
+  if (limit) options.memory_limit_bytes = limit;
+  return Registry::load(files.path, options);
 }
 
 }  // namespace sdrbee::bindings

@@ -14,6 +14,7 @@ from sdrbee import _native
 from sdrbee._native import GenerationRequest, JobEvent, ModelInfo
 from sdrbee.model_origin import ModelName, ModelOrigin, model_origin
 from sdrbee.names import NamedModel, find_model
+from sdrbee.sizes import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,21 +25,39 @@ if TYPE_CHECKING:
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
+DEFAULT_MAX_LOADED_MODELS = 3
+
 # How long a wait goes on before Python looks for signals: Ctrl-C must end it.
 _SIGNAL_SECONDS = 0.1
+
+
+class LoadedModel(TypedDict):
+    """A model in the memory of a worker."""
+
+    name: str
+    bytes: int
+    """What its weights take."""
+    pinned: bool
+    """Whether it stays, whatever the budget."""
+    in_use: bool
+    """Whether a picture is made with it."""
+    idle: float
+    """Seconds since its last use."""
 
 
 class WorkerStatus(TypedDict):
     """What a worker of an engine does at the moment."""
 
     model: str | None
-    """The model that is loaded; None before the first job."""
+    """The model that was loaded last; None before the first job."""
     load_error: str | None
     """Why a model could not be loaded, at the last try."""
     jobs: list[int]
     """The ids of the jobs that it makes pictures of."""
     overdue: float
     """Seconds since a deadline of these jobs passed; one that grows tells of a hanging model."""
+    loaded: list[LoadedModel]
+    """The models in its memory."""
 
 
 class EngineStatus(TypedDict):
@@ -192,6 +211,9 @@ class Engine:
         max_batch: int = 8,
         preload: bool = False,
         checkpoint_interval: float | None = None,
+        memory_budget: int | str | None = None,
+        max_loaded_models: int | None = DEFAULT_MAX_LOADED_MODELS,
+        keep_alive: float | str | None = None,
     ) -> None:
         """Describes the models; the first job of each loads it.
 
@@ -207,6 +229,12 @@ class Engine:
             preload: Loads the first model at once, in the background.
             checkpoint_interval: Seconds between two checkpoints of a job that runs, see
                 `Job.checkpoint`; 0 takes one at each step; None takes none.
+            memory_budget: What the weights of all models that a worker keeps in memory may take,
+                in bytes or as "8GiB": those that were not used the longest time are let go. By
+                default there is no such bound.
+            max_loaded_models: How many models a worker keeps in memory; None: any number.
+            keep_alive: A model that was not used for so long is let go, in seconds or as "5m".
+                None and negative values keep it for ever.
 
         Raises:
             CheckpointError: There is no such model, or its files are damaged or incomplete.
@@ -218,7 +246,17 @@ class Engine:
         self._engine = _native.Engine(
             [_named(name, model, dtype) for name, model in models.items()],
             list(devices),
-            _native.EngineOptions(queue_limit, max_batch, preload, checkpoint_interval),
+            _native.EngineOptions(
+                queue_limit,
+                max_batch,
+                preload,
+                checkpoint_interval,
+                _native.StoreOptions(
+                    None if memory_budget is None else parse_bytes(memory_budget, "memory_budget"),
+                    max_loaded_models,
+                    None if keep_alive is None else parse_seconds(keep_alive, "keep_alive"),
+                ),
+            ),
         )
         infos = self._engine.models
         self._models = {name: infos[name] for name in models}
@@ -294,6 +332,52 @@ class Engine:
             name,
             [NamedModel(own, info.family, info.variant) for own, info in self._models.items()],
         )
+
+    def load(self, name: str = "", *, timeout: float | None = None) -> None:
+        """Loads a model into the memory of all workers, before their next jobs, and waits for it.
+
+        Args:
+            name: As `find_model` takes it.
+            timeout: The longest wait, in seconds; None: as long as it takes.
+
+        Raises:
+            ModelNotFound: There is no such model.
+            TimeoutError: It was not loaded after `timeout`; loading goes on.
+            CheckpointError: Its files are damaged.
+            OutOfMemory: The pinned models leave no room for it.
+            Cancelled: The engine is closed.
+        """
+        loading = self._engine.load(self.find_model(name))
+        end = None if timeout is None else time.monotonic() + timeout
+        while not loading.wait(_SIGNAL_SECONDS if end is None else _slice_until(end)):
+            if end is not None and time.monotonic() >= end:
+                raise TimeoutError(f"{name!r} is not loaded after {timeout} s")
+
+    def unload(self, name: str = "") -> None:
+        """Lets a model go: at once, or when no picture is made with it any more. The next job that
+        asks for it loads it again.
+
+        Raises:
+            ModelNotFound: There is no such model.
+
+        Example:
+            >>> import sdrbee
+            >>> with sdrbee.Engine("shapes") as engine:
+            ...     engine.load("shapes")
+            ...     engine.unload("shapes")
+            ...     engine.status["workers"][0]["loaded"]
+            []
+        """
+        self._engine.unload(self.find_model(name))
+
+    def pin(self, name: str = "", pinned: bool = True) -> None:
+        """Whether a model stays in memory once it is loaded, whatever the budget and `keep_alive`
+        say.
+
+        Raises:
+            ModelNotFound: There is no such model.
+        """
+        self._engine.pin(self.find_model(name), pinned)
 
     @property
     def status(self) -> EngineStatus:

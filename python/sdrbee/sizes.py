@@ -1,4 +1,4 @@
-"""Sizes of memory as people write them."""
+"""Sizes of memory and spans of time as people write them."""
 
 from __future__ import annotations
 
@@ -35,3 +35,23 @@ def size_text(size: int) -> str:
         if size >= 1000**power:
             return f"{size / 1000**power:.1f} {unit}"
     return f"{size} B"
+
+
+_SECONDS = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_seconds(span: float | str, name: str) -> float | None:
+    """The seconds of a number, or of a text like "300", "5m" or "1h30m"; None: a negative one,
+    which means for ever.
+
+    Raises:
+        InvalidRequest: It is neither; the message names the argument.
+    """
+    text = str(span).strip().lower()
+    parts = re.findall(r"(\d+(?:\.\d*)?)(ms|s|m|h|)", text)
+    if not parts or "".join(map("".join, parts)) != text.removeprefix("-"):
+        raise InvalidRequest(
+            f"[{name}] expected a number of seconds or a text like '5m' but got {span!r}"
+        )
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    return None if text.startswith("-") else seconds

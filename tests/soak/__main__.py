@@ -42,10 +42,18 @@ def http(folder: Path, count: int) -> dict[str, object]:
     return {"connections": count, "answers": {str(one): statuses[one] for one in sorted(statuses)}}
 
 
+def swaps(_folder: Path, count: int) -> dict[str, object]:
+    """Models that take each other's place in memory."""
+    from test_engine_memory import check_swaps
+
+    return check_swaps(count)
+
+
 PARTS: dict[str, tuple[Part, int]] = {
     "kills": (kills, 200),
     "corruptions": (corruptions, 10_000),
     "http": (http, 20_000),
+    "swaps": (swaps, 200),
 }
 
 

@@ -83,7 +83,7 @@ void Batch::tell_steps() {
     job.stepped(picture.generation, picture.index);
     if (!shows(picture)) continue;
     try {
-      if (std::optional<Image> preview = previewer_(picture.generation))
+      if (std::optional<Image> preview = (*previewer_)(picture.generation))
         job.previewed(picture.generation, picture.index, std::move(*preview));
     } catch (...) {
       job.fail(typed_error(std::current_exception()));

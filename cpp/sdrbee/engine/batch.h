@@ -11,7 +11,7 @@
 
 #include "sdrbee/engine/checkpoint.h"
 #include "sdrbee/engine/job.h"
-#include "sdrbee/generation/preview.h"
+#include "sdrbee/engine/model_store.h"
 
 namespace sdrbee::engine {
 
@@ -55,12 +55,12 @@ struct Picture {
 /// Pictures that take their steps together. What one of them throws ends that one's job only.
 class Batch {
  public:
-  /// With a `checkpoint_interval` the jobs are given a checkpoint whenever it has passed, at the
-  /// end of a step.
-  Batch(ImageModel& model, int64_t limit,
+  /// The model must outlive the batch. With a `checkpoint_interval` the jobs are given a checkpoint
+  /// whenever it has passed, at the end of a step.
+  Batch(ResidentModel& model, int64_t limit,
         std::optional<std::chrono::duration<double>> checkpoint_interval)
-      : model_(&model),
-        previewer_(model),
+      : model_(model.model.get()),
+        previewer_(&model.previewer),
         limit_(limit),
         checkpoint_interval_(checkpoint_interval) {}
 
@@ -89,7 +89,7 @@ class Batch {
   void finish(Picture& picture);
 
   ImageModel* model_;
-  Previewer previewer_;
+  Previewer* previewer_;
   int64_t limit_;
   std::optional<std::chrono::duration<double>> checkpoint_interval_;
   std::vector<Picture> pictures_;

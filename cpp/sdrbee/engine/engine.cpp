@@ -12,8 +12,18 @@
 namespace sdrbee::engine {
 namespace {
 
+constexpr std::chrono::duration<double> kLongest = std::chrono::hours(24 * 365);
+
 void check_at_least_one(const char* field, int64_t value) {
   if (value < 1) throw InvalidRequest(message("[", field, "] expected 1 or more but got ", value));
+}
+
+void check(const StoreOptions& options) {
+  if (options.memory_budget) check_at_least_one("memory_budget", *options.memory_budget);
+  if (options.max_loaded) check_at_least_one("max_loaded", *options.max_loaded);
+  if (options.keep_alive && !(options.keep_alive->count() >= 0 && *options.keep_alive <= kLongest))
+    throw InvalidRequest(message("[keep_alive] expected 0..", kLongest.count(), " s but got ",
+                                 options.keep_alive->count()));
 }
 
 void check(const std::vector<ModelSource>& models, const EngineOptions& options) {
@@ -23,6 +33,7 @@ void check(const std::vector<ModelSource>& models, const EngineOptions& options)
   if (options.checkpoint_interval && !(options.checkpoint_interval->count() >= 0))
     throw InvalidRequest(message("[checkpoint_interval] expected 0 s or more but got ",
                                  options.checkpoint_interval->count()));
+  check(options.store);
   if (models.empty()) throw InvalidRequest("[models] expected one or more but got none");
   std::set<std::string> names;
   for (const ModelSource& model : models)
@@ -35,7 +46,6 @@ void check(const JobOptions& options) {
     throw InvalidRequest(message("[priority] expected -", kMaxPriority, "..", kMaxPriority,
                                  " but got ", options.priority));
   check_at_least_one("preview_every", options.preview_every);
-  constexpr std::chrono::duration<double> kLongest = std::chrono::hours(24 * 365);
   if (options.deadline && !(options.deadline->count() > 0 && *options.deadline <= kLongest))
     throw InvalidRequest(message("[deadline] expected more than 0 and at most ", kLongest.count(),
                                  " s but got ", options.deadline->count()));
@@ -47,11 +57,12 @@ Engine::Engine(std::vector<ModelSource> models, const EngineOptions& options)
     : models_(std::move(models)), queue_(std::make_shared<JobQueue>(options.queue_limit)) {
   check(models_, options);
   for (int64_t index = 0; index < options.workers; ++index)
-    workers_.push_back(std::make_unique<Worker>(
-        index, models_, queue_,
-        WorkerOptions{.max_batch = options.max_batch,
-                      .preload = options.preload,
-                      .checkpoint_interval = options.checkpoint_interval}));
+    workers_.push_back(
+        std::make_unique<Worker>(index, models_, queue_,
+                                 WorkerOptions{.max_batch = options.max_batch,
+                                               .preload = options.preload,
+                                               .checkpoint_interval = options.checkpoint_interval,
+                                               .store = options.store}));
   deadlines_ = std::thread([queue = queue_] { queue->watch_deadlines(); });
 }
 
@@ -88,6 +99,27 @@ std::shared_ptr<Job> Engine::submit(GenerationRequest request, JobOptions option
   auto job = std::make_shared<Job>(++last_id_, std::move(resolved), std::move(options));
   queue_->push(job);
   return job;
+}
+
+std::vector<std::shared_future<void>> Engine::load(const std::string& name) {
+  const std::string& wanted = source(name).name;
+  const std::lock_guard lock(mutex_);
+  if (workers_.empty()) throw Cancelled("[load] the engine has stopped");
+  std::vector<std::shared_future<void>> answers;
+  for (const auto& worker : workers_) answers.push_back(worker->load(wanted));
+  return answers;
+}
+
+void Engine::unload(const std::string& name) {
+  const std::string& wanted = source(name).name;
+  const std::lock_guard lock(mutex_);
+  for (const auto& worker : workers_) worker->unload(wanted);
+}
+
+void Engine::pin(const std::string& name, bool pinned) {
+  const std::string& wanted = source(name).name;
+  const std::lock_guard lock(mutex_);
+  for (const auto& worker : workers_) worker->pin(wanted, pinned);
 }
 
 EngineStatus Engine::status() const {

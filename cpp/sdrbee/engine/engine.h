@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -24,6 +25,7 @@ struct EngineOptions {
   /// Time between two checkpoints of a job that runs, taken at the end of a step: 0 takes one at
   /// each step; empty: none are taken.
   std::optional<std::chrono::duration<double>> checkpoint_interval = {};
+  StoreOptions store = {};  ///< which models stay in memory, for each worker by itself
 };
 
 /// Priorities of jobs run from -kMaxPriority to kMaxPriority.
@@ -60,6 +62,17 @@ class Engine {
   /// `checkpoint` those that run are given a last checkpoint before they end; of one without
   /// intervals, pictures that are finished already are not part of it.
   void stop(bool checkpoint = false);
+
+  /// Loads a model into the memory of all workers, before their next jobs. The answers come when it
+  /// is loaded, or why it could not be. Throws InvalidRequest when there is no such model, and
+  /// Cancelled after stop().
+  std::vector<std::shared_future<void>> load(const std::string& name);
+
+  /// Lets a model go: at once, or when no picture is made with it any more.
+  void unload(const std::string& name);
+
+  /// Whether a model stays in memory once it is loaded, whatever the options of the store say.
+  void pin(const std::string& name, bool pinned);
 
   const std::vector<ModelSource>& models() const { return models_; }
   EngineStatus status() const;

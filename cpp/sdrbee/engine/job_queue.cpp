@@ -28,17 +28,29 @@ void JobQueue::push(const std::shared_ptr<Job>& job) {
   changed_.notify_all();
 }
 
-std::shared_ptr<Job> JobQueue::take(const std::function<bool(const Job&)>& wanted, bool wait) {
+std::shared_ptr<Job> JobQueue::take(const std::function<bool(const Job&)>& wanted,
+                                    const std::optional<Wait>& wait) {
   std::shared_ptr<Job> job;
   {
     std::unique_lock lock(mutex_);
-    if (wait) changed_.wait(lock, [&] { return closed_ || !jobs_.empty(); });
+    const auto ready = [&] { return closed_ || !jobs_.empty() || wait->interrupted(); };
+    if (wait && wait->until)
+      changed_.wait_until(lock, *wait->until, ready);
+    else if (wait)
+      changed_.wait(lock, ready);
     if (closed_ || jobs_.empty() || !wanted(*jobs_.begin()->second)) return nullptr;
     job = std::move(jobs_.begin()->second);
     jobs_.erase(jobs_.begin());
   }
   tell_positions();
   return job;
+}
+
+void JobQueue::wake() {
+  {
+    const std::lock_guard lock(mutex_);  // none is between looking and waiting
+  }
+  changed_.notify_all();
 }
 
 void JobQueue::close() {

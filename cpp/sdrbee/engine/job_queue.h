@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -25,9 +26,19 @@ class JobQueue : public std::enable_shared_from_this<JobQueue> {
   /// Cancelled after close().
   void push(const std::shared_ptr<Job>& job);
 
+  /// What ends the waiting for a job beside the job itself.
+  struct Wait {
+    std::function<bool()> interrupted;  ///< asked after each wake()
+    std::optional<Clock::time_point> until = {};
+  };
+
   /// Takes the first job when `wanted` says so of it; null otherwise, and after close(). With
-  /// `wait` it waits for a first job.
-  std::shared_ptr<Job> take(const std::function<bool(const Job&)>& wanted, bool wait);
+  /// `wait` it waits for a first job, and gives null when the waiting ended otherwise.
+  std::shared_ptr<Job> take(const std::function<bool(const Job&)>& wanted,
+                            const std::optional<Wait>& wait);
+
+  /// Lets those that wait look whether they are interrupted.
+  void wake();
 
   /// Takes no more jobs and ends those that wait as cancelled.
   void close();

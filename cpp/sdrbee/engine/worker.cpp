@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "sdrbee/core/check.h"
+#include "sdrbee/core/error.h"
 #include "sdrbee/core/typed_error.h"
 
 namespace sdrbee::engine {
@@ -19,15 +19,21 @@ Generation begin_or_resume(ImageModel& model, const Work& work, size_t index) {
 
 Worker::Worker(int64_t index, std::span<const ModelSource> models, std::shared_ptr<JobQueue> queue,
                const WorkerOptions& options)
-    : index_(index), models_(models), queue_(std::move(queue)), options_(options) {
+    : models_(models),
+      queue_(std::move(queue)),
+      options_(options),
+      store_(models, index, options.store) {
   thread_ = std::thread([this] { run(); });
 }
 
 Worker::~Worker() { thread_.join(); }
 
 WorkerStatus Worker::status() const {
+  WorkerStatus status;
+  status.loaded = store_.loaded();
   const std::lock_guard lock(mutex_);
-  WorkerStatus status{.model = model_name_, .load_error = load_error_};
+  status.model = model_name_;
+  status.load_error = load_error_;
   for (const auto& one : jobs_) {
     const auto job = one.lock();
     if (!job || job->ended()) continue;
@@ -40,17 +46,13 @@ WorkerStatus Worker::status() const {
 }
 
 void Worker::run() {
-  if (options_.preload) {
-    try {
-      load(models_.front().name);
-      model_->memory().load_all();
-    } catch (...) {  // load() has kept what it was; the first job tries again
-    }
-  }
+  if (options_.preload) load(models_.front().name);  // a job of a model that failed tries again
   while (fill()) {
     if (queue_->closed()) end_jobs();
     batch_->step();
+    store_.sweep();
   }
+  refuse_load_requests();
 }
 
 void Worker::end_jobs() {
@@ -86,7 +88,7 @@ std::optional<Picture> Worker::begin_next() {
     try {
       const size_t index = work_->begun++;
       if (index == 0) work_->resume();
-      if (!model_) load(work_->job->options().model);
+      if (!model_) use(work_->job->options().model);
       return Picture{.work = work_,
                      .index = static_cast<int64_t>(index),
                      .generation = begin_or_resume(*model_, *work_, index)};
@@ -100,10 +102,10 @@ std::optional<Picture> Worker::begin_next() {
 bool Worker::take_work() {
   work_.reset();
   const bool idle = !batch_ || batch_->empty();
-  const auto wanted = [&](const Job& job) { return idle || job.options().model == model_name_; };
-  const std::shared_ptr<Job> job = queue_->take(wanted, /*wait=*/idle);
+  if (!idle && woken_) return false;  // what was asked for comes once these pictures are made
+  const auto same_model = [this](const Job& job) { return job.options().model == used_; };
+  const std::shared_ptr<Job> job = idle ? wait_for_job() : queue_->take(same_model, std::nullopt);
   if (!job) return false;
-  if (job->options().model != model_name_) unload();
   work_ = std::make_shared<Work>(job);
   {
     const std::lock_guard lock(mutex_);
@@ -114,27 +116,95 @@ bool Worker::take_work() {
   return true;
 }
 
-void Worker::unload() {
-  batch_.reset();
-  model_.reset();
-  const std::lock_guard lock(mutex_);
-  model_name_.clear();
+/// The next job once there is one; null when the queue is closed. Nothing is made meanwhile.
+std::shared_ptr<Job> Worker::wait_for_job() {
+  rest();
+  while (!queue_->closed()) {
+    woken_ = false;
+    load_requested();
+    store_.sweep();
+    const auto any = [](const Job&) { return true; };
+    auto job = queue_->take(any, JobQueue::Wait{.interrupted = [this] { return woken_.load(); },
+                                                .until = store_.next_sweep()});
+    if (job) return job;
+  }
+  return nullptr;
 }
 
-void Worker::load(const std::string& name) {
-  const auto source = std::ranges::find(models_, name, &ModelSource::name);
-  SDRBEE_CHECK(source != models_.end());
+void Worker::use(const std::string& name) {
   try {
-    model_ = source->load(index_);
-    batch_.emplace(*model_, options_.max_batch, options_.checkpoint_interval);
+    ResidentModel& resident = store_.use(name);
+    model_ = resident.model.get();
+    batch_.emplace(resident, options_.max_batch, options_.checkpoint_interval);
+    used_ = name;
   } catch (const std::exception& error) {
-    const std::lock_guard lock(mutex_);
-    load_error_ = error.what();
+    keep_outcome(name, &error);
     throw;
   }
+  keep_outcome(name, nullptr);
+}
+
+void Worker::rest() {
+  batch_.reset();
+  model_ = nullptr;
+  store_.rest();
+}
+
+void Worker::keep_outcome(const std::string& name, const std::exception* error) {
   const std::lock_guard lock(mutex_);
-  model_name_ = source->name;
-  load_error_.clear();
+  load_error_ = error ? error->what() : "";
+  if (!error) model_name_ = name;
+}
+
+std::shared_future<void> Worker::load(const std::string& name) {
+  LoadRequest request{.name = name, .answer = {}};
+  std::shared_future<void> answer = request.answer.get_future().share();
+  {
+    const std::lock_guard lock(mutex_);
+    if (ended_)
+      request.answer.set_exception(
+          std::make_exception_ptr(Cancelled("[load] the engine has stopped")));
+    else
+      load_requests_.push_back(std::move(request));
+    woken_ = true;
+  }
+  queue_->wake();
+  return answer;
+}
+
+void Worker::pin(const std::string& name, bool pinned) {
+  store_.pin(name, pinned);
+  woken_ = true;  // it may have been idle for too long
+  queue_->wake();
+}
+
+void Worker::load_requested() {
+  while (true) {
+    LoadRequest request;
+    {
+      const std::lock_guard lock(mutex_);
+      if (load_requests_.empty()) return;
+      request = std::move(load_requests_.front());
+      load_requests_.pop_front();
+    }
+    try {
+      store_.load(request.name);
+      keep_outcome(request.name, nullptr);
+      request.answer.set_value();
+    } catch (const std::exception& error) {
+      keep_outcome(request.name, &error);
+      request.answer.set_exception(typed_error(std::current_exception()));
+    }
+  }
+}
+
+void Worker::refuse_load_requests() {
+  const std::lock_guard lock(mutex_);
+  ended_ = true;
+  for (LoadRequest& request : load_requests_)
+    request.answer.set_exception(
+        std::make_exception_ptr(Cancelled("[load] the engine has stopped")));
+  load_requests_.clear();
 }
 
 }  // namespace sdrbee::engine

@@ -167,7 +167,7 @@ TEST_F(EngineTest, WhatOneJobThrowsLeavesTheOthersAlone) {
 
 TEST_F(EngineTest, LoadsAModelAtItsFirstJobAndTellsWhyItCannot) {
   auto sources = std::vector{pattern_source(behaviour), pattern_source(behaviour, "broken")};
-  sources[1].load = [](int64_t) -> std::unique_ptr<ImageModel> {
+  sources[1].load = [](int64_t, std::optional<int64_t>) -> std::unique_ptr<ImageModel> {
     throw CheckpointError("[file] broken");
   };
   Engine engine(std::move(sources), {});
@@ -180,6 +180,54 @@ TEST_F(EngineTest, LoadsAModelAtItsFirstJobAndTellsWhyItCannot) {
   EXPECT_THROW(broken->pictures(), CheckpointError);
   EXPECT_EQ(again->state(), JobState::Done);
   EXPECT_THROW(engine.submit(request_for("d"), {.model = "patern"}), InvalidRequest);
+}
+
+TEST_F(EngineTest, LoadsAndUnloadsWhenAsked) {
+  const auto engine = make({.workers = 2});
+  const auto loaded = [&](size_t worker) { return engine->status().workers[worker].loaded; };
+  for (const auto& answer : engine->load("other")) answer.get();
+  EXPECT_EQ(behaviour->loads, 2) << "one a worker";
+  EXPECT_EQ(loaded(0).at(0).name, "other");
+  EXPECT_EQ(loaded(1).at(0).name, "other");
+  engine->unload("other");
+  EXPECT_TRUE(loaded(0).empty());
+  EXPECT_THROW(engine->load("none"), InvalidRequest);
+  engine->stop();
+  EXPECT_THROW(engine->load("other"), Cancelled);
+}
+
+TEST_F(EngineTest, ALoadWaitsForThePicturesThatAreBeingMade) {
+  const auto engine = make();
+  const auto running = occupy(*engine);
+  const auto answer = engine->load("other").at(0);
+  const auto later = engine->submit(request_for("later"));
+  EXPECT_EQ(behaviour->loads, 1);
+  behaviour->closed = false;
+  answer.get();
+  EXPECT_EQ(running->state(), JobState::Done);
+  ASSERT_TRUE(later->wait(kLong));
+  EXPECT_EQ(behaviour->loads, 2);
+}
+
+TEST_F(EngineTest, JobsThatWaitForOneModelLoadItOnce) {
+  const auto engine = make({.max_batch = 1});
+  std::vector<std::shared_ptr<Job>> jobs;
+  for (int i = 0; i < 6; ++i)
+    jobs.push_back(engine->submit(request_for("a", 1), {.model = i % 2 ? "other" : "pattern"}));
+  for (const auto& job : jobs) ASSERT_TRUE(job->wait(kLong));
+  EXPECT_EQ(behaviour->loads, 2) << "both stay";
+}
+
+TEST_F(EngineTest, AnIdleModelIsLetGoWithoutAnyJob) {
+  const auto engine = make({.store = {.keep_alive = 1ms}});
+  const auto job = engine->submit(request_for("a", 1));
+  ASSERT_TRUE(job->wait(kLong));
+  while (!engine->status().workers[0].loaded.empty()) std::this_thread::sleep_for(1ms);
+  engine->pin("pattern", true);
+  engine->load("pattern").at(0).get();
+  EXPECT_TRUE(engine->status().workers[0].loaded.at(0).pinned);
+  engine->pin("pattern", false);
+  while (!engine->status().workers[0].loaded.empty()) std::this_thread::sleep_for(1ms);
 }
 
 TEST_F(EngineTest, SeveralWorkersShareTheQueue) {

@@ -90,7 +90,9 @@ class PatternModel final : public PluginModel {
 
 inline ModelSource pattern_source(const std::shared_ptr<Behaviour>& behaviour,
                                   const std::string& name = "pattern") {
-  return {.name = name, .info = PatternModel::static_info(), .load = [behaviour](int64_t) {
+  return {.name = name,
+          .info = PatternModel::static_info(),
+          .load = [behaviour](int64_t, std::optional<int64_t>) {
             return Registry::adopt(std::make_unique<PatternModel>(behaviour));
           }};
 }
