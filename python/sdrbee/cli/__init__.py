@@ -13,7 +13,7 @@ from typing import TextIO
 import click
 
 import sdrbee
-from sdrbee.cli import config, convert, inspect, models, render, serve
+from sdrbee.cli import config, convert, inspect, models, render, running, serve
 from sdrbee.cli.output import print_json
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -46,6 +46,7 @@ for one in (
     *models.COMMANDS,
     *convert.COMMANDS,
     *serve.COMMANDS,
+    *running.COMMANDS,
     *config.COMMANDS,
 ):
     commands.add_command(one)

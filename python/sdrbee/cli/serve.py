@@ -12,6 +12,7 @@ import sdrbee
 from sdrbee.cli.front import front, front_options
 from sdrbee.cli.webhooks import webhook_options, webhook_policy
 from sdrbee.cli.worker import announcement, announcement_options
+from sdrbee.engine import DEFAULT_MAX_LOADED_MODELS
 from sdrbee.hub.local import LocalModels
 from sdrbee.model_files import model_path
 from sdrbee.plugins import plugin_names
@@ -80,6 +81,24 @@ def _state(arguments: Mapping[str, Any]) -> Path | None:
     type=click.IntRange(0, 19),
     help="How far computing gives way to answering and to other programs.",
 )
+@click.option(
+    "--memory-budget",
+    envvar="SDRBEE_MEMORY_BUDGET",
+    help="What the weights of all models in memory may take: 8GiB; by default any amount.",
+)
+@click.option(
+    "--max-loaded-models",
+    envvar="SDRBEE_MAX_LOADED_MODELS",
+    default=DEFAULT_MAX_LOADED_MODELS,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many models stay in memory.",
+)
+@click.option(
+    "--keep-alive",
+    envvar="SDRBEE_KEEP_ALIVE",
+    help="How long a model that is not used stays in memory: 5m; by default for ever.",
+)
 @front_options
 @announcement_options
 @webhook_options
@@ -127,6 +146,9 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
             queue_limit=arguments["queue"],
             max_batch=arguments["max_batch"],
             preload=True,
+            memory_budget=arguments["memory_budget"],
+            max_loaded_models=arguments["max_loaded_models"],
+            keep_alive=arguments["keep_alive"],
         ),
         arguments["nice"],
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,10 @@ from sdrbee.server.http import Request, Response, Router, json_response
 
 if TYPE_CHECKING:
     from sdrbee.server.app import Worker
+
+
+# Requests that wait for a model at the same time; others wait for these.
+_LOADING_THREADS = 2
 
 
 def resolve_model(name: str, models: Mapping[str, sdrbee.ModelInfo]) -> str:
@@ -30,15 +36,20 @@ def resolve_model(name: str, models: Mapping[str, sdrbee.ModelInfo]) -> str:
 
 
 def add_routes(router: Router, worker: Worker) -> None:
-    """The list of models, in a form that OpenAI's clients read, too."""
+    """The list of models, in a form that OpenAI's clients read, too, and what loads and unloads
+    them."""
     models = _Models(worker)
     router.add("GET", "/v1/models", models.list)
     router.add("GET", "/v1/models/{model*}", models.describe)
+    router.add("POST", "/v1/models/{model*}/load", models.load)
+    router.add("POST", "/v1/models/{model*}/unload", models.unload)
 
 
 class _Models:
     def __init__(self, worker: Worker) -> None:
         self._engine = worker.engine
+        # Loading takes its time: not among the threads that decode and encode pictures.
+        self._loading = ThreadPoolExecutor(_LOADING_THREADS, thread_name_prefix="loading")
         self._created = {name: _created(info) for name, info in self._engine.models.items()}
 
     async def list(self, _request: Request) -> Response:
@@ -46,12 +57,32 @@ class _Models:
         return json_response(200, answer)
 
     async def describe(self, request: Request) -> Response:
-        models = self._engine.models
-        return json_response(200, self._row(resolve_model(request.path_values["model"], models)))
+        return json_response(200, self._row(self._named(request)))
+
+    async def load(self, request: Request) -> Response:
+        """Answers once it is loaded; a client that leaves does not end that."""
+        name = self._named(request)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._loading, self._engine.load, name)
+        return json_response(200, self._row(name))
+
+    async def unload(self, request: Request) -> Response:
+        name = self._named(request)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._loading, self._engine.unload, name)
+        return json_response(200, self._row(name))
+
+    def _named(self, request: Request) -> str:
+        return resolve_model(request.path_values["model"], self._engine.models)
 
     def _row(self, name: str) -> dict[str, Any]:
         info = self._engine.models[name]
-        workers = self._engine.status["workers"]
+        loaded = [
+            model
+            for worker in self._engine.status["workers"]
+            for model in worker["loaded"]
+            if model["name"] == name
+        ]
         return {
             "id": name,
             "object": "model",
@@ -60,7 +91,11 @@ class _Models:
             "family": info.family,
             "variant": info.variant,
             "default_size": [*info.default_size],
-            "loaded": any(worker["model"] == name for worker in workers),
+            "loaded": bool(loaded),
+            "bytes": sum(model["bytes"] for model in loaded),
+            "pinned": any(model["pinned"] for model in loaded),
+            "in_use": any(model["in_use"] for model in loaded),
+            "idle_s": min((model["idle"] for model in loaded), default=None),
         }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -38,6 +40,48 @@ def test_one_model_by_its_names(models: Served, name: str) -> None:
     answer = models.ask("GET", f"/v1/models/{name}")
     assert answer.status == 200
     assert answer.json()["id"] == "me/plain"
+
+
+def test_load_and_unload(models: Served) -> None:
+    assert models.ask("POST", "/v1/models/fill/unload").json()["loaded"] is False
+    loaded = models.ask("POST", "/v1/models/fill/load").json()
+    assert loaded["loaded"] is True
+    assert loaded["bytes"] > 1_000_000
+    assert (loaded["in_use"], loaded["pinned"]) == (False, False)
+    assert 0 <= loaded["idle_s"] < 60
+    assert models.ask("POST", "/v1/models/me/plain/load").json()["loaded"] is True
+    assert models.ask("GET", "/v1/models/fill").json()["loaded"] is True, "both stay"
+    assert models.ask("POST", "/v1/models/fill/unload").json()["bytes"] == 0
+    for action in ("load", "unload"):
+        assert models.ask("POST", f"/v1/models/other/{action}").status == 404
+    assert models.ask("GET", "/ready").status == 200
+
+
+def test_ps_and_stop(models: Served, command: list[str]) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *arguments, "--url", f"http://127.0.0.1:{models.port}"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    models.ask("POST", "/v1/models/fill/load")
+    listed = json.loads(run("ps", "--json").stdout)["models"]
+    assert "fill" in [model["id"] for model in listed]
+    assert json.loads(run("stop", "fill", "--json").stdout)["loaded"] is False
+    shown = run("ps").stdout.splitlines()
+    assert shown[0].split() == ["NAME", "VARIANT", "SIZE", "STATE"]
+    assert not any(line.startswith("fill") for line in shown)
+    unknown = run("stop", "other")
+    assert unknown.returncode == 1
+    assert "expected one of" in unknown.stderr
+    gone = subprocess.run(
+        [*command, "ps", "--url", "http://127.0.0.1:1"], capture_output=True, text=True, check=False
+    )
+    assert gone.returncode == 1
+    assert "no worker answers" in gone.stderr
 
 
 def test_an_unknown_model_is_told_with_the_near_ones(models: Served) -> None:
