@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from sdrbee import _native
 from sdrbee._native import GenerationRequest, JobEvent, ModelInfo
+from sdrbee.hub.local import named_models
 from sdrbee.model_origin import ModelName, ModelOrigin, model_origin
-from sdrbee.names import NamedModel, find_model
+from sdrbee.names import find_model
 from sdrbee.sizes import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
@@ -328,10 +329,7 @@ class Engine:
         """
         if not name:
             return next(iter(self._models))
-        return find_model(
-            name,
-            [NamedModel(own, info.family, info.variant) for own, info in self._models.items()],
-        )
+        return find_model(name, named_models(self._models, name))
 
     def load(self, name: str = "", *, timeout: float | None = None) -> None:
         """Loads a model into the memory of all workers, before their next jobs, and waits for it.

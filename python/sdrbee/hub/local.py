@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from sdrbee._native import CheckpointError
+from sdrbee._native import CheckpointError, ModelInfo
 from sdrbee.config import read_config
 from sdrbee.names import NamedModel, find_model
 
@@ -176,6 +176,19 @@ class LocalModels:
                 f"[{index}] expected the index of the local store but got {error}; move it away "
                 "and pull the models again"
             ) from None
+
+
+def named_models(infos: Mapping[str, ModelInfo], wanted: str) -> list[NamedModel]:
+    """The models of an engine as `find_model` takes them. What their versions are called is looked
+    up in the store where `wanted` asks for one."""
+    store = LocalModels()
+    versions = {str(store.path_of(row)): row for row in store.all()} if "@" in wanted else {}
+    named = []
+    for name, info in infos.items():
+        row = versions.get(info.source)
+        revisions = () if row is None else (row.revision, row.commit)
+        named.append(NamedModel(name, info.family, info.variant, revisions))
+    return named
 
 
 class _Index(msgspec.Struct):

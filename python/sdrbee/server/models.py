@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sdrbee
+from sdrbee.hub.local import named_models
 from sdrbee.model_files import builtin_models
-from sdrbee.names import NamedModel, find_model
+from sdrbee.names import find_model
 from sdrbee.server.http import Request, Response, Router, json_response
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ def resolve_model(name: str, models: Mapping[str, sdrbee.ModelInfo]) -> str:
     """
     if not name:
         return next(iter(models))
-    return find_model(
-        name, [NamedModel(own, info.family, info.variant) for own, info in models.items()]
-    )
+    return find_model(name, named_models(models, name))
 
 
 def add_routes(router: Router, worker: Worker) -> None:

@@ -130,6 +130,15 @@ def test_a_stored_model_is_loaded_by_its_names(store: LocalModels) -> None:
         sdrbee.load("/no/such/model")
 
 
+def test_an_engine_knows_the_versions_of_its_models(store: LocalModels) -> None:
+    put(store, "someone/my-model")
+    with sdrbee.Engine({"mine": "my-model", "shapes": "shapes"}) as engine:
+        assert engine.find_model("mine@main") == "mine"
+        for name in ("mine@v2", "shapes@main"):
+            with pytest.raises(sdrbee.ModelNotFound):
+                engine.find_model(name)
+
+
 def test_list_show_and_rm(store: LocalModels, command: list[str]) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
