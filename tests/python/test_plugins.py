@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,8 @@ def test_requests_are_checked_against_what_it_says(engine: sdrbee.Engine) -> Non
 
 def test_a_hang_shows_as_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MockModel, "hang_ends", threading.Event())
-    with sdrbee.Engine({"mock": "mock"}) as engine:
+    with sdrbee.Engine({"mock": "mock"}) as engine, ExitStack() as stack:
+        stack.callback(MockModel.hang_ends.set)  # the engine could not be closed otherwise
         job = engine.submit("!hang", deadline=0.05)
         while engine.status["workers"][0]["overdue"] == 0:
             time.sleep(0.01)

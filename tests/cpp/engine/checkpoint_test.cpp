@@ -21,7 +21,7 @@ using Bytes = std::vector<uint8_t>;
 constexpr auto kLong = 60s;
 const EngineOptions kEachStep{.checkpoint_interval = 0s};
 
-class CheckpointTest : public ::testing::Test {
+class JobCheckpointTest : public ::testing::Test {
  protected:
   std::shared_ptr<Behaviour> behaviour = std::make_shared<Behaviour>();
 
@@ -60,7 +60,7 @@ std::vector<Bytes> pixels(const std::vector<GeneratedImage>& pictures) {
   return all;
 }
 
-TEST_F(CheckpointTest, AResumedJobMakesTheIdenticalPictureAndTellsTheStepsThatAreLeft) {
+TEST_F(JobCheckpointTest, AResumedJobMakesTheIdenticalPictureAndTellsTheStepsThatAreLeft) {
   for (const std::string sampler : {"euler", "euler_ancestral", "dpmpp_2m", "heun"}) {
     GenerationRequest request = request_for("a", 6);
     request.sampler = sampler;
@@ -80,7 +80,7 @@ TEST_F(CheckpointTest, AResumedJobMakesTheIdenticalPictureAndTellsTheStepsThatAr
   }
 }
 
-TEST_F(CheckpointTest, HoldsFinishedRunningAndWaitingPictures) {
+TEST_F(JobCheckpointTest, HoldsFinishedRunningAndWaitingPictures) {
   GenerationRequest request = request_for("a", 4);
   request.count = 5;
   const auto whole = pictures(request);
@@ -98,7 +98,7 @@ TEST_F(CheckpointTest, HoldsFinishedRunningAndWaitingPictures) {
   EXPECT_TRUE(resumed[0].recipe["batched"].get<bool>()) << "also after it";
 }
 
-TEST_F(CheckpointTest, TellsOfTheLatestOnly) {
+TEST_F(JobCheckpointTest, TellsOfTheLatestOnly) {
   const auto engine = make();
   const auto job = engine->submit(request_for("a", 4));
   ASSERT_TRUE(job->wait(kLong));
@@ -112,14 +112,14 @@ TEST_F(CheckpointTest, TellsOfTheLatestOnly) {
   EXPECT_EQ(without->checkpoint(), nullptr);
 }
 
-TEST_F(CheckpointTest, WaitsForTheInterval) {
+TEST_F(JobCheckpointTest, WaitsForTheInterval) {
   const auto engine = make({.checkpoint_interval = std::chrono::hours(1)});
   const auto job = engine->submit(request_for("a", 4));
   ASSERT_TRUE(job->wait(kLong));
   EXPECT_EQ(job->checkpoint(), nullptr);
 }
 
-TEST_F(CheckpointTest, StopTakesALastOneWhenAsked) {
+TEST_F(JobCheckpointTest, StopTakesALastOneWhenAsked) {
   for (const bool asked : {true, false}) {
     const GenerationRequest request = request_for("a", 1000);
     auto engine = make({});
@@ -132,7 +132,7 @@ TEST_F(CheckpointTest, StopTakesALastOneWhenAsked) {
   }
 }
 
-TEST_F(CheckpointTest, AJobThatWaitsKeepsWhatItWasGiven) {
+TEST_F(JobCheckpointTest, AJobThatWaitsKeepsWhatItWasGiven) {
   const GenerationRequest request = request_for("a", 6);
   const Bytes kept = interrupted(request, 4);
   auto engine = make();
@@ -145,7 +145,7 @@ TEST_F(CheckpointTest, AJobThatWaitsKeepsWhatItWasGiven) {
   engine->stop(true);
 }
 
-TEST_F(CheckpointTest, TakesTheSeedFromTheCheckpoint) {
+TEST_F(JobCheckpointTest, TakesTheSeedFromTheCheckpoint) {
   GenerationRequest request = request_for("a", 6);
   const Bytes kept = interrupted(request, 4);
   const auto whole = pictures(request);
@@ -153,7 +153,7 @@ TEST_F(CheckpointTest, TakesTheSeedFromTheCheckpoint) {
   EXPECT_EQ(pixels(pictures(request, kept)), pixels(whole));
 }
 
-TEST_F(CheckpointTest, RefusesDamagedBytesAndThoseOfOtherRequests) {
+TEST_F(JobCheckpointTest, RefusesDamagedBytesAndThoseOfOtherRequests) {
   const GenerationRequest request = request_for("a", 6);
   const Bytes kept = interrupted(request, 4);
   const auto engine = make();
@@ -177,7 +177,7 @@ TEST_F(CheckpointTest, RefusesDamagedBytesAndThoseOfOtherRequests) {
   refuses(without_seed, seal({{"origin", nullptr}, {"progress", nullptr}}));
 }
 
-TEST_F(CheckpointTest, ProgressThatDoesNotFitFailsTheJob) {
+TEST_F(JobCheckpointTest, ProgressThatDoesNotFitFailsTheJob) {
   const GenerationRequest request =
       plan_request(request_for("a", 6), testing::PatternModel::static_info()).request;
   const Bytes kept = interrupted(request, 4);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ def test_a_hanging_device_is_unhealthy_and_ends_the_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(MockModel, "hang_ends", threading.Event())
-    with sdrbee.Engine({"mock": "mock"}, devices=["cpu", "cpu"]) as engine:
+    with sdrbee.Engine({"mock": "mock"}, devices=["cpu", "cpu"]) as engine, ExitStack() as stack:
+        stack.callback(MockModel.hang_ends.set)  # the engine could not be closed otherwise
         ended: list[int] = []
         watchdog = Watchdog(engine, grace_s=0.05, end=ended.append)
         worker = Worker(engine, watchdog=watchdog)
