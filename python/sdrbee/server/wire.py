@@ -113,8 +113,8 @@ def read_operation(body: Any, limits: Limits) -> Submission:
 
 def _given(read: msgspec.Struct) -> dict[str, Any]:
     """The fields that are there."""
-    values = ((name, getattr(read, name)) for name in read.__struct_fields__)
-    return {name: value for name, value in values if value is not None}
+    values = msgspec.structs.asdict(read)
+    return {name: value for name, value in values.items() if value is not None}
 
 
 # The names that the wire's fields share with the engine's request.
