@@ -209,9 +209,12 @@ def small() -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize(
+    ("mode", "count", "expected"),
+    [(GenerationMode.POSITIVE, 4, 200), (GenerationMode.NEGATIVE, 10, 400)],
+)
 def test_generated_requests_get_no_5xx_and_documented_answers(
-    small: str, mode: GenerationMode
+    small: str, mode: GenerationMode, count: int, expected: int
 ) -> None:
     document = requests.get(f"{small}/openapi.json", timeout=60).json()
     document["paths"] = {GENERATIONS: document["paths"][GENERATIONS]}
@@ -235,9 +238,8 @@ def test_generated_requests_get_no_5xx_and_documented_answers(
         few = {name: fields[name] for name in names[index::8]}
         schema["properties"] = {**always, **few}
         (operation,) = schemathesis.openapi.from_dict(document).get_all_operations()
-        run_generated(operation.ok().as_strategy(generation_mode=mode), 10, index, send)
-    assert statuses[400] > 20, statuses
-    assert mode is GenerationMode.NEGATIVE or statuses[200] > 5, statuses
+        run_generated(operation.ok().as_strategy(generation_mode=mode), count, index, send)
+    assert statuses[expected] > 5, statuses
 
 
 def test_a_client_that_goes_in_the_middle_of_its_form(worker: Served) -> None:
