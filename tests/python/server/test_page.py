@@ -5,41 +5,42 @@ The worker has a key for each test, so that each sees its own pictures only.
 
 from __future__ import annotations
 
-import base64
-import io
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
-import PIL.Image
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from server.browsing import (
+    ARGUMENTS,
+    BETWEEN,
+    CHROMIUM,
+    NARROW,
+    PATIENCE_MS,
+    PROMPT,
+    WIDE,
+    Opened,
+    Opener,
+    drag,
+    grey,
+    inaccessible,
+    is_light,
+    key_of,
+    masked,
+    pixels_of,
+    png,
+    shoot,
+    tab_to,
+    transfer,
+)
 from server.conftest import Served, port_of, serve
 
 import sdrbee
-
-PROMPT = "a red circle left of a blue square"
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-ARGUMENTS = [
-    "--no-sandbox",  # the tests may run as root
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
-BETWEEN = {"width": 900, "height": 800}
-# Not what is tested: a worker that shares its processors with others may take long.
-PATIENCE_MS = 120_000
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 
@@ -61,83 +62,6 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     yield from serve(folder, "shapes", "shapes-inpaint", "--api-key-file", str(keys))
 
 
-def key_of(number: int) -> str:
-    return f"key-of-user-number-{number:02}"
-
-
-class Opened:
-    """The page as one user has it, and what must not happen meanwhile."""
-
-    def __init__(self, browser: Browser, worker: Served, key: str, **options: Any) -> None:
-        self.origin = f"http://127.0.0.1:{worker.port}"
-        self.key = key
-        self.foreign: list[str] = []
-        self.messages: list[str] = []
-        self.expected = "(?!)"
-        """Console messages of this pattern belong to the test."""
-        self.context: BrowserContext = browser.new_context(**{"viewport": WIDE, **options})
-        self.context.set_default_timeout(PATIENCE_MS)
-        self.page: Page = self.context.new_page()
-        self.page.on("request", self._look_at)
-        self.page.on("console", lambda message: self._note(message.type, message.text))
-        self.page.on("pageerror", lambda error: self._note("error", str(error)))
-
-    def _look_at(self, request: Any) -> None:
-        parts = urlsplit(request.url)
-        own = f"{parts.scheme}://{parts.netloc}" == self.origin
-        if not own and parts.scheme not in ("blob", "data"):
-            self.foreign.append(request.url)
-
-    def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
-            self.messages.append(text)
-
-    def open(self, *, with_key: bool = True, ready: bool = True) -> Page:
-        if with_key:
-            self.page.add_init_script(f"sessionStorage.setItem('sdrbee.key', '{self.key}')")
-        self.page.goto(self.origin + "/")
-        if with_key and ready:
-            expect(self.page.locator("#state")).to_have_text("Ready")
-            expect(self.page.locator("#model option").first).to_be_attached()
-        return self.page
-
-    def fill(self, **fields: Any) -> None:
-        for name, value in fields.items():
-            field = self.page.locator(f"#{name}")
-            if field.evaluate("field => field.tagName") == "SELECT":
-                field.select_option(str(value))
-            else:
-                field.fill(str(value))
-
-    def generate(self, prompt: str = PROMPT, **fields: Any) -> None:
-        """Generates and waits for the picture."""
-        self.fill(prompt=prompt, **fields)
-        self.page.get_by_role("button", name="Generate").click()
-        self.wait_for_picture()
-
-    def wait_for_picture(self) -> None:
-        expect(self.page.locator("#actions")).to_be_visible()
-        expect(self.page.locator("#picture.finished")).not_to_have_js_property("naturalWidth", 0)
-
-    def picture(self) -> bytes:
-        """The picture on the stage, as a download has it."""
-        with self.page.expect_download() as started:
-            self.page.get_by_role("link", name="Download").click()
-        return Path(started.value.path()).read_bytes()
-
-    def recipe(self) -> dict[str, str]:
-        names = self.page.locator("#recipe dt").all_inner_texts()
-        return dict(zip(names, self.page.locator("#recipe dd").all_inner_texts(), strict=True))
-
-    def close(self) -> None:
-        self.context.close()
-        assert self.foreign == []
-        assert [text for text in self.messages if not re.search(self.expected, text)] == []
-
-
-Opener = Callable[..., Opened]
-
-
 @pytest.fixture
 def opened(browser: Browser, keyed: Served, request: pytest.FixtureRequest) -> Iterator[Opener]:
     pages: list[Opened] = []
@@ -149,21 +73,6 @@ def opened(browser: Browser, keyed: Served, request: pytest.FixtureRequest) -> I
     yield make
     for page in pages:
         page.close()
-
-
-def png(pixels: np.ndarray) -> dict[str, Any]:
-    """A picture as a file that is chosen."""
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(buffer, "PNG")
-    return {"name": "input.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
-
-
-def pixels_of(data: bytes) -> np.ndarray:
-    return np.asarray(PIL.Image.open(io.BytesIO(data)))
-
-
-def grey() -> np.ndarray:
-    return np.full((128, 128, 3), 128, np.uint8)
 
 
 def test_the_page_is_served_strictly(keyed: Served) -> None:
@@ -247,25 +156,6 @@ def test_a_mask_is_painted_and_repainted_alone(opened: Opener) -> None:
     expect(page.locator(".wrong .error")).to_contain_text("paint a mask")
 
 
-def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    box = page.locator("#mask").bounding_box()
-    assert box is not None
-    for (x, y), act in ((start, page.mouse.down), (end, page.mouse.up)):
-        page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y, steps=4)
-        act()
-
-
-def masked(page: Page, at: tuple[float, float]) -> bool:
-    """Whether the mask is painted at a place, given as parts of its width and height."""
-    return bool(
-        page.locator("#mask").evaluate(
-            """(mask, [x, y]) => mask.getContext("2d").getImageData(
-                 Math.floor(x * mask.width), Math.floor(y * mask.height), 1, 1).data[3] > 127""",
-            list(at),
-        )
-    )
-
-
 def test_the_gallery_is_there_after_a_reload_and_makes_pictures_again(opened: Opener) -> None:
     one = opened(user=4)
     page = one.open()
@@ -329,22 +219,6 @@ def test_the_recipe_of_a_picture_from_elsewhere_fills_the_form(opened: Opener) -
     transfer(page, "paste", png(grey())["buffer"])
     expect(page.locator("#given")).to_be_visible()
     expect(page.locator("#use-recipe")).to_be_hidden()
-
-
-def transfer(page: Page, kind: str, data: bytes) -> None:
-    """Drops or pastes a picture."""
-    page.evaluate(
-        """([kind, text]) => {
-          const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
-          const files = new DataTransfer();
-          files.items.add(new File([bytes], "x.png", { type: "image/png" }));
-          const given = kind === "drop"
-            ? new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true })
-            : new ClipboardEvent("paste", { clipboardData: files, bubbles: true });
-          document.body.dispatchEvent(given);
-        }""",
-        [kind, base64.b64encode(data).decode()],
-    )
 
 
 def test_a_key_is_asked_for_and_kept_in_the_tab(opened: Opener) -> None:
@@ -532,11 +406,6 @@ def test_widths_and_schemes(opened: Opener) -> None:
     assert recipe["y"] >= stage["y"] + stage["height"]
 
 
-def is_light(page: Page) -> bool:
-    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    return bool(np.mean([int(value) for value in re.findall(r"\d+", ground)[:3]]) > 128)
-
-
 def check_layout(page: Page, width: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     stage, prompt = page.locator("#stage").bounding_box(), page.locator("#prompt").bounding_box()
@@ -549,14 +418,6 @@ def check_layout(page: Page, width: str) -> None:
         assert stage["y"] < prompt["y"]
         assert stage["width"] == NARROW["width"]
     expect(page.get_by_role("button", name="Generate")).to_be_in_viewport(ratio=1)
-
-
-def inaccessible(page: Page) -> list[str]:
-    """What axe-core finds, rule by rule with the places."""
-    axe = resources.files("axe_playwright_python") / "axe.min.js"
-    page.evaluate(axe.read_text())
-    found = page.evaluate("axe.run()")["violations"]
-    return [f"{one['id']}: {[node['target'] for node in one['nodes']]}" for one in found]
 
 
 def test_all_can_be_done_with_the_keyboard(opened: Opener) -> None:
@@ -589,20 +450,6 @@ def test_all_can_be_done_with_the_keyboard(opened: Opener) -> None:
     one.wait_for_picture()
 
 
-def tab_to(page: Page, name: str) -> None:
-    """Presses Tab until the element has the focus; each on the way must show that it has it."""
-    for _ in range(80):
-        page.keyboard.press("Tab")
-        at, outline = page.evaluate(
-            """[document.activeElement.id,
-                parseFloat(getComputedStyle(document.activeElement).outlineWidth)]"""
-        )
-        if at == name:
-            return
-        assert outline >= 2 or at == "", at
-    raise AssertionError(f"Tab does not come to {name}")
-
-
 GALLERY = [
     ("a green star above a purple ring", 3),
     ("an orange triangle right of a black heart", 12),
@@ -630,12 +477,3 @@ def test_screenshots_for_the_readme(opened: Opener, pytestconfig: pytest.Config)
         drag(page, (x, 0.38), (x, 0.56))
     one.fill(prompt="a green star", model="shapes-inpaint")
     shoot(page, Path(folder) / "page_mask.png", keep_mouse=True)
-
-
-def shoot(page: Page, path: Path, *, keep_mouse: bool = False) -> None:
-    if not keep_mouse:
-        page.mouse.move(0, 0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = PIL.Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.save(path, optimize=True)
-    assert path.stat().st_size < 200_000
