@@ -8,10 +8,11 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal
 
 from sdrbee import _native
 from sdrbee._native import GenerationRequest, JobEvent, ModelInfo
+from sdrbee.engine_status import EngineStatus
 from sdrbee.hub.local import named_models
 from sdrbee.model_origin import ModelName, ModelOrigin, model_origin
 from sdrbee.names import find_model
@@ -30,43 +31,6 @@ DEFAULT_MAX_LOADED_MODELS = 3
 
 # How long a wait goes on before Python looks for signals: Ctrl-C must end it.
 _SIGNAL_SECONDS = 0.1
-
-
-class LoadedModel(TypedDict):
-    """A model in the memory of a worker."""
-
-    name: str
-    bytes: int
-    """What its weights take."""
-    pinned: bool
-    """Whether it stays, whatever the budget."""
-    in_use: bool
-    """Whether a picture is made with it."""
-    idle: float
-    """Seconds since its last use."""
-
-
-class WorkerStatus(TypedDict):
-    """What a worker of an engine does at the moment."""
-
-    model: str | None
-    """The model that was loaded last; None before the first job."""
-    load_error: str | None
-    """Why a model could not be loaded, at the last try."""
-    jobs: list[int]
-    """The ids of the jobs that it makes pictures of."""
-    overdue: float
-    """Seconds since a deadline of these jobs passed; one that grows tells of a hanging model."""
-    loaded: list[LoadedModel]
-    """The models in its memory."""
-
-
-class EngineStatus(TypedDict):
-    """What an engine does at the moment."""
-
-    queued: int
-    """Pictures that wait."""
-    workers: list[WorkerStatus]
 
 
 class Job:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from server.conftest import Served, serve
@@ -91,3 +92,18 @@ def test_an_unknown_model_is_told_with_the_near_ones(models: Served) -> None:
     assert (error["code"], error["field"]) == ("model_not_found", "model")
     assert "did you mean 'fill'" in error["message"]
     assert models.ask("POST", "/v1/models").status == 405
+
+
+def test_the_key_of_the_environment_is_sent(
+    tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "a-key-of-sixteen-characters"
+    for worker in serve(tmp_path, SDRBEE_API_KEY=key):
+        asking = [*command, "ps", "--json", "--url", f"http://127.0.0.1:{worker.port}"]
+        monkeypatch.delenv("SDRBEE_API_KEY", raising=False)
+        refused = subprocess.run(asking, capture_output=True, text=True, check=False)
+        assert refused.returncode == 1
+        assert "API key" in refused.stderr
+        monkeypatch.setenv("SDRBEE_API_KEY", key)
+        done = subprocess.run(asking, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
