@@ -18,6 +18,9 @@ from sdrbee.model_files import model_path
 from sdrbee.plugins import plugin_names
 from sdrbee.server.priority import DEFAULT_NICENESS, in_nice_threads
 
+# How often running jobs are written down.
+_CHECKPOINT_S = 1.0
+
 
 def _models(names: tuple[str, ...]) -> dict[str, str]:
     """Models by the name that requests use: ``NAME=PATH``, or a path whose last part is it."""
@@ -149,6 +152,7 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
             memory_budget=arguments["memory_budget"],
             max_loaded_models=arguments["max_loaded_models"],
             keep_alive=arguments["keep_alive"],
+            checkpoint_interval=_CHECKPOINT_S,
         ),
         arguments["nice"],
     )

@@ -175,6 +175,8 @@ class Book:
         for record in self._open_records():
             if record.status == "queued":
                 await self._leave(record)
+                if record.job is not None:
+                    record.job.cancel()
         hurried = asyncio.create_task(_set(hurry))
         end = time.monotonic() + timeout_s
         while self._followers and not hurry.is_set() and time.monotonic() < end:
@@ -192,10 +194,15 @@ class Book:
         journal."""
         self.refusal = ApiError(503, "shutting_down", "the worker is ending", retry_after_s=5)
         await _end_tasks(self._tasks)
+        running = [record for record in self._open_records() if record.status == "running"]
         for record in self._open_records():
             await self._leave(record)
-        await asyncio.to_thread(self._engine.close)
+        await asyncio.to_thread(self._engine.close, checkpoint=self._journal.durable)
         await asyncio.gather(*self._followers, return_exceptions=True)
+        for record in running:
+            checkpoint = record.job and record.job.checkpoint()
+            if record.suspended and checkpoint:
+                record.save(checkpoint)
         await self.webhooks.close()
         with suppress(StorageError):
             for record in self._unstored:
@@ -288,14 +295,18 @@ class Book:
         self._shelf.put_expired(kept.expired)
         for job in kept.jobs:
             self._records[job.job_id] = Record.kept(job, self._journal, self._first_number)
-        waiting = self._open_records()
+        waiting = [
+            (self._records[job.job_id], job.checkpoint)
+            for job in kept.jobs
+            if job.told.ended is None
+        ]
         for record in sorted(self._records.values(), key=lambda one: one.ended or 0.0):
             if record.ended is not None:
                 self._shelf.put(record)
                 self.webhooks.ended(record)
         self._is_open = True
-        for record in waiting:
-            await self._resume(record)
+        for record, checkpoint in waiting:
+            await self._resume(record, checkpoint)
         self.refusal = None
 
     async def _open_journal(self) -> Kept:
@@ -310,7 +321,7 @@ class Book:
                 told = True
             await asyncio.sleep(_RETRY_S)
 
-    async def _resume(self, record: Record) -> None:
+    async def _resume(self, record: Record, checkpoint: bytes | None) -> None:
         """Puts a job of an earlier run into the engine's queue again, where it still has a
         chance."""
         if record.status == "running":
@@ -319,24 +330,23 @@ class Book:
         try:
             if record.cancel_asked or (record.synchronous and record.idempotency_key is None):
                 return await self._ended(record, record.end("cancelled"))
-            record.job = await self._submit_again(record)
+            record.job = await self._submit_again(record, checkpoint)
         except Exception as error:
             return await self._ended(record, fail(record, error))
         if record.job is None:
             return await self._ended(record, record.end("cancelled"))
         return self._begin_following(record, record.job)
 
-    async def _submit_again(self, record: Record) -> sdrbee.Job | None:
-        """None when it was cancelled before it had a place."""
+    async def _submit_again(self, record: Record, checkpoint: bytes | None) -> sdrbee.Job | None:
+        """Waits for a place; None when it was cancelled before it had one."""
         if record.crashes >= MOST_CRASHES:
             raise ApiError(
                 500,
                 "worker_crashed",
                 f"the worker crashed {record.crashes} times while it made this picture",
             )
-        loop = asyncio.get_running_loop()
         submission = record.submission
-        request = await loop.run_in_executor(self._executor, submission.request)
+        request = await self._request(submission)
         while not record.cancel_asked:
             left_s = None
             if submission.deadline_s is not None:
@@ -350,9 +360,15 @@ class Book:
                     priority=submission.priority,
                     deadline=left_s,
                     preview_every=PREVIEW_EVERY,
+                    resume=checkpoint,
                 )
             except sdrbee.QueueFull:
                 await asyncio.sleep(_QUEUE_RETRY_S)
+            except sdrbee.CheckpointError as error:
+                if checkpoint is None:
+                    raise
+                log.warning("%s begins again: %s", record.job_id, error)
+                checkpoint = None
         return None
 
     async def _leave(self, record: Record) -> None:

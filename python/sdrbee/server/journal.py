@@ -97,9 +97,9 @@ class Journal:
         """As `tell`, without waiting; it is left out when it can't be written."""
         self._put(_Task(lambda store: store.tell(job_id, told), durable=False))
 
-    async def save(self, job_id: str, told: Told, checkpoint: bytes, *, durable: bool) -> None:
-        """Writes down how far a picture is. Raises StorageError."""
-        await self._do(_Task(lambda store: store.save(job_id, told, checkpoint), durable=durable))
+    def save(self, job_id: str, told: Told, checkpoint: bytes) -> Future[None]:
+        """Writes down how far a job is, without waiting; left out when it can't be written."""
+        return self._put(_Task(lambda store: store.save(job_id, told, checkpoint), durable=False))
 
     async def pictures(self, job_id: str) -> list[bytes]:
         """The results of a job, as PNG; none when it is no longer kept. Raises StorageError."""
@@ -124,9 +124,10 @@ class Journal:
 
         self._put(_Task(work, durable=False))
 
-    def _put(self, task: _Task) -> None:
+    def _put(self, task: _Task) -> Future[None]:
         task.done.add_done_callback(_log_failure)
         self._enqueue(task)
+        return task.done
 
     def _enqueue(self, task: _Task) -> None:
         if self._thread is None:

@@ -8,6 +8,7 @@ import time
 import uuid
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,6 +71,7 @@ class Record:
     readers: set[asyncio.Event] = field(default_factory=set)
     pictures: list[bytes] | None = None
     """The results as PNG, until the journal has them."""
+    _saving: Future[None] | None = None
 
     @classmethod
     def kept(cls, kept: KeptJob, journal: Journal, first_number: int) -> Record:
@@ -164,6 +166,13 @@ class Record:
             self.status, self.ended, self.job = told.status, told.ended, None
             self._wake()
 
+    def save(self, checkpoint: bytes) -> None:
+        """Writes down how far it is. Left out while the one before is being written, and without a
+        journal that outlives the process."""
+        if self.journal.durable and (self._saving is None or self._saving.done()):
+            self.crashes = 0
+            self._saving = self.journal.save(self.job_id, self.told(), checkpoint)
+
     async def store(self, told: Told | None = None) -> None:
         """Writes the end and the results down. Raises StorageError."""
         await self.journal.finish(
@@ -174,8 +183,6 @@ class Record:
     def suspend(self) -> None:
         """Leaves it to the next run of the worker; its readers are sent away."""
         self.suspended, self.status = True, "queued"
-        if self.job is not None:
-            self.job.cancel()
         self._wake()
 
     def describe(self) -> dict[str, Any]:

@@ -83,6 +83,8 @@ class Teller:
         elif event.kind == "started":
             record.status, record.started = "running", time.time()
             record.tell("started")
+        elif event.kind == "checkpoint":
+            record.save(job.checkpoint() or b"")
         elif event.kind == "cancelled":
             await record.end("cancelled")
         elif event.kind in ("done", "failed"):

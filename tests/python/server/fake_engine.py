@@ -39,7 +39,7 @@ class FakeJob:
         self.request = request
         self.priority = priority
         self.state = "queued"
-        self.steps_taken = int(resume or b"0")
+        self.resumed_at = self.steps_taken = int(resume or b"0")
         self._events: list[Any] = []
         self._news = asyncio.Event()
         self.cancelled = False
@@ -48,7 +48,7 @@ class FakeJob:
     def tell(self, kind: str, **values: Any) -> None:
         shape = {"position": 0, "image_index": 0, "step": 0, "total": None, "preview": None}
         self._events.append(SimpleNamespace(kind=kind, **{**shape, **values}))
-        if kind not in ("queued", "step", "preview"):
+        if kind in ("started", "done", "failed", "cancelled"):
             self.state = {"started": "running"}.get(kind, kind)
         self._news.set()
         self._news = asyncio.Event()
@@ -82,7 +82,7 @@ class FakeJob:
 class FakeEngine:
     """Makes one job after the other; `crashing` prompts end the process at their third step."""
 
-    def __init__(self, *, step_s: float = 0.0, queue_limit: int = 64) -> None:
+    def __init__(self, *, step_s: float = 0.0, queue_limit: int = 64, stop_at: int = -1) -> None:
         self.models = {"shapes": sdrbee.describe("shapes").info}
         self.status = {
             "queued": 0,
@@ -90,6 +90,7 @@ class FakeEngine:
         }
         self.submitted: list[FakeJob] = []
         self.steps: list[tuple[str, int]] = []
+        self.stop_at = stop_at
         self.open_gate = asyncio.Event()
         self.open_gate.set()
         self._step_s = step_s
@@ -115,6 +116,8 @@ class FakeEngine:
             steps=request.steps or 3,
             count=request.count,
         )
+        if resume is not None and not resume.isdigit():
+            raise sdrbee.CheckpointError("[resume] it is damaged")
         job = FakeJob(filled, priority, resume)
         self.submitted.append(job)
         self._queue = sorted([*waiting, job], key=lambda one: -one.priority)
@@ -123,7 +126,7 @@ class FakeEngine:
             self._running = asyncio.create_task(self._run())
         return job
 
-    def close(self) -> None:
+    def close(self, **_options: bool) -> None:
         """From any thread, as that of `sdrbee.Engine`."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._cancel_all)
@@ -143,6 +146,8 @@ class FakeEngine:
     async def _make(self, job: FakeJob) -> None:
         job.tell("started")
         while job.steps_taken < job.request.steps:
+            if job.steps_taken == self.stop_at:
+                self.open_gate.clear()
             await self.open_gate.wait()
             await asyncio.sleep(self._step_s)
             if job.cancelled:
@@ -150,4 +155,5 @@ class FakeEngine:
             job.steps_taken += 1
             self.steps.append((job.request.prompt, job.steps_taken))
             job.tell("step", step=job.steps_taken, total=job.request.steps)
+            job.tell("checkpoint")
         return job.tell("failed" if "fails" in job.request.prompt else "done")

@@ -25,15 +25,15 @@ from sdrbee.server.wire import Submission
 
 
 def submission(prompt: str, **values: Any) -> Submission:
-    fields = {"prompt": prompt, "count": values.pop("count", 1), "steps": 3}
+    fields = {"prompt": prompt, "count": values.pop("count", 1), "steps": values.pop("steps", 3)}
     return Submission("image_generation", fields, {}, "", **values)
 
 
 class Opened:
     """A book on a database, and the engine that works for it."""
 
-    def __init__(self, path: Path | None, limits: Limits, **engine: Any) -> None:
-        self.engine: Any = FakeEngine(**engine)
+    def __init__(self, path: Path | None, limits: Limits, engine: Any, **options: Any) -> None:
+        self.engine: Any = engine or FakeEngine(**options)
         self.executor = ThreadPoolExecutor(1)
         self.journal = Journal(path)
         self.book = Book(self.engine, limits, self.executor, self.journal, Metrics(self.engine))
@@ -53,9 +53,15 @@ class Opened:
 
 @asynccontextmanager
 async def opened(
-    path: Path | None, limits: Limits | None = None, wait_s: float = 60.0, **engine: Any
+    path: Path | None,
+    limits: Limits | None = None,
+    *,
+    wait_s: float = 60.0,
+    engine: Any = None,
+    **options: Any,
 ) -> Any:
-    one = Opened(path, limits or Limits(), **engine)
+    """A book that is open; `options` are those of `FakeEngine`."""
+    one = Opened(path, limits or Limits(), engine, **options)
     await one.book.open(wait_s)
     try:
         yield one
@@ -181,8 +187,7 @@ async def test_a_cancelled_job_does_not_begin_again(path: Path) -> None:
 @run
 async def test_a_job_at_which_the_worker_crashes_again_and_again_fails(path: Path) -> None:
     for _ in range(MOST_CRASHES):
-        async with opened(path) as one:
-            one.engine.open_gate.clear()
+        async with opened(path, stop_at=0) as one:
             records = one.book.list("", None) or [await one.submit("crashing")]
             await started(records[0])
             await one.crash()
