@@ -51,6 +51,8 @@ def add_routes(router: Router, worker: Worker) -> None:
         ("POST", "options", dialect.set_options),
         ("GET", "sd-models", dialect.models),
         ("POST", "refresh-checkpoints", dialect.refresh_checkpoints),
+        ("POST", "unload-checkpoint", dialect.unload_checkpoint),
+        ("POST", "reload-checkpoint", dialect.reload_checkpoint),
         ("GET", "memory", dialect.memory),
     ):
         router.add(method, PREFIX + name, handler)
@@ -211,9 +213,8 @@ class _A1111:
 
     async def options(self, request: Request) -> Response:
         settings = self._settings_of(request.caller)
-        model = settings.model or next(iter(self._worker.engine.models))
         answer = {
-            "sd_model_checkpoint": model,
+            "sd_model_checkpoint": self._model_of(request.caller),
             "sd_checkpoint_hash": "",
             "sd_vae": "Automatic",
             "CLIP_stop_at_last_layers": settings.clip_stop,
@@ -249,6 +250,19 @@ class _A1111:
 
     async def refresh_checkpoints(self, _request: Request) -> Response:
         return json_response(200, None)
+
+    async def unload_checkpoint(self, request: Request) -> Response:
+        """Lets the caller's model go, as soon as no picture is made with it."""
+        await asyncio.to_thread(self._worker.engine.unload, self._model_of(request.caller))
+        return json_response(200, {})
+
+    async def reload_checkpoint(self, request: Request) -> Response:
+        """Answers once the caller's model is loaded."""
+        await asyncio.to_thread(self._worker.engine.load, self._model_of(request.caller))
+        return json_response(200, {})
+
+    def _model_of(self, caller: str) -> str:
+        return resolve_model(self._settings_of(caller).model, self._worker.engine.models)
 
     async def memory(self, _request: Request) -> Response:
         page = os.sysconf("SC_PAGE_SIZE")

@@ -342,6 +342,15 @@ def test_what_else_webuiapi_asks(client: webuiapi.WebUIApi) -> None:
     client.util_wait_for_ready()
 
 
+def test_models_are_unloaded_and_loaded(worker: Served) -> None:
+    post(worker, "reload-checkpoint")
+    assert worker.ask("GET", "/v1/models/shapes").json()["loaded"]
+    post(worker, "unload-checkpoint")
+    assert not worker.ask("GET", "/v1/models/shapes").json()["loaded"]
+    post(worker, "txt2img", prompt=PROMPT, steps=1, send_images=False)
+    assert worker.ask("GET", "/v1/models/shapes").json()["loaded"]
+
+
 def test_every_listed_name_is_taken(worker: Served) -> None:
     from sdrbee.server.a1111_names import sampler_fields
 
