@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from server.conftest import Served, serve
+
+from sdrbee.hub.local import LocalModels, StoredModel
+from sdrbee.model_files import BUILTIN_FOLDER
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +111,19 @@ def test_the_key_of_the_environment_is_sent(
         monkeypatch.setenv("SDRBEE_API_KEY", key)
         done = subprocess.run(asking, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_without_arguments_the_whole_store_is_served(tmp_path: Path) -> None:
+    store = LocalModels(tmp_path / "models")
+    rows = [("someone/good", "files/good", "2026-01-01"), ("bad", "files/bad", "2026-02-01")]
+    for name, path, pulled in rows:
+        store.add(StoredModel(name=name, path=path, source=name, revision="main", pulled=pulled))
+    shutil.copytree(BUILTIN_FOLDER / "shapes", store.files / "good")
+    (store.files / "bad").mkdir()
+    for worker in serve(tmp_path, SDRBEE_HOME=str(tmp_path)):
+        listed = worker.ask("GET", "/v1/models").json()["data"]
+        assert [model["id"] for model in listed] == ["someone/good", "shapes", "shapes-inpaint"]
+        job_id = worker.submit("a red star", steps=1, model="another/Good@main")
+        assert worker.ask("GET", f"/v1/jobs/{job_id}").json()["model"] == "someone/good"
+        assert worker.events(job_id)[-1]["type"] == "complete"
+    assert "warning: bad is left out" in (tmp_path / "worker.log").read_text()
