@@ -49,9 +49,17 @@ def swaps(_folder: Path, count: int) -> dict[str, object]:
     return check_swaps(count)
 
 
+def generated(_folder: Path, count: int) -> dict[str, object]:
+    """Requests made from the OpenAPI document."""
+    from server.generated import answer_generated
+
+    return {"requests": count, **answer_generated(count, seed=11)}
+
+
 PARTS: dict[str, tuple[Part, int]] = {
     "kills": (kills, 200),
     "corruptions": (corruptions, 10_000),
+    "generated": (generated, 20_000),
     "http": (http, 20_000),
     "swaps": (swaps, 200),
 }

@@ -130,9 +130,7 @@ class Worker:
 
     def info(self) -> WorkerInfo:
         """rbee's WorkerInfo."""
-        jobs = any(worker["jobs"] for worker in self.engine.status["workers"])
-        status = "starting" if self.not_ready() is not None else "busy" if jobs else "ready"
-        return self.identity.info(self.engine, status)
+        return self.identity.info(self.engine, self._status())
 
     def not_ready(self) -> str | None:
         """Why no picture can be made; None when one can."""
@@ -145,6 +143,16 @@ class Worker:
             return None
         errors = [worker["load_error"] for worker in status if worker["load_error"]]
         return errors[0] if errors else "model loading"
+
+    def _status(self) -> str:
+        """rbee's word for what the worker does."""
+        refusal = self.book.refusal
+        if refusal is not None and refusal.code in ("draining", "shutting_down"):
+            return "stopping"
+        if self.not_ready() is not None:
+            return "starting"
+        jobs = any(worker["jobs"] for worker in self.engine.status["workers"])
+        return "busy" if jobs else "ready"
 
     async def _answer(self, request: Request) -> Response:
         try:

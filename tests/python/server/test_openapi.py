@@ -20,7 +20,7 @@ SMALL = Limits(largest_side=64, steps=2)
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with serving(Worker(sdrbee.Engine("shapes", max_batch=1, preload=True), limits=SMALL)) as url:
+    with serving(Worker(sdrbee.Engine("mock", preload=True), limits=SMALL)) as url:
         yield url
 
 

@@ -30,7 +30,7 @@ LOCAL = Policy(SECRET, allow_private=True, back_off_s=(0.01, 0.01, 0.01))
 
 @contextmanager
 def worker_at(path: Path | None, policy: Policy | None = LOCAL) -> Iterator[str]:
-    worker = Worker(sdrbee.Engine("shapes"), journal=Journal(path))
+    worker = Worker(sdrbee.Engine("mock"), journal=Journal(path))
     worker.book.webhooks = Webhooks(policy)
     with serving(worker) as url:
         yield url
