@@ -190,10 +190,13 @@ def has_feature(info: sdrbee.ModelInfo, name: str) -> bool:
     return bool(getattr(info.capabilities, FEATURES[name], False))
 
 
-def not_finite(values: Mapping[str, Any]) -> str | None:
-    """The name of the first number, alone or in a list, that is NaN or infinite."""
+def unusable_number(values: Mapping[str, Any]) -> str | None:
+    """The name of the first number, alone or in a list, that is NaN, infinite, or whole and beyond
+    64 bits: neither the engine nor the journal holds such."""
     for name, value in values.items():
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, float) and not math.isfinite(one):
+                return name
+            if isinstance(one, int) and not -(1 << 63) <= one < 1 << 64:
                 return name
     return None

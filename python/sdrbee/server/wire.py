@@ -22,7 +22,7 @@ from sdrbee.server.operations import (
     Pictures,
     any_operation,
     has_feature,
-    not_finite,
+    unusable_number,
 )
 
 DEFAULT_PREVIEW = "fast"
@@ -92,9 +92,9 @@ def read_operation(body: Any, limits: Limits) -> Submission:
     except msgspec.ValidationError as error:
         raise _told(error, body) from None
     given = _given(read)
-    bad = not_finite(given)
+    bad = unusable_number(given)
     if bad is not None:
-        raise _wrong(bad, "a finite number", given[bad])
+        raise _wrong(bad, "finite numbers, whole ones of 64 bits", given[bad])
     fields = _request_fields(given)
     pictures, names = _pictures(given, OPERATIONS[operation])
     return Submission(

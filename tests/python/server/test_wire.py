@@ -118,6 +118,8 @@ def test_an_adapters_name_is_no_path(key: str, name: str) -> None:
         ({"controls": [{"name": "canny", "image": "aaaa", "start": 2}]}, "controls[0].start"),
         ({"ip_adapters": [{"name": "a", "image": 5}]}, "ip_adapters[0].image"),
         ({"embeddings": [{"name": "a", "token": 5}]}, "embeddings[0].token"),
+        ({"outpaint": [1 << 102]}, "outpaint"),
+        ({"clip_skip": -(1 << 63) - 1}, "clip_skip"),
         ({"prompt_syntax": "a1111"}, "prompt_syntax"),
         ({"priority": 0.5}, "priority"),
         ({"deadline_s": math.nan}, "deadline_s"),
