@@ -40,6 +40,8 @@ class Limits:
     adapters: int = 8
     """LoRAs of a request, and as many controls, IP-Adapters and embeddings."""
     steps: int = 1_000
+    guidance_scale: float = 1_000.0
+    """Of either sign; far larger ones are more than fp32 holds."""
     smallest_side: int = 64
     largest_side: int = 4_096
     pixels: int = 16_777_216

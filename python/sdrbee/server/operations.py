@@ -174,6 +174,8 @@ def _request_field(row: Any, limits: Limits) -> Any:
         bounds = {"ge": 1, "le": limits.steps}
     elif row.name in ("width", "height"):
         bounds = {"ge": limits.smallest_side, "le": limits.largest_side}
+    elif row.name in ("guidance_scale", "true_guidance_scale"):
+        bounds = {"ge": -limits.guidance_scale, "le": limits.guidance_scale}
     elif row.type == "str":
         bounds = {"max_length": limits.prompt_characters}
     elif row.type.startswith("list"):

@@ -476,6 +476,7 @@ def test_bad_numbers_name_their_field(worker: Served, field: str) -> None:
         ("txt2img", 404, {"override_settings": {"sd_model_checkpoint": "no such"}}),
         ("txt2img", 422, {"scheduler": "no such"}),
         ("txt2img", 422, {"prompt": 5}),
+        ("txt2img", 422, {"cfg_scale": 1e300}),
         ("txt2img", 422, {"override_settings": [1]}),
         ("txt2img", 422, {"alwayson_scripts": "x"}),
         ("txt2img", 422, {"override_settings": {"CLIP_stop_at_last_layers": 13}}),
