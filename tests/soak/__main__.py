@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import tempfile
 import time
@@ -30,6 +31,8 @@ def kills(folder: Path, count: int) -> dict[str, object]:
 def corruptions(folder: Path, count: int) -> dict[str, object]:
     """Faults in the bytes of the job database."""
     from server.test_store import check_corruptions
+
+    logging.getLogger("sdrbee.server").disabled = True  # each would be told
 
     return {"corruptions": count, "set_aside": check_corruptions(folder, seed=6, count=count)}
 

@@ -26,8 +26,8 @@ _SCHEMA = (
     "CREATE TABLE pictures(job_id TEXT NOT NULL, image_index INTEGER NOT NULL, "
     "png BLOB NOT NULL, PRIMARY KEY(job_id, image_index))",
     "CREATE TABLE checkpoints(job_id TEXT PRIMARY KEY, saved BLOB NOT NULL)",
-    "CREATE TABLE keys(caller TEXT NOT NULL, key TEXT NOT NULL, digest BLOB NOT NULL, "
-    "job_id TEXT NOT NULL, since REAL NOT NULL, PRIMARY KEY(caller, key))",
+    "CREATE TABLE keys(caller TEXT NOT NULL, key TEXT NOT NULL, since REAL NOT NULL, "
+    "used BLOB NOT NULL, PRIMARY KEY(caller, key))",
     "CREATE TABLE expired(job_id TEXT PRIMARY KEY, caller TEXT NOT NULL, since REAL NOT NULL)",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
@@ -119,7 +119,7 @@ class Store:
         """
         try:
             return self._open()
-        except (sqlite3.DatabaseError, Damaged) as error:
+        except (sqlite3.DatabaseError, Damaged, UnicodeError) as error:  # even of its messages
             self.close()
             if self._path is None or not self._is_damaged(error):
                 raise
@@ -155,9 +155,12 @@ class Store:
             (job_id, told.status, _sealed(accepted), _sealed(told)),
         )
         if accepted.idempotency_key is not None:
+            key = Key(
+                accepted.caller, accepted.idempotency_key, digest or b"", job_id, accepted.created
+            )
             self._execute(
-                "INSERT OR REPLACE INTO keys VALUES(?, ?, ?, ?, ?)",
-                (accepted.caller, accepted.idempotency_key, digest, job_id, accepted.created),
+                "INSERT OR REPLACE INTO keys VALUES(?, ?, ?, ?)",
+                (key.caller, key.key, key.since, _sealed(key)),
             )
 
     def tell(self, job_id: str, told: Told) -> None:
@@ -225,7 +228,7 @@ class Store:
 
     def _open(self) -> Kept:
         connection = self._connect()
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
         if found != "ok":
             raise Damaged(found)
         self.begin(durable=True)
@@ -243,8 +246,8 @@ class Store:
     def _load(self) -> Kept:
         run = self._execute("SELECT max(run) FROM runs").fetchone()[0] or 0
         jobs = self._execute(
-            "SELECT job_id, accepted, told, saved FROM jobs LEFT JOIN checkpoints USING(job_id) "
-            "ORDER BY number"
+            "SELECT job_id, status, accepted, told, saved "
+            "FROM jobs LEFT JOIN checkpoints USING(job_id) ORDER BY number"
         )
         try:
             return Kept(
@@ -253,14 +256,14 @@ class Store:
                     KeptJob(
                         job_id,
                         _opened(accepted, Accepted),
-                        _opened(told, Told),
+                        _with_status(_opened(told, Told), status),
                         None if saved is None else _opened(saved, bytes),
                     )
-                    for job_id, accepted, told, saved in jobs
+                    for job_id, status, accepted, told, saved in jobs
                 ],
                 keys=[
-                    msgspec.convert(row, Key)
-                    for row in _rows(self._execute("SELECT * FROM keys ORDER BY since"))
+                    _opened(used, Key)
+                    for (used,) in self._execute("SELECT used FROM keys ORDER BY since")
                 ],
                 expired=[
                     msgspec.convert(row, tuple[str, str, float])
@@ -308,14 +311,15 @@ def _opened(sealed: Any, kind: type[T]) -> T:
     return packed if kind is bytes else msgspec.msgpack.decode(packed, type=kind)  # type: ignore[return-value]
 
 
+def _with_status(told: Told, status: object) -> Told:
+    if told.status != status:
+        raise Damaged(f"a job is {told.status} and {status!r}")
+    return told
+
+
 def _make_tables(connection: sqlite3.Connection) -> None:
     for statement in _SCHEMA:
         connection.execute(statement)
-
-
-def _rows(cursor: sqlite3.Cursor) -> Iterable[dict[str, Any]]:
-    names = [column[0] for column in cursor.description]
-    return (dict(zip(names, row, strict=True)) for row in cursor)
 
 
 def _set_aside(path: Path, error: Exception) -> str:

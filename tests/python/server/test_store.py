@@ -79,7 +79,7 @@ def corrupted(content: bytes, random_: random.Random) -> bytes:
     pieces = bytearray(content)
     match random_.randrange(4):
         case 0:
-            del pieces[random_.randrange(len(pieces)) :]
+            del pieces[random_.randrange(1, len(pieces)) :]
         case 1:
             start = random_.randrange(len(pieces))
             pieces[start : start + random_.randrange(1, 4096)] = bytes(512)
