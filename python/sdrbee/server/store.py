@@ -261,10 +261,10 @@ class Store:
                     )
                     for job_id, status, accepted, told, saved in jobs
                 ],
-                keys=[
-                    _opened(used, Key)
-                    for (used,) in self._execute("SELECT used FROM keys ORDER BY since")
-                ],
+                keys=sorted(
+                    (_opened(used, Key) for (used,) in self._execute("SELECT used FROM keys")),
+                    key=lambda key: key.since,
+                ),
                 expired=[
                     msgspec.convert(row, tuple[str, str, float])
                     for row in self._execute("SELECT * FROM expired ORDER BY since")
