@@ -18,6 +18,7 @@ from bench.comparison import ROOT, environment
 
 PROMPT = "a red circle left of a blue square on a green background"
 _READY_S = 300.0
+_NICENESS = 10  # of the threads that compute: under load answers come first
 
 
 class ServedProcess:
@@ -76,6 +77,7 @@ class Worker(ServedProcess):
 
     def __init__(self, model: str, threads: int, *options: str) -> None:
         command = [sys.executable, "-m", "sdrbee", "serve", model, "--port", "0", *options]
+        command += ["--nice", str(_NICENESS)]
         self._state = tempfile.TemporaryDirectory()
         super().__init__([*command, "--state-dir", self._state.name], threads)
         while self.ask("GET", "/ready")[0] != 200:

@@ -293,6 +293,8 @@ class Engine:
         """
         if not name:
             return next(iter(self._models))
+        if name in self._models:
+            return name
         return find_model(name, named_models(self._models, name))
 
     def load(self, name: str = "", *, timeout: float | None = None) -> None:

@@ -31,6 +31,8 @@ def resolve_model(name: str, models: Mapping[str, sdrbee.ModelInfo]) -> str:
     """
     if not name:
         return next(iter(models))
+    if name in models:
+        return name
     return find_model(name, named_models(models, name))
 
 
