@@ -26,7 +26,8 @@ from sdrbee.server.errors import ApiError, api_error
 from sdrbee.server.http import Request, Response, Router, json_response
 from sdrbee.server.infotext import parse_infotext, picture_texts
 from sdrbee.server.models import resolve_model
-from sdrbee.server.synchronous import HEARTBEAT_S, Pictures, cancel, finished, submit
+from sdrbee.server.record import HEARTBEAT_S
+from sdrbee.server.synchronous import Pictures, cancel, finished, submit
 
 if TYPE_CHECKING:
     from sdrbee.server.app import Worker

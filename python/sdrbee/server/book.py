@@ -20,6 +20,7 @@ from sdrbee.server.metrics import Metrics
 from sdrbee.server.record import Record
 from sdrbee.server.shelf import Shelf
 from sdrbee.server.store import Kept, Key
+from sdrbee.server.tasks import begin, end_all
 from sdrbee.server.telling import Teller, fail
 from sdrbee.server.webhooks import Webhooks
 from sdrbee.server.wire import Submission
@@ -82,7 +83,7 @@ class Book:
         """Opens the journal and goes on with the jobs of earlier runs; in the background after
         `wait_s`."""
         if self._journal.durable:
-            await asyncio.wait({_begin(self._open(), self._tasks)}, timeout=wait_s)
+            await asyncio.wait({begin(self._open(), self._tasks)}, timeout=wait_s)
 
     async def submit(
         self,
@@ -171,7 +172,7 @@ class Book:
         `timeout_s` have passed or `hurry` is set; then it leaves these, too, so that who waits for
         one is told."""
         self.refusal = ApiError(503, "draining", "the worker is ending", retry_after_s=5)
-        await _end_tasks(self._tasks)
+        await end_all(self._tasks)
         for record in self._open_records():
             if record.status == "queued":
                 await self._leave(record)
@@ -193,7 +194,7 @@ class Book:
         """Leaves all jobs that have not ended to the next run; closes the engine and the
         journal."""
         self.refusal = ApiError(503, "shutting_down", "the worker is ending", retry_after_s=5)
-        await _end_tasks(self._tasks)
+        await end_all(self._tasks)
         running = [record for record in self._open_records() if record.status == "running"]
         for record in self._open_records():
             await self._leave(record)
@@ -264,7 +265,7 @@ class Book:
         return await loop.run_in_executor(self._executor, submission.request)
 
     def _begin_following(self, record: Record, job: sdrbee.Job) -> None:
-        _begin(self._ended(record, self._teller.follow(record, job)), self._followers)
+        begin(self._ended(record, self._teller.follow(record, job)), self._followers)
 
     async def _ended(self, record: Record, ending: Coroutine[Any, Any, None]) -> None:
         """Waits for what ends a job, and until the journal has it."""
@@ -274,7 +275,7 @@ class Book:
             log.warning("the end of %s is not written down yet: %s", record.job_id, error)
             self._unstored.append(record)
             if len(self._unstored) == 1:
-                _begin(self._store_later(), self._tasks)
+                begin(self._store_later(), self._tasks)
         if record.ended is not None:
             self._shelf.put(record)
             seconds = record.ended - record.created
@@ -391,19 +392,6 @@ class Book:
                 expired_before=now - self._limits.kept_jobs_s,
                 keys_before=now - self._limits.idempotency_s,
             )
-
-
-def _begin(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> asyncio.Task[None]:
-    task = asyncio.create_task(work)
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
-    return task
-
-
-async def _end_tasks(tasks: set[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _set(event: asyncio.Event) -> None:

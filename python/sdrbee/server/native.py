@@ -24,14 +24,11 @@ from sdrbee.server.metrics import CONTENT_TYPE
 from sdrbee.server.models import resolve_model
 from sdrbee.server.openapi import Endpoint, document
 from sdrbee.server.operations import FEATURES, OPERATIONS, any_operation, has_feature
-from sdrbee.server.record import Record
+from sdrbee.server.record import HEARTBEAT_S, Record
 from sdrbee.server.wire import read_operation
 
 if TYPE_CHECKING:
     from sdrbee.server.app import Worker
-
-HEARTBEAT_S = 15.0
-
 
 _HEALTH = Endpoint("That the process lives", Health, open=True)
 _READY = Endpoint("Whether a picture can be made", Ready, errors=(503,), open=True)

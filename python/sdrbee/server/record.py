@@ -21,6 +21,9 @@ from sdrbee.server.journal import Journal
 from sdrbee.server.store import Accepted, KeptJob, Told
 from sdrbee.server.wire import Submission
 
+# Seconds without an event after which the reader of a stream gets a sign of life.
+HEARTBEAT_S = 15.0
+
 TERMINAL = {"complete": "done", "error": "failed", "cancelled": "cancelled"}
 
 # Events that are states: they are written down, and no later one takes their place.

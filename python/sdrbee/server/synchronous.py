@@ -28,13 +28,11 @@ from sdrbee.server.errors import error_of_code
 from sdrbee.server.http import ClientGone, Request
 from sdrbee.server.idempotency import checked_key
 from sdrbee.server.models import resolve_model
-from sdrbee.server.record import Record
+from sdrbee.server.record import HEARTBEAT_S, Record
 from sdrbee.server.wire import Submission
 
 if TYPE_CHECKING:
     from sdrbee.server.app import Worker
-
-HEARTBEAT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)

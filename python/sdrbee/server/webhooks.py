@@ -26,6 +26,7 @@ from sdrbee.server.errors import ApiError
 from sdrbee.server.journal import StorageError
 from sdrbee.server.outgoing import Letter, Target, post
 from sdrbee.server.record import Record
+from sdrbee.server.tasks import begin, end_all
 
 log = logging.getLogger("sdrbee.server")
 
@@ -108,15 +109,11 @@ class Webhooks:
         """Tells of a job that has ended, if its request asks for it and it isn't told yet."""
         if self._policy is None or record.submission.webhook_url is None:
             return
-        task = asyncio.create_task(self._deliver(self._policy, record))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        begin(self._deliver(self._policy, record), self._tasks)
 
     async def close(self) -> None:
         """Leaves what isn't told to the next run of the worker."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_all(self._tasks)
         self._executor.shutdown(wait=False)
 
     async def _deliver(self, policy: Policy, record: Record) -> None:
