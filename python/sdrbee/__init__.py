@@ -49,9 +49,10 @@ from sdrbee.engine import Engine, Job  # noqa: E402
 from sdrbee.hub.errors import PullError  # noqa: E402
 from sdrbee.hub.local import StoredModel  # noqa: E402
 from sdrbee.hub.pulling import pull  # noqa: E402
-from sdrbee.model import Model, describe, load, replay  # noqa: E402
+from sdrbee.model import Model, describe, load  # noqa: E402
 from sdrbee.model_files import builtin_models  # noqa: E402
 from sdrbee.names import ModelNotFound  # noqa: E402
+from sdrbee.replaying import replay  # noqa: E402
 
 __version__ = system_info().sdrbee
 

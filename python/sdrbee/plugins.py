@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from sdrbee import _native
-from sdrbee._native import Prompt
+from sdrbee._native import Prompt, UnsupportedModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,7 @@ GROUP = "sdrbee.models"
 _OWN = {"mock": "sdrbee.testing:MockModel"}
 
 
-class ImageModel:
+class ImageModel(ABC):
     """A diffusion model of one's own: derive from it and say what it is in the class attributes.
 
     The engine makes the schedule, the noise, the sampler's steps, guidance and masks; the three
@@ -63,10 +64,11 @@ class ImageModel:
     guidance_scale: ClassVar[float] = 7.5
     strength: ClassVar[float] = 0.8
 
+    @abstractmethod
     def encode(self, prompt: Prompt) -> Array:
         """A text as `denoise` takes it: [tokens, channels], as many tokens for every prompt."""
-        raise NotImplementedError
 
+    @abstractmethod
     def denoise(self, latents: Array, timesteps: Array, context: Array) -> Array:
         """The network's prediction, [batch, channels, height, width].
 
@@ -76,15 +78,21 @@ class ImageModel:
             timesteps: [batch].
             context: [batch, tokens, channels]: what `encode` gave for each row.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, latents: Array) -> Array:
         """Pictures [batch, 3, height, width] of -1..1."""
-        raise NotImplementedError
 
-    def encode_picture(self, picture: Array) -> Array:
-        """Latents of pictures [batch, 3, height, width] of -1..1."""
-        raise NotImplementedError
+    def encode_picture(self, picture: Array) -> Array:  # noqa: ARG002
+        """Latents of pictures [batch, 3, height, width] of -1..1.
+
+        Raises:
+            UnsupportedModel: The model has no such method of its own.
+        """
+        raise UnsupportedModel(
+            f"[encode_picture] {type(self).__name__} starts from no picture: give it this method, "
+            "or leave image_to_image and inpaint out of its capabilities"
+        )
 
 
 def plugin_names() -> list[str]:

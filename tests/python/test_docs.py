@@ -21,6 +21,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MODULES = [
     "sdrbee",
     "sdrbee.model",
+    "sdrbee.replaying",
     "sdrbee.model_files",
     "sdrbee.names",
     "sdrbee.hub.local",

@@ -47,6 +47,40 @@ def test_loads_by_name_and_by_class() -> None:
     assert sdrbee.describe("mock").family == "mock"
 
 
+class Half(sdrbee.plugins.ImageModel):
+    """Lacks `decode`."""
+
+    id = "half"
+
+    def encode(self, _prompt: plugins.Prompt) -> Any:
+        return np.zeros((1, 1), np.float32)
+
+    def denoise(self, latents: Any, _timesteps: Any, _context: Any) -> Any:
+        return latents
+
+
+class TextOnly(Half):
+    """Says that it can start from pictures, and can't."""
+
+    capabilities = ("text_to_image", "image_to_image")
+    default_size = (64, 64)
+
+    def decode(self, latents: Any) -> Any:
+        return np.zeros((len(latents), 3, 64, 64), np.float32)
+
+
+def test_a_class_that_lacks_a_method_is_not_loaded() -> None:
+    with pytest.raises(sdrbee.Error, match=r"abstract.*decode"):
+        sdrbee.load(Half)
+
+
+def test_starting_from_a_picture_without_the_method_for_it_is_refused() -> None:
+    model = sdrbee.load(TextOnly)
+    assert model.generate("a", steps=1).width == 64
+    with pytest.raises(sdrbee.PluginError, match=r"UnsupportedModel.* leave image_to_image"):
+        model.generate("a", steps=2, image=np.zeros((64, 64, 3), np.uint8))
+
+
 def test_starts_from_pictures(engine: sdrbee.Engine) -> None:
     picture = np.zeros((64, 64, 3), np.uint8)
     picture[:, 32:] = 255
@@ -87,11 +121,11 @@ class Broken(plugins.ImageModel):
         if function == self._where:
             raise self._error
 
-    def encode(self, prompt: plugins.Prompt) -> Any:  # noqa: ARG002
+    def encode(self, _prompt: plugins.Prompt) -> Any:
         self._check("encode")
         return np.zeros((1, 1), np.float32)
 
-    def denoise(self, latents: Any, timesteps: Any, context: Any) -> Any:  # noqa: ARG002
+    def denoise(self, latents: Any, _timesteps: Any, _context: Any) -> Any:
         self._check("denoise")
         return "no array" if self._where == "type" else latents
 

@@ -460,22 +460,22 @@ GALLERY = [
 ]
 
 
-def test_screenshots_for_the_readme(opened: Opener, pytestconfig: pytest.Config) -> None:
-    folder = pytestconfig.getoption("--screenshots")
-    if folder is None:
-        pytest.skip("--screenshots FOLDER writes them")
+def test_screenshots_for_the_readme(
+    opened: Opener, pytestconfig: pytest.Config, tmp_path: Path
+) -> None:
+    folder = Path(pytestconfig.getoption("--screenshots") or tmp_path)
     one = opened(user=13, reduced_motion="reduce", color_scheme="light")
     page = one.open()
     for prompt, seed in GALLERY:
         one.generate(prompt, steps=20, seed=seed)
-    shoot(page, Path(folder) / "page.png")
+    shoot(page, folder / "page.png")
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size(NARROW)
-    shoot(page, Path(folder) / "page_phone.png")
+    shoot(page, folder / "page_phone.png")
     page.set_viewport_size(WIDE)
     page.get_by_role("button", name="Use as input").click()
     page.get_by_role("button", name="Paint a mask").click()
     for x in (0.65, 0.82, 0.74):
         drag(page, (x, 0.38), (x, 0.56))
     one.fill(prompt="a green star", model="shapes-inpaint")
-    shoot(page, Path(folder) / "page_mask.png", keep_mouse=True)
+    shoot(page, folder / "page_mask.png", keep_mouse=True)
