@@ -60,7 +60,7 @@ class AsyncClient:
 
     async def submit(self, prompt: str, **fields: Any) -> AsyncRemoteJob:
         """As `Client.submit`."""
-        body = await asyncio.to_thread(operation, prompt, fields)
+        body = (await asyncio.to_thread(operation, prompt, fields)).body
         return AsyncRemoteJob(
             self, self._settings.job_id(await self._ask("POST", "/v1/jobs", json=body))
         )

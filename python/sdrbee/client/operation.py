@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sdrbee
+from sdrbee.rbee import Operation
 from sdrbee.server.operations import OPERATIONS
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
@@ -18,8 +19,8 @@ _KINDS = (("mask", "image_inpaint"), ("image", "image_transform"))
 _RBEE = {"hive_id": "localhost", "model": ""}
 
 
-def operation(prompt: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of POST /v1/jobs.
+def operation(prompt: str, fields: Mapping[str, Any]) -> Operation:
+    """What POST /v1/jobs takes.
 
     Args:
         prompt: What to see.
@@ -35,7 +36,7 @@ def operation(prompt: str, fields: Mapping[str, Any]) -> dict[str, Any]:
             body[names.get(name, name)] = encoded(value)
         else:
             body["n" if name == "count" else name] = value
-    return body
+    return Operation(body)
 
 
 def encoded(picture: Any) -> str:

@@ -87,7 +87,7 @@ class Client:
             InvalidRequest, ModelNotFound, QueueFull, ...: As `Engine.submit`.
             WorkerError: The worker can't be reached or refuses for another reason.
         """
-        answer = self._ask("POST", "/v1/jobs", json=operation(prompt, fields))
+        answer = self._ask("POST", "/v1/jobs", json=operation(prompt, fields).body)
         return RemoteJob(self, self._settings.job_id(answer))
 
     def generate(
