@@ -22,6 +22,7 @@ from sdrbee.server.a1111_request import (
     read_img2img,
     read_txt2img,
 )
+from sdrbee.server.a1111_schema import ENDPOINTS, a1111_error, fixed
 from sdrbee.server.errors import ApiError, api_error
 from sdrbee.server.http import Request, Response, Router, json_response
 from sdrbee.server.infotext import parse_infotext, picture_texts
@@ -40,7 +41,7 @@ PREFIX = "/sdapi/v1/"
 def add_routes(router: Router, worker: Worker) -> None:
     """The subset of A1111's routes, under its paths."""
     dialect = _A1111(worker)
-    router.add_error_form(PREFIX, error_form)
+    router.add_error_form(PREFIX, a1111_error)
     for method, name, handler in (
         ("POST", "txt2img", dialect.txt2img),
         ("POST", "img2img", dialect.img2img),
@@ -56,17 +57,10 @@ def add_routes(router: Router, worker: Worker) -> None:
         ("POST", "reload-checkpoint", dialect.reload_checkpoint),
         ("GET", "memory", dialect.memory),
     ):
-        router.add(method, PREFIX + name, handler)
-    for name, value in _FIXED.items():
-        router.add("GET", PREFIX + name, _always(value))
-    router.add("GET", PREFIX + "samplers", _always(sampler_items()))
-    router.add("GET", PREFIX + "schedulers", _always(schedule_items()))
-
-
-def error_form(error: ApiError) -> tuple[int, Any]:
-    """An error as A1111 tells it."""
-    told = {"error": error.code, "detail": error.message, "body": "", "errors": error.message}
-    return error.status, told
+        router.add(method, PREFIX + name, handler, ENDPOINTS[method, name])
+    lists = {**_FIXED, "samplers": sampler_items(), "schedulers": schedule_items()}
+    for name, value in lists.items():
+        router.add("GET", PREFIX + name, _always(value), fixed(name, value))
 
 
 # Lists that are the same at all times; empty for what isn't done here.

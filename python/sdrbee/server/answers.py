@@ -38,6 +38,85 @@ class JobStatus(TypedDict):
     status: str
 
 
+class JobProgress(TypedDict):
+    """The last step that was told of."""
+
+    image_index: int
+    step: int
+    total: int | None
+    percent: float | None
+
+
+class JobError(TypedDict):
+    """Why it failed."""
+
+    code: str
+    message: str
+    field: str | None
+
+
+class JobTiming(TypedDict):
+    queued_s: float
+    run_s: float
+
+
+class JobResult(TypedDict):
+    """What is known of the pictures beside themselves."""
+
+    format: str
+    seed: int
+    seeds: list[int]
+    width: int
+    height: int
+    batched: bool
+    timing: JobTiming
+
+
+class JobDescription(TypedDict):
+    job_id: str
+    status: str
+    """queued, running, done, failed or cancelled"""
+    operation: str
+    model: str
+    created: float
+    started: float | None
+    ended: float | None
+    """These three in seconds since 1970."""
+    position: int | None
+    progress: JobProgress | None
+    batched: bool
+    """Whether a picture shared a step with another."""
+    error: JobError | None
+    request: dict[str, Any]
+    """As it was sent, without pictures."""
+    result: JobResult | None
+
+
+class JobList(TypedDict):
+    jobs: list[JobDescription]
+
+
+class ModelRow(TypedDict):
+    id: str
+    object: str
+    created: int
+    owned_by: str
+    family: str
+    variant: str
+    default_size: list[int]
+    loaded: bool
+    """In the memory of a worker; the next four tell of it there."""
+    bytes: int
+    pinned: bool
+    in_use: bool
+    idle_s: float | None
+
+
+class ModelList(TypedDict):
+    object: str
+    data: list[ModelRow]
+
+
 class ModeDefaults(TypedDict):
     """What absent fields mean in one mode."""
 

@@ -7,13 +7,16 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sdrbee
 from sdrbee.hub.local import named_models
 from sdrbee.model_files import builtin_models
 from sdrbee.names import find_model
+from sdrbee.server.answers import ModelList, ModelRow
 from sdrbee.server.http import Request, Response, Router, json_response
+from sdrbee.server.openai_errors import ErrorForAll
+from sdrbee.server.openapi import Endpoint
 
 if TYPE_CHECKING:
     from sdrbee.server.app import Worker
@@ -21,6 +24,15 @@ if TYPE_CHECKING:
 
 # Requests that wait for a model at the same time; others wait for these.
 _LOADING_THREADS = 2
+
+_LIST = Endpoint("The models", ModelList, error=ErrorForAll)
+_MODEL = Endpoint("A model", ModelRow, errors=(404,), error=ErrorForAll)
+_LOAD = Endpoint(
+    "Loads a model before the next job", ModelRow, errors=(404, 500, 503), error=ErrorForAll
+)
+_UNLOAD = Endpoint(
+    "Lets a model go, once no picture is made with it", ModelRow, errors=(404,), error=ErrorForAll
+)
 
 
 def resolve_model(name: str, models: Mapping[str, sdrbee.ModelInfo]) -> str:
@@ -40,10 +52,11 @@ def add_routes(router: Router, worker: Worker) -> None:
     """The list of models, in a form that OpenAI's clients read, too, and what loads and unloads
     them."""
     models = _Models(worker)
-    router.add("GET", "/v1/models", models.list)
-    router.add("GET", "/v1/models/{model*}", models.describe)
-    router.add("POST", "/v1/models/{model*}/load", models.load)
-    router.add("POST", "/v1/models/{model*}/unload", models.unload)
+    model = "/v1/models/{model*}"
+    router.add("GET", "/v1/models", models.list, _LIST)
+    router.add("GET", model, models.describe, _MODEL)
+    router.add("POST", f"{model}/load", models.load, _LOAD)
+    router.add("POST", f"{model}/unload", models.unload, _UNLOAD)
 
 
 class _Models:
@@ -54,7 +67,8 @@ class _Models:
         self._created = {name: _created(info) for name, info in self._engine.models.items()}
 
     async def list(self, _request: Request) -> Response:
-        answer = {"object": "list", "data": [self._row(name) for name in self._engine.models]}
+        rows = [self._row(name) for name in self._engine.models]
+        answer: ModelList = {"object": "list", "data": rows}
         return json_response(200, answer)
 
     async def describe(self, request: Request) -> Response:
@@ -76,7 +90,7 @@ class _Models:
     def _named(self, request: Request) -> str:
         return resolve_model(request.path_values["model"], self._engine.models)
 
-    def _row(self, name: str) -> dict[str, Any]:
+    def _row(self, name: str) -> ModelRow:
         info = self._engine.models[name]
         loaded = [
             model

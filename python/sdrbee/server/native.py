@@ -12,6 +12,8 @@ from sdrbee.server.answers import (
     Capabilities,
     Health,
     JobAccepted,
+    JobDescription,
+    JobList,
     JobStatus,
     ModelAnswer,
     Ready,
@@ -41,10 +43,10 @@ _SUBMIT = Endpoint(
 )
 _LIST = Endpoint(
     "The caller's jobs, the newest first",
-    dict[str, Any],
+    JobList,
     query={"status": "queued, running, done, failed or cancelled"},
 )
-_JOB = Endpoint("A job", dict[str, Any], errors=(404, 410))
+_JOB = Endpoint("A job", JobDescription, errors=(404, 410))
 _CANCEL = Endpoint("Ends a job within one step", JobStatus, errors=(404, 410))
 _STREAM = Endpoint(
     "The events of a job, until its end",
@@ -119,7 +121,8 @@ class _Native:
 
     async def list_jobs(self, request: Request) -> Response:
         records = self._worker.book.list(request.caller, request.query.get("status"))
-        return json_response(200, {"jobs": [record.describe() for record in records]})
+        answer: JobList = {"jobs": [record.describe() for record in records]}
+        return json_response(200, answer)
 
     async def describe_job(self, request: Request) -> Response:
         return json_response(200, self._find(request).describe())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from sdrbee.server.errors import ApiError
@@ -30,6 +28,18 @@ class OpenaiError(msgspec.Struct):
     error: OpenaiErrorDetail
 
 
+class ErrorDetailForAll(OpenaiErrorDetail):
+    """The same, with the native name of `param` beside it."""
+
+    field: str | None
+
+
+class ErrorForAll(msgspec.Struct):
+    """An answer other than success, of routes that both kinds of clients ask."""
+
+    error: ErrorDetailForAll
+
+
 def openai_error(error: ApiError) -> tuple[int, OpenaiError]:
     """The status and JSON of an error; fields that are wrong are status 400 there."""
     status = 400 if error.status == 422 else error.status
@@ -38,7 +48,8 @@ def openai_error(error: ApiError) -> tuple[int, OpenaiError]:
     return status, OpenaiError(OpenaiErrorDetail(error.message, kind, error.field, error.code))
 
 
-def error_for_all(error: ApiError) -> tuple[int, dict[str, Any]]:
+def error_for_all(error: ApiError) -> tuple[int, ErrorForAll]:
     """The native form with what OpenAI's clients read beside it: for routes of both."""
-    told = msgspec.to_builtins(openai_error(error)[1])["error"]
-    return error.status, {"error": {**told, **error.body["error"]}}
+    told = openai_error(error)[1].error
+    detail = ErrorDetailForAll(told.message, told.type, told.param, told.code, error.field)
+    return error.status, ErrorForAll(detail)

@@ -75,7 +75,8 @@ def document(routes: Iterable[DescribedRoute]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         operation = _operation(route, schema_of)
-        paths.setdefault(route.path, {})[route.method.lower()] = operation
+        path = route.path.replace("*}", "}")
+        paths.setdefault(path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "sdrbee", "version": sdrbee.__version__},
@@ -103,7 +104,7 @@ def _operation(route: DescribedRoute, schema_of: Mapping[int, Any]) -> dict[str,
         responses[str(status)] = {"description": "Refused", "content": error}
     operation: dict[str, Any] = {"summary": endpoint.summary, "responses": responses}
     parameters = [
-        *(_parameter("path", name, "") for name in re.findall(r"\{(\w+)\}", route.path)),
+        *(_parameter("path", name, "") for name in re.findall(r"\{(\w+)\*?\}", route.path)),
         *(_parameter("query", name, text) for name, text in endpoint.query.items()),
         *(_parameter("header", name, text) for name, text in endpoint.headers.items()),
     ]

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import structs
 
 import sdrbee
+from sdrbee.server.answers import JobDescription, JobError, JobProgress, JobResult
 from sdrbee.server.errors import ApiError
 from sdrbee.server.journal import Journal
 from sdrbee.server.store import Accepted, KeptJob, Told
@@ -59,8 +60,8 @@ class Record:
     created: float = field(default_factory=time.time)
     status: str = "queued"
     position: int | None = None
-    progress: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
+    progress: JobProgress | None = None
+    error: JobError | None = None
     started: float | None = None
     ended: float | None = None
     cancel_asked: bool = False
@@ -188,7 +189,7 @@ class Record:
         self.suspended, self.status = True, "queued"
         self._wake()
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JobDescription:
         """What GET /v1/jobs/{id} answers."""
         return {
             "job_id": self.job_id,
@@ -207,12 +208,11 @@ class Record:
         }
 
     @property
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> JobResult | None:
         """What `complete` says beside the pictures."""
         if self.status != "done":
             return None
-        values: dict[str, Any] = msgspec.json.decode(self.log[-1].data or b"{}")
-        return {name: value for name, value in values.items() if name != "type"}
+        return msgspec.json.decode(self.log[-1].data or b"{}", type=JobResult)
 
     async def images(self) -> list[bytes]:
         """The results as PNG. Raises ApiError 410 when they are no longer kept."""

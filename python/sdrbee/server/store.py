@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from sdrbee.server.answers import JobError
 from sdrbee.server.wire import Submission
 
 log = logging.getLogger("sdrbee.server")
@@ -54,7 +55,7 @@ class Told(msgspec.Struct, frozen=True):
     status: str
     started: float | None
     ended: float | None
-    error: dict[str, Any] | None
+    error: JobError | None
     cancel_asked: bool
     batched: bool
     crashes: int

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import sdrbee
+from sdrbee.server.answers import JobProgress
 from sdrbee.server.errors import api_error
 from sdrbee.server.journal import StorageError
 from sdrbee.server.metrics import Metrics
@@ -62,7 +63,7 @@ class Teller:
     ) -> None:
         """A step is told as a preview or as progress, never both."""
         percent = None if not step.total else 100.0 * step.step / step.total
-        progress = {
+        progress: JobProgress = {
             "image_index": step.image_index,
             "step": step.step,
             "total": step.total,

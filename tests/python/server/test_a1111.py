@@ -351,6 +351,21 @@ def test_models_are_unloaded_and_loaded(worker: Served) -> None:
     assert worker.ask("GET", "/v1/models/shapes").json()["loaded"]
 
 
+def test_the_same_key_gives_the_same_pictures_and_no_second_job(worker: Served) -> None:
+    before = len(worker.ask("GET", "/v1/jobs").json()["jobs"])
+    body = {"prompt": PROMPT, "steps": 2}  # without a seed: made again, it would be another picture
+    answers = [
+        worker.ask("POST", ROUTE + "txt2img", body, idempotency_key="a1111-once") for _ in range(2)
+    ]
+    assert [answer.status for answer in answers] == [200, 200]
+    assert answers[0].json()["images"] == answers[1].json()["images"]
+    assert len(worker.ask("GET", "/v1/jobs").json()["jobs"]) == before + 1
+    other = worker.ask(
+        "POST", ROUTE + "txt2img", {**body, "steps": 3}, idempotency_key="a1111-once"
+    )
+    assert (other.status, other.json()["error"]) == (422, "idempotency_key_reused")
+
+
 def test_every_listed_name_is_taken(worker: Served) -> None:
     from sdrbee.server.a1111_names import sampler_fields
 
@@ -364,11 +379,15 @@ def test_every_listed_name_is_taken(worker: Served) -> None:
     assert sampler_fields("k_euler_a", "Automatic") == {"sampler": "euler_ancestral"}
 
 
-def until_a_preview(worker: Served) -> dict[str, Any]:
-    while True:
-        progress: dict[str, Any] = worker.ask("GET", ROUTE + "progress").json()
+def until_a_preview(worker: Served, making: threading.Thread) -> dict[str, Any]:
+    """How far the request is at its first preview, which comes before its end."""
+    while making.is_alive():
+        answer = worker.ask("GET", ROUTE + "progress")
+        assert answer.status == 200, answer.body
+        progress: dict[str, Any] = answer.json()
         if progress["current_image"]:
             return progress
+    raise AssertionError("the request ended before a preview was told of")
 
 
 @pytest.mark.parametrize("how", ["interrupt", "skip"])
@@ -379,10 +398,11 @@ def test_progress_with_a_picture_and_the_end_of_it(
     thread = threading.Thread(
         target=lambda: results.append(
             client.txt2img(prompt=PROMPT, steps=1000, width=128, height=128)
-        )
+        ),
+        daemon=True,
     )
     thread.start()
-    progress = until_a_preview(worker)
+    progress = until_a_preview(worker, thread)
     assert 0 < progress["progress"] < 1
     assert progress["state"]["job_count"] == 1
     assert progress["state"]["sampling_steps"] == 1000
