@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import sdrbee
 from sdrbee.server.errors import ApiError
+from sdrbee.server.pictures import XMP, is_marked, marked_jpeg
 
 _CONTENT_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
@@ -43,12 +44,14 @@ class Format:
         return _CONTENT_TYPES[self.name]
 
     def encode(self, png: bytes) -> bytes:
-        """A PNG file in this format. Not for an event loop."""
+        """A PNG file of our own in this format, marked as it is. Not for an event loop."""
         if self.name == "png":
             return png
-        picture = sdrbee.Image(png)
+        picture, marked = sdrbee.Image(png), is_marked(png)
         if self.name == "jpeg":
-            return picture.encode("jpeg", quality=self.quality)
+            jpeg = picture.encode("jpeg", quality=self.quality)
+            return marked_jpeg(jpeg) if marked else jpeg
         file = io.BytesIO()
-        picture.to_pil().save(file, "WEBP", quality=self.quality)
+        mark = {"xmp": XMP.encode()} if marked else {}
+        picture.to_pil().save(file, "WEBP", quality=self.quality, **mark)
         return file.getvalue()

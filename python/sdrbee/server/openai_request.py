@@ -260,8 +260,11 @@ def _pictures(form: Form) -> dict[str, bytes]:
     """The pictures of an edit, with the mask that they make: white where they are transparent."""
     images = form.files.get("image", []) + form.files.get("image[]", [])
     masks = form.files.get("mask", [])
-    if len(images) != 1:
-        raise _wrong("image", "one PNG or JPEG file", f"{len(images)} of them")
+    if not images:
+        raise _wrong("image", "a PNG or JPEG file", None)
+    if len(images) > 1:
+        text = f"[image] expected one picture, which the edit starts from, but got {len(images)}"
+        raise ApiError(422, "unsupported_field", text, field="image")
     if len(masks) > 1:
         raise _wrong("mask", "one PNG file", f"{len(masks)} of them")
     image = _decoded("image", images[0])
