@@ -166,6 +166,6 @@ def test_a_bad_field_is_named(client: openai.OpenAI, param: str, fields: dict[st
 
 
 def test_several_pictures_are_refused_and_not_left_alone(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="expected one picture.*but got 2") as caught:
+    with pytest.raises(openai.BadRequestError, match=r"expected one picture.*but got 2") as caught:
         client.images.edit(prompt=PROMPT, image=[PICTURE, PICTURE])
     assert (caught.value.code, caught.value.param) == ("unsupported_field", "image")
