@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import sdrbee
 from sdrbee.server import a1111, models, native, openai, page
+from sdrbee.server.access_log import AccessLog
 from sdrbee.server.answers import WorkerInfo
 from sdrbee.server.bodies import Bodies
 from sdrbee.server.book import Book
@@ -37,8 +38,6 @@ from sdrbee.server.watchdog import Watchdog
 Result = TypeVar("Result")
 
 log = logging.getLogger("sdrbee.server")
-
-_ASKED_OFTEN = ("/health", "/ready", "/metrics")
 
 # Threads that decode and encode pictures.
 _CODEC_THREADS = 2
@@ -78,6 +77,7 @@ class Worker:
         self.guard = guard or Guard()
         self.watchdog = watchdog or Watchdog(engine)
         self.bodies = Bodies(self.limits)
+        self._access_log = AccessLog()
         self.open_streams = 0
         self.identity = Identity()
         self.companions: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -110,7 +110,7 @@ class Worker:
             REQUEST_ID.set(request.request_id)
             started = time.monotonic()
             answer = await self._answer(request)
-            _note(request, answer, time.monotonic() - started)
+            self._access_log.note(request, answer, time.monotonic() - started)
             await send_response(answer, request, send)
 
     async def in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
@@ -188,12 +188,3 @@ class Worker:
 def _first(scope: Scope, name: bytes) -> str | None:
     values = (value.decode("latin-1") for header, value in scope["headers"] if header == name)
     return next(values, None)
-
-
-def _note(request: Request, answer: Response, seconds: float) -> None:
-    """Logs a request; what supervisors ask all the time only when somebody looks for it."""
-    level = logging.DEBUG if request.path in _ASKED_OFTEN else logging.INFO
-    address = (request.scope.get("client") or ("-",))[0]
-    who = f"{request.caller}@{address}" if request.caller else address
-    text = "%s %s %s %d in %.1f ms"
-    log.log(level, text, who, request.method, request.path, answer.status, seconds * 1e3)

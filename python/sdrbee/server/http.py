@@ -109,6 +109,7 @@ class Router:
     more."""
 
     def __init__(self) -> None:
+        self._fixed: dict[str, dict[str, Handler]] = {}  # paths without a "{", by method
         self._routes: list[tuple[str, re.Pattern[str], Handler]] = []
         self.described: list[DescribedRoute] = []
         """The routes of the OpenAPI document."""
@@ -129,18 +130,25 @@ class Router:
         """Adds a route; with `endpoint` it is in the OpenAPI document."""
         if endpoint is not None:
             self.described.append(DescribedRoute(method, path, endpoint))
+        if "{" not in path:
+            self._fixed.setdefault(path, {})[method] = handler
+            return
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
         pattern = re.sub(r"\{(\w+)\*\}", r"(?P<\1>.+)", pattern)
         self._routes.append((method, re.compile(pattern), handler))
 
     async def answer(self, request: Request) -> Response:
         """The answer of the route; 404 for unknown paths, 405 for other methods."""
-        allowed, path = [], request.path
+        path, wanted = request.path, "GET" if request.method == "HEAD" else request.method
+        fixed = self._fixed.get(path, {})
+        if wanted in fixed:
+            return await fixed[wanted](request)
+        allowed = [*fixed]
         for method, pattern, handler in self._routes:
             found = pattern.fullmatch(path)
             if found is None:
                 continue
-            if method == request.method or (method == "GET" and request.method == "HEAD"):
+            if method in (wanted, request.method):
                 request.path_values = {
                     name: unquote(value) for name, value in found.groupdict().items()
                 }
@@ -155,24 +163,25 @@ class Router:
 
 async def send_response(response: Response, request: Request, send: Send) -> None:
     """Sends an answer; of one to HEAD the headers only. One in pieces ends when its reader goes."""
-    own = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-    given = {name.lower() for name, _ in own}
-    headers = [
-        (b"content-type", response.content_type.encode("latin-1")),
-        (b"x-request-id", request.request_id.encode()),
-        *(header for header in SAFE_HEADERS.items() if header[0] not in given),
-        *own,
-    ]
-    head = request.method == "HEAD"
-    start = {"type": "http.response.start", "status": response.status, "headers": headers}
-    if isinstance(response.body, bytes):
-        headers.append((b"content-length", b"%d" % len(response.body)))
-        await send(start)
-        await send({"type": "http.response.body", "body": b"" if head else response.body})
+    headers = {
+        b"content-type": response.content_type.encode("latin-1"),
+        b"x-request-id": request.request_id.encode(),
+        **SAFE_HEADERS,
+    }
+    for name, value in response.headers:
+        headers[name.encode("latin-1")] = value.encode("latin-1")
+    head, body = request.method == "HEAD", response.body
+    if isinstance(body, bytes):
+        headers[b"content-length"] = b"%d" % len(body)
+    start = {"type": "http.response.start", "status": response.status}
+    await send({**start, "headers": [*headers.items()]})
+    if isinstance(body, bytes):
+        await send({"type": "http.response.body", "body": b"" if head else body})
         return
-    await send(start)
+    # The head goes out with the first piece, which may be a while in coming.
+    await send({"type": "http.response.body", "body": b"", "more_body": True})
     if not head:
-        async for piece in _until_gone(response.body, request):
+        async for piece in _until_gone(body, request):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 

@@ -79,6 +79,7 @@ class _Parser(h11.Connection):
         self._limits = limits
         self._chunks = 0
         self._chunked_bytes = 0
+        self._head = b""  # of an answer whose body has not begun
         self.fault: h11.RemoteProtocolError | None = None
 
     def next_event(self) -> Any:
@@ -96,13 +97,19 @@ class _Parser(h11.Connection):
         return event
 
     def send(self, event: Any) -> Any:
-        """As h11's; an answer before the end of the request says that the connection closes."""
+        """As h11's, but that an answer's head comes with the first piece of its body: one packet,
+        one system call. An answer before the end of the request says that the connection closes."""
         if isinstance(event, h11.Response) and self.their_state is h11.SEND_BODY:
             headers = [*event.headers.raw_items(), CLOSE_HEADER]
             event = h11.Response(
                 status_code=event.status_code, headers=headers, reason=event.reason
             )
-        return super().send(event)
+        sent = super().send(event)
+        if isinstance(event, h11.Response):
+            self._head = sent
+            return b""
+        head, self._head = self._head, b""
+        return head + sent if head else sent
 
     def _check(self, request: h11.Request, head: bytes) -> None:
         self._chunks = self._chunked_bytes = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from sdrbee.server.watchdog import DEFAULT_GRACE_S, Watchdog
 from sdrbee.server.webhooks import Policy, Webhooks
 
 log = logging.getLogger("sdrbee.server")
+
+# How long a thread of Python keeps the interpreter while others wait for it: with 5 ms, as Python
+# has it, a plug-in's network or an encoder holds up each answer by as much.
+_SWITCH_S = 0.0005
 
 # How long clients may take to read their last answers after that.
 _LAST_ANSWERS_S = 5
@@ -58,6 +63,7 @@ def serve_http(
         KeyboardInterrupt: SIGINT ended it.
     """
     write_logs(log_format)
+    sys.setswitchinterval(_SWITCH_S)
     guard = front.guard()
     directory = None if state is None else StateDirectory(state)
     journal = Journal(None if directory is None else directory.database)
