@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import time
 import uuid
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +23,8 @@ from sdrbee.server.journal import Journal
 from sdrbee.server.store import Accepted, KeptJob, Told
 from sdrbee.server.wire import Submission
 
+log = logging.getLogger("sdrbee.server")
+
 # Seconds without an event after which the reader of a stream gets a sign of life.
 HEARTBEAT_S = 15.0
 
@@ -30,15 +33,40 @@ TERMINAL = {"complete": "done", "error": "failed", "cancelled": "cancelled"}
 # Events that are states: they are written down, and no later one takes their place.
 _STATES = ("queued", "started", *TERMINAL)
 
+# Those of which only the latest counts, of each picture by itself.
+_LATEST_COUNTS = ("queued", "preview")
+
 
 @dataclass(slots=True)
 class WireEvent:
-    """A named event; `data` is None once a later one of its kind has taken its place."""
+    """A named event; `data` is None once a later one of its kind has taken its place, and until
+    somebody wants it where it takes work."""
 
     number: int
     name: str
     image_index: int | None
     data: bytes | None
+    work: Callable[[], Awaitable[bytes]] | None = field(default=None, compare=False)
+    _working: asyncio.Future[None] | None = field(default=None, compare=False)
+
+    async def make(self) -> None:
+        """Makes `data`, once for all who want it."""
+        if self.work is not None:
+            self._working = self._working or asyncio.ensure_future(self._make(self.work))
+            await asyncio.shield(self._working)
+
+    def outdate(self) -> None:
+        """A later event has taken its place."""
+        self.data = self.work = None
+
+    async def _make(self, work: Callable[[], Awaitable[bytes]]) -> None:
+        data = None
+        try:
+            data = await work()
+        except Exception:
+            log.exception("event %d can't be shown", self.number)
+        if self.work is not None:
+            self.data, self.work = data, None
 
 
 @dataclass(slots=True)
@@ -76,6 +104,7 @@ class Record:
     pictures: list[bytes] | None = None
     """The results as PNG, until the journal has them."""
     _saving: Future[None] | None = None
+    _latest: dict[tuple[str, int | None], WireEvent] = field(default_factory=dict)
 
     @classmethod
     def kept(cls, kept: KeptJob, journal: Journal, first_number: int) -> Record:
@@ -132,13 +161,22 @@ class Record:
             ],
         )
 
-    def tell(self, name: str, **values: Any) -> None:
-        """Adds an event that is not an end; a preview takes the place of the one before it."""
-        index = values.get("image_index")
-        if name == "preview":
-            self._forget("preview", index)
-        self.log.append(self._event(name, index, values))
-        if name in _STATES:
+    def tell(
+        self, name: str, *, work: Callable[[], Awaitable[bytes]] | None = None, **values: Any
+    ) -> None:
+        """Adds an event that is not an end; a preview and a position in the queue take the place of
+        the one before. With `work` somebody's wanting it makes it; `values` say what it is about.
+        """
+        event = self._event(name, values.get("image_index"), values)
+        if work is not None:
+            event.data, event.work = None, work
+        if name in _LATEST_COUNTS:
+            earlier = self._latest.get((name, event.image_index))
+            if earlier is not None:
+                earlier.outdate()
+            self._latest[name, event.image_index] = event
+        self.log.append(event)
+        if name == "started":  # until then the next run has nothing to know
             self.journal.note(self.job_id, self.told())
         self._wake()
 
@@ -148,7 +186,11 @@ class Record:
         When the journal can't be written, readers get them all the same, and `store` is to be
         tried again.
         """
-        self._forget("progress")
+        for event in self.log:
+            if event.name == "progress":
+                event.outdate()
+            if event.work is not None:
+                await event.make()
         last = self._event(name, None, values)
         self.kept_bytes = sum(map(len, pictures)) + sum(
             len(event.data or b"") for event in self.log
@@ -250,6 +292,8 @@ class Record:
                 leave = self.suspended or self.ended is not None
                 for event in self.log[bisect_right(self.log, after, key=_number) :]:
                     after = event.number
+                    if event.work is not None:
+                        await event.make()
                     if event.name == "complete":
                         yield await self._with_pictures(event)
                     elif event.data is not None:
@@ -270,11 +314,6 @@ class Record:
     def _event(self, name: str, index: int | None, values: dict[str, Any]) -> WireEvent:
         number = max(self.first_number, self.log[-1].number + 1 if self.log else 1)
         return WireEvent(number, name, index, msgspec.json.encode({"type": name, **values}))
-
-    def _forget(self, name: str, image_index: int | None = None) -> None:
-        for event in self.log:
-            if event.name == name and image_index in (None, event.image_index):
-                event.data = None
 
     def _wake(self) -> None:
         for reader in self.readers:

@@ -10,6 +10,8 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
+import msgspec
+
 import sdrbee
 from sdrbee.server.answers import JobProgress
 from sdrbee.server.errors import api_error
@@ -40,7 +42,7 @@ class Teller:
                 if record.suspended:
                     return
                 if waiting is not None:
-                    await self._tell_step(record, waiting, event)
+                    self._tell_step(record, waiting, event)
                     waiting = None
                 if event.kind == "step":
                     waiting = event
@@ -58,9 +60,7 @@ class Teller:
             self._metrics.stepped(now - stepped[image_index])
         stepped[image_index] = now
 
-    async def _tell_step(
-        self, record: Record, step: sdrbee.JobEvent, following: sdrbee.JobEvent
-    ) -> None:
+    def _tell_step(self, record: Record, step: sdrbee.JobEvent, following: sdrbee.JobEvent) -> None:
         """A step is told as a preview or as progress, never both."""
         percent = None if not step.total else 100.0 * step.step / step.total
         progress: JobProgress = {
@@ -71,9 +71,8 @@ class Teller:
         }
         record.progress = progress
         if following.kind == "preview" and following.preview is not None:
-            png = await self._in_thread(following.preview.encode, "png")
-            picture = base64.b64encode(png).decode()
-            record.tell("preview", **progress, image=picture, format="png")
+            work = partial(self._in_thread, _preview, following.preview, progress)
+            record.tell("preview", work=work, image_index=step.image_index)
         else:
             record.tell("progress", **progress)
 
@@ -112,6 +111,12 @@ async def fail(record: Record, error: Exception) -> None:
     told = api_error(error)
     record.error = told.body["error"]
     await record.end("error", message=told.message, code=told.code)
+
+
+def _preview(picture: sdrbee.Image, progress: JobProgress) -> bytes:
+    """The event that shows a picture on its way."""
+    image = base64.b64encode(picture.encode("png")).decode()
+    return msgspec.json.encode({"type": "preview", **progress, "image": image, "format": "png"})
 
 
 def _values(record: Record, pictures: list[sdrbee.Image]) -> dict[str, Any]:
