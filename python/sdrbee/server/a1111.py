@@ -28,7 +28,7 @@ from sdrbee.server.http import Request, Response, Router, json_response
 from sdrbee.server.infotext import parse_infotext, picture_texts
 from sdrbee.server.models import resolve_model
 from sdrbee.server.record import HEARTBEAT_S
-from sdrbee.server.synchronous import Pictures, cancel, finished, submit
+from sdrbee.server.synchronous import Pictures, finished, submit
 
 if TYPE_CHECKING:
     from sdrbee.server.app import Worker
@@ -190,13 +190,13 @@ class _A1111:
         """Ends the oldest of the caller's requests, whose answer then has no pictures."""
         for running in self._running.get(request.caller, [])[:1]:
             running.interrupted = True
-            cancel(running.record)
+            await self._worker.book.cancel(running.record)
         return json_response(200, {})
 
     async def skip(self, request: Request) -> Response:
         for running in self._running.get(request.caller, [])[:1]:
             running.skipped = True
-            cancel(running.record)
+            await self._worker.book.cancel(running.record)
         return json_response(200, None)
 
     async def png_info(self, request: Request) -> Response:

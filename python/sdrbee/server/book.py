@@ -20,6 +20,7 @@ from sdrbee.server.metrics import Metrics
 from sdrbee.server.record import Record
 from sdrbee.server.shelf import Shelf
 from sdrbee.server.store import Kept, Key
+from sdrbee.server.submitting import check_crashes, engine_job, submit_again
 from sdrbee.server.tasks import begin, end_all
 from sdrbee.server.telling import Teller, fail
 from sdrbee.server.webhooks import Webhooks
@@ -27,18 +28,11 @@ from sdrbee.server.wire import Submission
 
 log = logging.getLogger("sdrbee.server")
 
-# Steps from one preview to the next; the last step has one, too: as in rbee's worker.
-PREVIEW_EVERY = 5
-
-# A job that runs at so many crashes of the worker, without coming further, is their cause.
-MOST_CRASHES = 5
-
 # More events than a job has in one run of the worker, so that their numbers only grow.
 _NUMBERS_OF_A_RUN = 1 << 20
 
-# How long to wait before the journal, or the engine's full queue, is tried again.
+# How long to wait before the journal is tried again.
 _RETRY_S = 1.0
-_QUEUE_RETRY_S = 0.05
 
 _STARTING = ApiError(503, "starting", "the jobs of the last run are being read", retry_after_s=1)
 
@@ -156,10 +150,9 @@ class Book:
         is about to have."""
         if record.ended is not None:
             return record.status
-        if record.job is not None:
-            record.job.cancel()
-            if record.job.state in ("done", "failed"):
-                return record.job.state
+        record.stop()
+        if record.job is not None and record.job.state in ("done", "failed"):
+            return record.job.state
         record.cancel_asked = True
         try:
             await self._journal.tell(record.job_id, record.told())
@@ -176,8 +169,7 @@ class Book:
         for record in self._open_records():
             if record.status == "queued":
                 await self._leave(record)
-                if record.job is not None:
-                    record.job.cancel()
+                record.stop()
         hurried = asyncio.create_task(_set(hurry))
         end = time.monotonic() + timeout_s
         while self._followers and not hurry.is_set() and time.monotonic() < end:
@@ -238,13 +230,7 @@ class Book:
         self.webhooks.check(submission.webhook_url)
         submission.check_features(record.model, self._engine.models[record.model])
         request = await self._request(submission)
-        job = self._engine.submit(
-            request,
-            model=record.model,
-            priority=submission.priority,
-            deadline=submission.deadline_s,
-            preview_every=PREVIEW_EVERY,
-        )
+        job = engine_job(self._engine, request, record, deadline_s=submission.deadline_s)
         record.job = job
         # Were it chosen anew, a job that begins again after a crash would be another picture.
         submission.fields["seed"] = job.request.seed
@@ -331,46 +317,14 @@ class Book:
         try:
             if record.cancel_asked or (record.synchronous and record.idempotency_key is None):
                 return await self._ended(record, record.end("cancelled"))
-            record.job = await self._submit_again(record, checkpoint)
+            check_crashes(record)
+            request = await self._request(record.submission)
+            record.job = await submit_again(self._engine, request, record, checkpoint)
         except Exception as error:
             return await self._ended(record, fail(record, error))
         if record.job is None:
             return await self._ended(record, record.end("cancelled"))
         return self._begin_following(record, record.job)
-
-    async def _submit_again(self, record: Record, checkpoint: bytes | None) -> sdrbee.Job | None:
-        """Waits for a place; None when it was cancelled before it had one."""
-        if record.crashes >= MOST_CRASHES:
-            raise ApiError(
-                500,
-                "worker_crashed",
-                f"the worker crashed {record.crashes} times while it made this picture",
-            )
-        submission = record.submission
-        request = await self._request(submission)
-        while not record.cancel_asked:
-            left_s = None
-            if submission.deadline_s is not None:
-                left_s = record.created + submission.deadline_s - time.time()
-                if left_s <= 0:
-                    raise sdrbee.DeadlineExceeded("[deadline] it passed while the worker was down")
-            try:
-                return self._engine.submit(
-                    request,
-                    model=record.model,
-                    priority=submission.priority,
-                    deadline=left_s,
-                    preview_every=PREVIEW_EVERY,
-                    resume=checkpoint,
-                )
-            except sdrbee.QueueFull:
-                await asyncio.sleep(_QUEUE_RETRY_S)
-            except sdrbee.CheckpointError as error:
-                if checkpoint is None:
-                    raise
-                log.warning("%s begins again: %s", record.job_id, error)
-                checkpoint = None
-        return None
 
     async def _leave(self, record: Record) -> None:
         """Leaves a job to the next run of the worker; where there is none, it is cancelled."""

@@ -226,6 +226,12 @@ class Record:
         )
         self.pictures = None
 
+    def stop(self) -> None:
+        """Has the engine end it within one step; nothing when it has ended. `Book.cancel` does this
+        and sees to it that it is cancelled after a crash, too."""
+        if self.job is not None:
+            self.job.cancel()
+
     def suspend(self) -> None:
         """Leaves it to the next run of the worker; its readers are sent away."""
         self.suspended, self.status = True, "queued"

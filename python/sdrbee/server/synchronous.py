@@ -103,15 +103,10 @@ async def told(record: Record) -> AsyncGenerator[dict[str, Any] | None, None]:
         _leave(record)
 
 
-def cancel(record: Record) -> None:
-    """Ends a job within one step; nothing when it has ended."""
-    if record.job is not None and record.ended is None:
-        record.job.cancel()
-
-
 def _leave(record: Record) -> None:
+    """Nothing is written down: a crash cancels such jobs by itself."""
     if record.idempotency_key is None:
-        cancel(record)
+        record.stop()
 
 
 def pictures_of(event: dict[str, Any]) -> Pictures:

@@ -117,6 +117,14 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     yield from serve(tmp_path_factory.mktemp("worker"), "shapes", "shapes-inpaint")
 
 
+@pytest.fixture
+def webui(worker: Served) -> Any:
+    """A1111's real Python client, asking the worker."""
+    import webuiapi
+
+    return webuiapi.WebUIApi(host="127.0.0.1", port=worker.port, sampler="Euler a", steps=2)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _state_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No worker of the tests touches the user's state."""

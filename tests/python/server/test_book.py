@@ -14,13 +14,14 @@ import pytest
 from server.fake_engine import FakeEngine
 
 import sdrbee
-from sdrbee.server.book import MOST_CRASHES, Book
+from sdrbee.server.book import Book
 from sdrbee.server.errors import ApiError
 from sdrbee.server.journal import Journal, StorageError
 from sdrbee.server.limits import Limits
 from sdrbee.server.metrics import Metrics
 from sdrbee.server.record import Record
 from sdrbee.server.store import Store
+from sdrbee.server.submitting import MOST_CRASHES
 from sdrbee.server.wire import Submission
 
 

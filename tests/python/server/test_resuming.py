@@ -8,9 +8,9 @@ from pathlib import Path
 from server.test_book import opened, run, started
 
 import sdrbee
-from sdrbee.server.book import MOST_CRASHES
 from sdrbee.server.pictures import encode_png
 from sdrbee.server.record import Record
+from sdrbee.server.submitting import MOST_CRASHES
 from sdrbee.server.wire import Submission
 
 
