@@ -111,6 +111,8 @@ class Router:
     def __init__(self) -> None:
         self._fixed: dict[str, dict[str, Handler]] = {}  # paths without a "{", by method
         self._routes: list[tuple[str, re.Pattern[str], Handler]] = []
+        self.paths: list[tuple[str, str]] = []
+        """Methods and paths of all routes."""
         self.described: list[DescribedRoute] = []
         """The routes of the OpenAPI document."""
         self._error_forms: list[tuple[str, ErrorForm]] = []
@@ -128,6 +130,7 @@ class Router:
         self, method: str, path: str, handler: Handler, endpoint: Endpoint | None = None
     ) -> None:
         """Adds a route; with `endpoint` it is in the OpenAPI document."""
+        self.paths.append((method, path))
         if endpoint is not None:
             self.described.append(DescribedRoute(method, path, endpoint))
         if "{" not in path:
