@@ -27,13 +27,13 @@ std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
-std::vector<std::byte> encode_with_recipe(const Picture& picture) {
+std::vector<std::byte> encode_with_recipe(const Image& image, const nlohmann::json& recipe) {
   std::vector<io::PngText> texts;
-  if (!picture.recipe.is_null()) {
-    texts.push_back({kParametersKeyword, a1111_parameters(picture.recipe)});
-    texts.push_back({kRecipeKeyword, picture.recipe.dump()});
+  if (!recipe.is_null()) {
+    texts.push_back({kParametersKeyword, a1111_parameters(recipe)});
+    texts.push_back({kRecipeKeyword, recipe.dump()});
   }
-  return io::encode_png(picture.image, texts);
+  return io::encode_png(image, texts);
 }
 
 // Takes seed and recipe back from the texts of a PNG that sdrbee wrote.
@@ -169,9 +169,14 @@ std::string represent(const Picture& picture) {
                  ">");
 }
 
-// The file of a format; the recipe goes into PNG only.
-std::vector<std::byte> encoded(const Picture& picture, const std::string& format, int quality) {
-  if (format == "png") return encode_with_recipe(picture);
+// The file of a format; the recipe goes into PNG only. It calls the model `model`, where that is
+// given.
+std::vector<std::byte> encoded(const Picture& picture, const std::string& format, int quality,
+                               const std::optional<std::string>& model = std::nullopt) {
+  if (format == "png")
+    return encode_with_recipe(picture.image, model && !picture.recipe.is_null()
+                                                 ? with_model_name(picture.recipe, *model)
+                                                 : picture.recipe);
   if (format == "jpg" || format == "jpeg") return io::encode_jpeg(picture.image, quality);
   throw InvalidRequest(message("[format] expected png, jpg or jpeg but got '", format, "'"));
 }
@@ -186,11 +191,12 @@ void save(const Picture& picture, const std::filesystem::path& path) {
   io::write_file_atomically(path, encoded(picture, ending.substr(1), kJpegQuality));
 }
 
-py::bytes encode(const Picture& picture, const std::string& format, int quality) {
+py::bytes encode(const Picture& picture, const std::string& format, int quality,
+                 const std::optional<std::string>& model) {
   std::vector<std::byte> file;
   {
     const py::gil_scoped_release unlocked;
-    file = encoded(picture, format, quality);
+    file = encoded(picture, format, quality, model);
   }
   return {reinterpret_cast<const char*>(file.data()), file.size()};
 }
@@ -228,11 +234,12 @@ void register_image(py::module_& module) {
           "Writes a .png with its recipe inside, or a .jpg without. A failure leaves no half file.")
       .def(
           "encode", &encode, py::arg("format") = "png", py::kw_only(),
-          py::arg("quality") = kJpegQuality,
+          py::arg("quality") = kJpegQuality, py::arg("model").none(true) = py::none(),
           "The bytes of a PNG file with the recipe inside, or of a JPEG file without, at a quality "
-          "of 1 to 100.")
+          "of 1 to 100. The recipe calls its model `model`, by default by the path of its files.")
       .def("to_pil", &to_pil, "The picture as a PIL image (needs Pillow).")
-      .def("_repr_png_", [](const Picture& self) { return encode(self, "png", kJpegQuality); })
+      .def("_repr_png_",
+           [](const Picture& self) { return encode(self, "png", kJpegQuality, std::nullopt); })
       .def("__repr__", &represent);
 }
 

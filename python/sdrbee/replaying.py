@@ -7,14 +7,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdrbee._native import Image, InvalidRequest
+from sdrbee._native import CheckpointError, Image, InvalidRequest
+from sdrbee.hub.local import LocalModels
 from sdrbee.model import Model, load
-from sdrbee.model_files import BUILTIN_FOLDER
+from sdrbee.model_files import BUILTIN_FOLDER, builtin_models
+from sdrbee.names import ModelNotFound
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from sdrbee.model_origin import ModelName
     from sdrbee.requests import ImageSource
 
 
@@ -25,7 +28,7 @@ def replay(
     mask: ImageSource | None = None,
     control_image: ImageSource | None = None,
     latents: npt.NDArray[np.floating[Any]] | None = None,
-    model: Model | None = None,
+    model: Model | ModelName | None = None,
 ) -> Image:
     """Makes a picture again from the recipe inside its PNG file: bit-identical on this machine.
 
@@ -35,9 +38,12 @@ def replay(
         mask: Its mask, when there was one.
         control_image: The control image, when there was one.
         latents: The latents that it was made from, when there were any.
-        model: The loaded model, to save loading it again; by default the recipe's.
+        model: The loaded model, or what `load` takes as a name; by default the one that the recipe
+            names: a built-in model, one of the local store, or the path where it was. Pictures
+            that a worker made name no paths.
 
     Raises:
+        CheckpointError: The recipe's model is not here.
         InvalidRequest: The file has no recipe, an input is missing or another one than recorded,
             or model, dtype, threads, CPU or torch differ, so that the picture would not be the
             same. The message names what differs.
@@ -52,8 +58,8 @@ def replay(
     recipe = Image(file).recipe
     if recipe is None:
         raise InvalidRequest(f"[replay] {os.fspath(file)} has no recipe of sdrbee inside")
-    if model is None:
-        model = _load_for(recipe)
+    if not isinstance(model, Model):
+        model = _load_for(recipe, model)
     session = model._session
     pictures = {"image": image, "mask": mask, "control_image": control_image}
     request = session.replay_request(json.dumps(recipe), pictures, latents)
@@ -61,16 +67,36 @@ def replay(
     return made
 
 
-def _load_for(recipe: dict[str, Any]) -> Model:
-    """The model of a recipe; a built-in one is found by name when the package moved."""
-    source = Path(recipe["model"]["source"])
-    environment = recipe["environment"]
-    moved = not source.exists() and source.parent.name == BUILTIN_FOLDER.name
-    name = source.name if moved else os.fspath(source)
-    return load(
-        name,
-        device=environment["device"],
-        dtype=environment["dtype"],
-        variant=recipe["model"]["variant"],
-        **recipe["model"].get("components", {}),
-    )
+def _load_for(recipe: dict[str, Any], name: ModelName | None) -> Model:
+    """The model of a recipe, or the named one, as the recipe wants it loaded."""
+    told, environment = recipe["model"], recipe["environment"]
+    try:
+        return load(
+            _place_of(told["source"]) if name is None else name,
+            device=environment["device"],
+            dtype=environment["dtype"],
+            variant=told["variant"],
+            **told.get("components", {}),
+        )
+    except CheckpointError as error:
+        if name is not None:
+            raise
+        raise type(error)(
+            f"[replay] the model {told['source']!r} with SHA-256 {told['sha256']} is needed: "
+            f"{error}; give it as `model`"
+        ) from None
+
+
+def _place_of(source: str) -> str | os.PathLike[str]:
+    """Where the model of a recipe is; a built-in one is found by name when the package moved."""
+    path = Path(source)
+    if path.is_absolute():
+        moved = not path.exists() and path.parent.name == BUILTIN_FOLDER.name
+        return path.name if moved else source
+    if source in builtin_models():
+        return source
+    store = LocalModels()
+    try:
+        return store.path_of(store.find(source, "checkpoint"))
+    except ModelNotFound:
+        return source

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_folder import folder_with
+from model_folder import SHAPES, folder_with
 
 import sdrbee
+from sdrbee.hub.local import LocalModels, StoredModel
 
 
 @pytest.fixture
@@ -35,6 +36,39 @@ def test_replay_takes_a_loaded_model(model: sdrbee.Model, tmp_path: Path) -> Non
     again = sdrbee.replay(tmp_path / "out.png", model=model)
     assert pixels(again) == pixels(image)
     assert again.recipe == image.recipe
+
+
+def test_a_recipe_that_names_its_model_is_replayed_from_the_store(
+    model: sdrbee.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDRBEE_HOME", str(tmp_path / "home"))
+    image = model.generate("a ring", steps=1, seed=3)
+    for name in ("shapes", "someone/rings"):
+        (tmp_path / "out.png").write_bytes(image.encode("png", model=name))
+        assert (sdrbee.Image(tmp_path / "out.png").recipe or {})["model"]["source"] == name
+        if name != "shapes":
+            with pytest.raises(sdrbee.ModelNotFound, match=r"\[replay\].*SHA-256.*`model`"):
+                sdrbee.replay(tmp_path / "out.png")
+            row = StoredModel(name=name, path=str(SHAPES), source=f"hf:{name}")
+            LocalModels().add(row)
+        assert pixels(sdrbee.replay(tmp_path / "out.png")) == pixels(image)
+
+
+def test_a_named_model_takes_the_place_of_the_recipes(model: sdrbee.Model, tmp_path: Path) -> None:
+    image = model.generate("a ring", steps=1, seed=3)
+    (tmp_path / "out.png").write_bytes(image.encode("png", model="long gone"))
+    assert pixels(sdrbee.replay(tmp_path / "out.png", model="shapes")) == pixels(image)
+    with pytest.raises(sdrbee.ModelNotFound, match=r"expected one of|did you mean"):
+        sdrbee.replay(tmp_path / "out.png", model="shape5")
+
+
+def test_files_of_other_components_are_named_without_their_folders(tmp_path: Path) -> None:
+    mixed = sdrbee.load("shapes", device="cpu", dtype="fp32", vae=SHAPES)
+    image = mixed.generate("a ring", steps=1)
+    assert (image.recipe or {})["model"]["components"] == {"vae": str(SHAPES)}
+    (tmp_path / "out.png").write_bytes(image.encode("png", model="mixed"))
+    recipe = sdrbee.Image(tmp_path / "out.png").recipe or {}
+    assert recipe["model"]["components"] == {"vae": SHAPES.name}
 
 
 def test_one_picture_of_several_is_repeated_alone(model: sdrbee.Model, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 #include "sdrbee/generation/recipe.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <span>
 #include <sstream>
 
@@ -47,6 +48,11 @@ void check_same(const Json& recipe, const std::string& pointer, const Json& now)
     throw InvalidRequest(message("[recipe ", pointer.substr(1), "] expected ", recorded.dump(),
                                  ", as when the picture was made, but this is ", now.dump(),
                                  "; the picture would not be the same"));
+}
+
+/// The name of a file or folder.
+std::string last_part(const std::filesystem::path& path) {
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
 template <typename T>
@@ -99,7 +105,16 @@ Json make_recipe(ImageModel& model, const Generation& generation) {
           {"batched", generation.batched}};
 }
 
+Json with_model_name(Json recipe, const std::string& name) {
+  Json& model = recipe.at("model");
+  model["source"] = name;
+  if (const auto found = model.find("components"); found != model.end())
+    for (Json& path : *found) path = last_part(path.get<std::string>());
+  return recipe;
+}
+
 std::string a1111_parameters(const Json& recipe) {
+  const auto source = recipe.at("model").at("source").get<std::string>();
   const GenerationRequest request = request_from_json(recipe.at("request"));
   std::ostringstream text;
   text << request.prompt << '\n';
@@ -110,7 +125,7 @@ std::string a1111_parameters(const Json& recipe) {
        << ", CFG scale: " << request.guidance_scale.value() << ", Seed: " << request.seed.value()
        << ", Size: " << request.width.value() << 'x' << request.height.value()
        << ", Model hash: " << recipe.at("model").at("sha256").get<std::string>().substr(0, 10)
-       << ", Model: " << recipe.at("model").at("source").get<std::string>();
+       << ", Model: " << (std::filesystem::path(source).is_absolute() ? last_part(source) : source);
   if (request.strength) text << ", Denoising strength: " << request.strength.value();
   if (request.hires_scale)
     text << ", Denoising strength: " << request.hires_denoising_strength

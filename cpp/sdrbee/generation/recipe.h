@@ -20,7 +20,12 @@ nlohmann::json build_environment();
 /// SHA-256 of a request's pictures and latents, by the name of the field.
 nlohmann::json input_hashes(const GenerationRequest& request);
 
-/// The recipe as A1111 writes it into the PNG text `parameters`.
+/// The recipe with its model called `name`, and the files of other components by the last part of
+/// their paths: a picture that leaves the machine need not tell where files are.
+nlohmann::json with_model_name(nlohmann::json recipe, const std::string& name);
+
+/// The recipe as A1111 writes it into the PNG text `parameters`; of a path to the model it shows
+/// the last part.
 std::string a1111_parameters(const nlohmann::json& recipe);
 
 /// What a picture was made from beside its request: a recipe keeps hashes of them only.

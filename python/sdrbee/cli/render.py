@@ -106,13 +106,14 @@ def inpaint(prompt: str, **options: Any) -> None:
 @click.option("-i", "--image", type=_SOURCE_FILE, help="the picture that it was made from")
 @click.option("--mask", type=_SOURCE_FILE, help="the mask that it was made with")
 @click.option("--control-image", type=_SOURCE_FILE, help="the control image it was made with")
+@click.option("-m", "--model", help="the model, where it isn't where the recipe says")
 @_out_option
 @json_option
-def replay(file: Path, out: Path, as_json: bool, **pictures: Any) -> None:
+def replay(file: Path, out: Path, as_json: bool, **inputs: Any) -> None:
     """Make the picture in FILE again from the recipe inside it, bit by bit."""
     check_writable(out)
     started = time.perf_counter()
-    made = sdrbee.replay(file, **pictures)
+    made = sdrbee.replay(file, **inputs)
     _report([write_result(made, out)], [made], time.perf_counter() - started, as_json)
 
 

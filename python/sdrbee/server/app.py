@@ -142,7 +142,7 @@ class Worker:
         if any(worker["model"] for worker in status):
             return None
         errors = [worker["load_error"] for worker in status if worker["load_error"]]
-        return errors[0] if errors else "model loading"
+        return models.without_paths(errors[0], self.engine.models) if errors else "model loading"
 
     def _status(self) -> str:
         """rbee's word for what the worker does."""
@@ -161,7 +161,10 @@ class Worker:
         except ClientGone:
             return Response(400)  # nobody reads it
         except (ApiError, sdrbee.Error, TypeError) as error:
-            return error_response(api_error(error), self._router.error_form(request.path))
+            told = api_error(error)
+            if told.status != 429:  # which comes too often to look for what it never says
+                told.message = models.without_paths(told.message, self.engine.models)
+            return error_response(told, self._router.error_form(request.path))
         except Exception as error:
             log.exception("%s %r failed", request.method, request.path)
             return error_response(api_error(error), self._router.error_form(request.path))

@@ -22,7 +22,7 @@ from sdrbee.server.shelf import Shelf
 from sdrbee.server.store import Kept, Key
 from sdrbee.server.submitting import check_crashes, engine_job, submit_again
 from sdrbee.server.tasks import begin, end_all
-from sdrbee.server.telling import Teller, fail
+from sdrbee.server.telling import Teller
 from sdrbee.server.webhooks import Webhooks
 from sdrbee.server.wire import Submission
 
@@ -57,7 +57,7 @@ class Book:
         self._limits = limits
         self._executor = executor
         self._journal = journal
-        self._teller = Teller(executor, metrics, strip_metadata)
+        self._teller = Teller(engine, executor, metrics, strip_metadata)
         self._metrics = metrics
         self._accepting: Counter[str] = Counter()
         self._first_number = 1
@@ -321,7 +321,7 @@ class Book:
             request = await self._request(record.submission)
             record.job = await submit_again(self._engine, request, record, checkpoint)
         except Exception as error:
-            return await self._ended(record, fail(record, error))
+            return await self._ended(record, self._teller.fail(record, error))
         if record.job is None:
             return await self._ended(record, record.end("cancelled"))
         return self._begin_following(record, record.job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,15 @@ def resolve_model(name: str, models: Mapping[str, sdrbee.ModelInfo]) -> str:
     if name in models:
         return name
     return find_model(name, named_models(models, name))
+
+
+def without_paths(text: str, models: Mapping[str, sdrbee.ModelInfo]) -> str:
+    """A text for others than the worker's owner: it calls models by their names, not by where their
+    files are."""
+    for name, info in models.items():
+        if os.sep in info.source:
+            text = text.replace(info.source, name)
+    return text
 
 
 def add_routes(router: Router, worker: Worker) -> None:

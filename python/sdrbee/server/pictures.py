@@ -29,9 +29,10 @@ _SIGNATURE_BYTES = 8
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 
 
-def encode_png(picture: sdrbee.Image, *, strip: bool = False) -> bytes:
-    """A result as PNG: the recipe and XMP's DigitalSourceType in it, or no text at all."""
-    png = picture.encode("png")
+def encode_png(picture: sdrbee.Image, model: str, *, strip: bool = False) -> bytes:
+    """A result as PNG: the recipe and XMP's DigitalSourceType in it, or no text at all. The recipe
+    calls the model `model`: where its files are is nobody else's business."""
+    png = picture.encode("png", model=model)
     header, *others = _chunks(png)
     kept = others if not strip else [chunk for chunk in others if chunk[4:8] not in _TEXTS]
     mark = [] if strip else [_chunk(b"iTXt", _XMP_TEXT)]

@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 import sdrbee
-from sdrbee.server.answers import JobProgress
+from sdrbee.server.answers import JobError, JobProgress
 from sdrbee.server.errors import api_error
 from sdrbee.server.journal import StorageError
 from sdrbee.server.metrics import Metrics
+from sdrbee.server.models import without_paths
 from sdrbee.server.pictures import encode_png
 from sdrbee.server.record import Record
 
@@ -24,7 +25,10 @@ from sdrbee.server.record import Record
 class Teller:
     """Follows jobs and tells their records. For the event loop's thread alone."""
 
-    def __init__(self, executor: Executor, metrics: Metrics, strip_metadata: bool) -> None:
+    def __init__(
+        self, engine: sdrbee.Engine, executor: Executor, metrics: Metrics, strip_metadata: bool
+    ) -> None:
+        self._engine = engine
         self._executor = executor
         self._metrics = metrics
         self._encode_result = partial(encode_png, strip=strip_metadata)
@@ -52,7 +56,7 @@ class Teller:
         except StorageError:
             raise
         except Exception as error:  # a bug here must not leave readers without an end
-            await fail(record, error)
+            await self.fail(record, error)
 
     def _count_step(self, stepped: dict[int, float], image_index: int) -> None:
         now = time.monotonic()
@@ -94,23 +98,26 @@ class Teller:
         try:
             made = job.result()
             pictures = made if isinstance(made, list) else [made]
-            images = [await self._in_thread(self._encode_result, picture) for picture in pictures]
+            images = [
+                await self._in_thread(self._encode_result, picture, record.model)
+                for picture in pictures
+            ]
             values = _values(record, pictures)
         except Exception as error:
-            await fail(record, error)
+            await self.fail(record, error)
         else:
             await record.end("complete", images, **values)
+
+    async def fail(self, record: Record, error: Exception) -> None:
+        """Ends a job with an error. Raises StorageError, as `Record.end`."""
+        told = api_error(error)
+        told.message = without_paths(told.message, self._engine.models)
+        record.error = JobError(code=told.code, message=told.message, field=told.field)
+        await record.end("error", message=told.message, code=told.code)
 
     async def _in_thread(self, function: Callable[..., bytes], *arguments: Any) -> bytes:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, function, *arguments)
-
-
-async def fail(record: Record, error: Exception) -> None:
-    """Ends a job with an error. Raises StorageError, as `Record.end`."""
-    told = api_error(error)
-    record.error = told.body["error"]
-    await record.end("error", message=told.message, code=told.code)
 
 
 def _preview(picture: sdrbee.Image, progress: JobProgress) -> bytes:

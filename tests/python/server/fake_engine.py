@@ -27,8 +27,8 @@ class FakePicture:
         self.recipe = {"batched": False}
         self._content = content_of(request.prompt, self.seed)
 
-    def encode(self, kind: str) -> bytes:
-        assert kind == "png"
+    def encode(self, kind: str, *, model: str) -> bytes:
+        assert (kind, model) == ("png", "shapes")
         header = struct.pack(">I4s13xI", 13, b"IHDR", 0)
         content = struct.pack(">I4s", len(self._content), b"IDAT") + self._content + bytes(4)
         return b"\x89PNG\r\n\x1a\n" + header + content

@@ -23,7 +23,7 @@ def made() -> sdrbee.Image:
 
 @pytest.mark.parametrize("form", ["jpeg", "webp"])
 def test_jpeg_and_webp_say_what_made_them(made: sdrbee.Image, form: str) -> None:
-    file = Format(form).encode(encode_png(made))
+    file = Format(form).encode(encode_png(made, "shapes"))
     with PIL.Image.open(io.BytesIO(file)) as picture:
         assert picture.format == form.upper()
         assert SOURCE in picture.info["xmp"]
@@ -37,7 +37,7 @@ def test_jpeg_and_webp_say_what_made_them(made: sdrbee.Image, form: str) -> None
 @pytest.mark.parametrize("form", ["jpeg", "webp"])
 @pytest.mark.parametrize(
     "bare",
-    [lambda made: encode_png(made, strip=True), lambda made: made.encode("png")],
+    [lambda made: encode_png(made, "shapes", strip=True), lambda made: made.encode("png")],
     ids=["stripped", "on the way"],
 )
 def test_a_picture_without_the_mark_gets_none(

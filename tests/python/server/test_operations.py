@@ -272,14 +272,14 @@ def texts(png: bytes) -> dict[str, str]:
 
 def test_pictures_say_what_made_them_unless_told_otherwise(tmp_path: Path) -> None:
     made = sdrbee.load("shapes").generate("a red star", steps=1, seed=1)
-    marked, bare = encode_png(made), encode_png(made, strip=True)
+    marked, bare = encode_png(made, "shapes"), encode_png(made, "shapes", strip=True)
     source = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
     assert f'Iptc4xmpExt:DigitalSourceType="{source}"' in texts(marked)["XML:com.adobe.xmp"]
     ElementTree.fromstring(texts(marked)["XML:com.adobe.xmp"])
     assert texts(bare) == {}
     for png in (marked, bare):
         assert np.array_equal(np.asarray(sdrbee.Image(png)), np.asarray(made))
-        assert png in (encode_png(made), encode_png(made, strip=True))
+        assert png in (encode_png(made, "shapes"), encode_png(made, "shapes", strip=True))
     (tmp_path / "marked.png").write_bytes(marked)
     again = sdrbee.replay(tmp_path / "marked.png")
     assert np.array_equal(np.asarray(again), np.asarray(made))

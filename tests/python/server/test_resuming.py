@@ -91,4 +91,4 @@ async def test_a_resumed_picture_has_the_bits_of_one_made_at_once(path: Path) ->
         assert (ending["batched"], again.batched) == (False, False)
     with sdrbee.Engine() as third:
         straight = third.submit(submission.request()).result()
-    assert base64.b64decode(ending["image"]) == encode_png(straight)
+    assert base64.b64decode(ending["image"]) == encode_png(straight, "shapes")
