@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "bindings.h"
-#include "held_object.h"
 #include "model_origin.h"
+#include "news.h"
 #include "picture.h"
 #include "results.h"
 #include "sdrbee/core/error.h"
@@ -23,28 +23,20 @@ using engine::JobEvent;
 using NamedModels = std::vector<std::pair<std::string, ModelOrigin>>;
 using Seconds = std::chrono::duration<double>;
 
-std::shared_ptr<void> listen(Job& job, py::object callback) {
-  const std::shared_ptr<py::object> held = hold(std::move(callback));
-  const py::gil_scoped_release unlocked;
-  return job.listen([held] {
-    if (!Py_IsInitialized()) return;
-    const py::gil_scoped_acquire gil;
-    try {
-      (*held)();
-    } catch (py::error_already_set& error) {
-      error.discard_as_unraisable("a listener of a job");
-    }
-  });
-}
-
 // Keeps a listener while Python holds it.
 struct Listening {
   std::shared_ptr<void> handle;
 };
 
+Listening listen(Job& job, const std::shared_ptr<News>& news, uint64_t number) {
+  return {job.listen([news, number] { news->tell(number); })};
+}
+
 py::tuple events(const Job& job, size_t cursor, double timeout) {
   std::vector<JobEvent> news;
-  {
+  if (timeout <= 0.0) {  // nothing to wait for: another thread would only take the GIL
+    news = job.events(cursor, Seconds(0.0));
+  } else {
     const py::gil_scoped_release unlocked;
     news = job.events(cursor, Seconds(timeout));
   }
@@ -192,6 +184,11 @@ void register_job(py::module_& module) {
                     "steps of that picture; None where the sampler finds them on the way")
       .def_property_readonly("preview", &preview_of, "of preview: the picture so far");
   py::class_<Listening>(module, "Listening", "Keeps a listener of a job while it is held.");
+  py::class_<News, std::shared_ptr<News>>(module, "News",
+                                          "Which jobs have news, for an event loop.")
+      .def(py::init<>())
+      .def("fileno", &News::descriptor)
+      .def("take", &News::take);
   py::class_<Job, std::shared_ptr<Job>>(module, "Job", "sdrbee.Job is made from it.")
       .def_property_readonly("id", &Job::id)
       .def_property_readonly("request", &Job::request)
@@ -208,12 +205,7 @@ void register_job(py::module_& module) {
            [](const Job& self) {
              return results_to_python(std::vector<GeneratedImage>(self.pictures()));
            })
-      .def(
-          "listen",
-          [](Job& self, py::object callback) {
-            return Listening{listen(self, std::move(callback))};
-          },
-          py::arg("callback"));
+      .def("listen", &listen, py::arg("news"), py::arg("number"));
 }
 
 void register_options(py::module_& module) {
@@ -246,6 +238,7 @@ void register_engine(py::module_& module) {
            py::arg("models"), py::arg("devices"), py::arg("options"))
       .def("submit", &Engine::submit, py::arg("request"), py::arg("options"),
            py::call_guard<py::gil_scoped_release>())
+      .def("check_room", &Engine::check_room, py::arg("count"))
       .def(
           "load", [](Engine& self, const std::string& name) { return Loading{self.load(name)}; },
           py::arg("name"), py::call_guard<py::gil_scoped_release>())

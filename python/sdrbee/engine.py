@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import time
 import weakref
@@ -16,6 +15,7 @@ from sdrbee.engine_status import EngineStatus
 from sdrbee.hub.local import named_models
 from sdrbee.model_origin import ModelName, ModelOrigin, model_origin
 from sdrbee.names import find_model
+from sdrbee.news import news_of
 from sdrbee.sizes import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
@@ -125,19 +125,18 @@ class Job:
                 return
 
     async def __aiter__(self) -> AsyncIterator[JobEvent]:
-        loop, news = asyncio.get_running_loop(), asyncio.Event()
-        listening = self._job.listen(lambda: _call_in(loop, news))
         cursor = 0
-        while listening:
-            news.clear()
-            ended = self._job.ended
-            events, cursor = self._job.events(cursor, 0.0)
-            for event in events:
-                yield event
-            if ended and not events:
-                return
-            if not events:
-                await news.wait()
+        with news_of(self._job) as news:
+            while True:
+                news.clear()
+                ended = self._job.ended
+                events, cursor = self._job.events(cursor, 0.0)
+                for event in events:
+                    yield event
+                if ended and not events:
+                    return
+                if not events:
+                    await news.wait()
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._wait().__await__()
@@ -269,6 +268,20 @@ class Engine:
         options = _native.JobOptions(name, priority, deadline, preview_every, resume)
         return Job(self._engine.submit(request, options))
 
+    def check_room(self, count: int = 1) -> None:
+        """Whether the queue would take so many pictures now: costs less than to submit a request,
+        which is checked first.
+
+        Raises:
+            QueueFull: It would not.
+
+        Example:
+            >>> import sdrbee
+            >>> with sdrbee.Engine("shapes") as engine:
+            ...     engine.check_room(8)
+        """
+        self._engine.check_room(count)
+
     @property
     def models(self) -> dict[str, ModelInfo]:
         """The models by name; jobs that ask for none take the first."""
@@ -381,11 +394,6 @@ def _close_engines() -> None:
 
 def _slice_until(end: float) -> float:
     return min(_SIGNAL_SECONDS, max(0.0, end - time.monotonic()))
-
-
-def _call_in(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(news.set)
 
 
 def _own_name(model: ModelName) -> str:

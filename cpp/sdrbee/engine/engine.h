@@ -58,6 +58,10 @@ class Engine {
   /// damaged or of another request or build.
   std::shared_ptr<Job> submit(GenerationRequest request, JobOptions options = {});
 
+  /// Throws QueueFull when a request for so many pictures would be refused now: costs less than to
+  /// submit one, which is checked first.
+  void check_room(int64_t count) const { queue_->check_room(count); }
+
   /// Takes no more jobs, ends all as cancelled within one step, and waits for that. With
   /// `checkpoint` those that run are given a last checkpoint before they end; of one without
   /// intervals, pictures that are finished already are not part of it.

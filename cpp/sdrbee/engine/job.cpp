@@ -17,7 +17,8 @@ constexpr std::array<std::string_view, 8> kEvents = {
 bool is_end(JobState state) { return state != JobState::Queued && state != JobState::Running; }
 
 bool only_latest_counts(JobEvent::Kind kind) {
-  return kind == JobEvent::Kind::Preview || kind == JobEvent::Kind::Checkpoint;
+  return kind == JobEvent::Kind::Queued || kind == JobEvent::Kind::Preview ||
+         kind == JobEvent::Kind::Checkpoint;
 }
 
 std::optional<Clock::time_point> due_time(const JobOptions& options) {

@@ -65,8 +65,8 @@ struct JobOptions {
 /// One submitted request. Safe from any thread.
 ///
 /// Its events are a log that any number of readers follow, each with a cursor of its own, also
-/// after the end. States and steps stay in the log; of a picture's previews and of checkpoints only
-/// the latest does.
+/// after the end. States and steps stay in the log; of places in the queue, a picture's previews
+/// and checkpoints only the latest does.
 class Job {
  public:
   Job(uint64_t id, GenerationRequest request, JobOptions options);

@@ -17,15 +17,24 @@ void JobQueue::push(const std::shared_ptr<Job>& job) {
   {
     const std::lock_guard lock(mutex_);
     if (closed_) throw Cancelled("[queue] the engine has stopped");
-    const int64_t taken = places_of(jobs_);
-    if (taken > 0 && taken + job->request().count > limit_)
-      throw QueueFull(message("[queue] ", taken, " of ", limit_,
-                              " places are taken and the request needs ", job->request().count,
-                              "; try again later"));
+    check_room_locked(job->request().count);
     jobs_.emplace(key_of(*job), job);
   }
   tell_positions();
   changed_.notify_all();
+}
+
+void JobQueue::check_room(int64_t count) const {
+  const std::lock_guard lock(mutex_);
+  check_room_locked(count);
+}
+
+void JobQueue::check_room_locked(int64_t count) const {
+  const int64_t taken = places_of(jobs_);
+  if (taken > 0 && taken + count > limit_)
+    throw QueueFull(message("[queue] ", taken, " of ", limit_,
+                            " places are taken and the request needs ", count,
+                            "; try again later"));
 }
 
 std::shared_ptr<Job> JobQueue::take(const std::function<bool(const Job&)>& wanted,

@@ -26,6 +26,9 @@ class JobQueue : public std::enable_shared_from_this<JobQueue> {
   /// Cancelled after close().
   void push(const std::shared_ptr<Job>& job);
 
+  /// Throws QueueFull when so many pictures would not be let in now.
+  void check_room(int64_t count) const;
+
   /// What ends the waiting for a job beside the job itself.
   struct Wait {
     std::function<bool()> interrupted;  ///< asked after each wake()
@@ -53,6 +56,7 @@ class JobQueue : public std::enable_shared_from_this<JobQueue> {
   using Key = std::pair<int64_t, uint64_t>;  // -priority, id
   using Jobs = std::map<Key, std::shared_ptr<Job>>;
   static int64_t places_of(const Jobs& jobs);
+  void check_room_locked(int64_t count) const;
   static Key key_of(const Job& job) { return {-job.options().priority, job.id()}; }
 
   void withdraw(const Job& job);

@@ -13,6 +13,7 @@ from typing import Any
 
 import sdrbee
 from sdrbee.server.errors import ApiError
+from sdrbee.server.fit import Fit
 from sdrbee.server.idempotency import Keys, digest_of
 from sdrbee.server.journal import Journal, StorageError
 from sdrbee.server.limits import Limits
@@ -60,6 +61,7 @@ class Book:
         self._teller = Teller(engine, executor, metrics, strip_metadata)
         self._metrics = metrics
         self._accepting: Counter[str] = Counter()
+        self._fit = Fit()
         self._first_number = 1
         self._records: dict[str, Record] = {}
         self._shelf = Shelf(limits)
@@ -230,7 +232,13 @@ class Book:
         self.webhooks.check(submission.webhook_url)
         submission.check_features(record.model, self._engine.models[record.model])
         request = await self._request(submission)
-        job = engine_job(self._engine, request, record, deadline_s=submission.deadline_s)
+        if self._fit.has(submission, record.model):
+            self._engine.check_room(request.count)
+        try:
+            job = engine_job(self._engine, request, record, deadline_s=submission.deadline_s)
+        except sdrbee.QueueFull:  # only what fits is told so
+            self._fit.add(submission, record.model)
+            raise
         record.job = job
         # Were it chosen anew, a job that begins again after a crash would be another picture.
         submission.fields["seed"] = job.request.seed

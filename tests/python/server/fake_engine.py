@@ -96,8 +96,18 @@ class FakeEngine:
         self._step_s = step_s
         self._queue_limit = queue_limit
         self._queue: list[FakeJob] = []
+        self.asked = 0
+        """How often `submit` was called."""
         self._running: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _waiting(self) -> list[FakeJob]:
+        return [job for job in self._queue if not job.cancelled]
+
+    def check_room(self, count: int) -> None:
+        assert count >= 1
+        if len(self._waiting()) >= self._queue_limit:
+            raise sdrbee.QueueFull("[queue] it is full")
 
     def submit(
         self,
@@ -107,9 +117,9 @@ class FakeEngine:
         resume: bytes | None = None,
         **_others: Any,
     ) -> FakeJob:
-        waiting = [job for job in self._queue if not job.cancelled]
-        if len(waiting) >= self._queue_limit:
-            raise sdrbee.QueueFull("[queue] it is full")
+        self.asked += 1
+        waiting = self._waiting()
+        self.check_room(request.count)
         filled = SimpleNamespace(
             prompt=request.prompt,
             seed=len(self.submitted) if request.seed is None else request.seed,

@@ -349,3 +349,22 @@ async def test_without_a_journal_jobs_end_with_the_worker(path: Path) -> None:
         await one.book.close()
         assert (await reader)["type"] == "cancelled"
     assert not path.exists()
+
+
+@run
+async def test_a_full_queue_refuses_what_is_known_to_fit_without_checking_it_again(
+    path: Path,
+) -> None:
+    async with opened(path, queue_limit=0) as first:
+        for prompt in ("a star", "another star", "a third"):
+            with pytest.raises(sdrbee.QueueFull):
+                await first.submit(prompt)
+        assert first.engine.asked == 1
+        with pytest.raises(sdrbee.QueueFull):  # others are checked before they are told
+            await first.submit("a star", steps=4)
+        with pytest.raises(sdrbee.QueueFull):
+            await first.submit("a star", priority=1)
+        assert first.engine.asked == 3
+        first.engine._queue_limit = 9
+        await first.submit("a star")
+        assert first.engine.asked == 4
