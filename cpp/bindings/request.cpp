@@ -174,7 +174,7 @@ GenerationRequest with_fields(GenerationRequest request, const py::kwargs& field
 }
 
 // The fields that differ from the defaults, as the call that makes the request.
-std::string represent(const GenerationRequest& request) {
+std::string represent_request(const GenerationRequest& request) {
   const GenerationRequest defaults;
   std::string text = "GenerationRequest(";
   std::string separator;
@@ -264,7 +264,7 @@ void register_request(py::module_& module) {
              return py::isinstance<GenerationRequest>(other) &&
                     self == other.cast<const GenerationRequest&>();
            })
-      .def("__repr__", &represent);
+      .def("__repr__", &represent_request);
   type.attr("__hash__") = py::none();
   register_fields(type);
 }

@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kLobes = 3.0;
 // Two bits of headroom for filters that overshoot, eight for the level, as Pillow has it.
-constexpr int kFractionBits = 32 - 8 - 2;
+constexpr int kWeightBits = 32 - 8 - 2;
 
 double sinc(double x) {
   if (x == 0.0) return 1.0;
@@ -42,7 +42,7 @@ Taps taps_of(int64_t position, int64_t from, double scale) {
     sum += weights.back();
   }
   for (const double weight : weights) {
-    const double scaled = weight / sum * (1 << kFractionBits);
+    const double scaled = weight / sum * (1 << kWeightBits);
     taps.weights.push_back(static_cast<int32_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5));
   }
   return taps;
@@ -57,10 +57,10 @@ std::vector<Taps> all_taps(int64_t from, int64_t to) {
 }
 
 uint8_t apply(const Taps& taps, const uint8_t* source, int64_t stride) {
-  int64_t sum = int64_t{1} << (kFractionBits - 1);
+  int64_t sum = int64_t{1} << (kWeightBits - 1);
   for (size_t i = 0; i < taps.weights.size(); ++i)
     sum += int64_t{taps.weights[i]} * source[static_cast<int64_t>(i) * stride];
-  return static_cast<uint8_t>(std::clamp<int64_t>(sum >> kFractionBits, 0, 255));
+  return static_cast<uint8_t>(std::clamp<int64_t>(sum >> kWeightBits, 0, 255));
 }
 
 Image empty_picture(PixelSize size, int64_t channels) {

@@ -15,16 +15,12 @@
 namespace sdrbee {
 namespace {
 
-PixelSize picture_size(const GenerationRequest& request) {
-  return {*request.width, *request.height};
-}
-
 /// How the picture of a pass is framed. Sizes that are the picture's own are so in both passes.
 Framing framing_of(const GenerationRequest& request, PixelSize size) {
   if (request.original_size.empty()) return {};
   const auto of_this_pass = [&](const std::vector<int64_t>& given) {
     const PixelSize chosen{given[0], given[1]};
-    return chosen == picture_size(request) ? size : chosen;
+    return chosen == request.size() ? size : chosen;
   };
   return {.original_size = of_this_pass(request.original_size),
           .target_size = of_this_pass(request.target_size),
@@ -91,8 +87,7 @@ void choose_skipped_layers(Generation& generation, int64_t layers) {
 
 void encode_prompts(ImageModel& model, Generation& generation) {
   const GenerationRequest& request = generation.request;
-  const PixelSize size =
-      generation.pass == 0 ? picture_size(request) : hires_size(request, model.info());
+  const PixelSize size = generation.pass == 0 ? request.size() : hires_size(request, model.info());
   EncodedPrompts encoded = model.encode(prompts_of(request, model.info(), size));
   if (model.info().capabilities.distilled_guidance)
     for (Conditioning& conditioning : encoded.conditionings)

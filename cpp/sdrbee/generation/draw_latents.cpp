@@ -9,14 +9,10 @@
 namespace sdrbee {
 namespace {
 
-PixelSize picture_size(const GenerationRequest& request) {
-  return {*request.width, *request.height};
-}
-
 /// Noise of the latents' shape, on the CPU.
 Tensor draw_noise(const ImageModel& model, Generation& generation) {
   const ModelInfo& info = model.info();
-  const PixelSize size = picture_size(generation.request);
+  const PixelSize size = generation.request.size();
   return generation.noise.normal({1, info.latent_channels, size.height / info.latent_downscale,
                                   size.width / info.latent_downscale});
 }
@@ -41,8 +37,7 @@ void draw_image_to_image(ImageModel& model, Generation& generation) {
   if (request.latents)
     source = latents_to_tensor(*request.latents).to(model.device());
   else
-    source =
-        encode_picture(model, generation, picture_to_tensor(*request.image, picture_size(request)));
+    source = encode_picture(model, generation, picture_to_tensor(*request.image, request.size()));
   Tensor noise;
   if (!request.denoising_start) noise = generation.noise.normal(source.sizes()).to(model.device());
   generation.latents = first_latents(generation, source, noise);
@@ -56,7 +51,7 @@ void pass_over_masked_picture(const ImageModel& model, Generation& generation) {
 
 void draw_inpaint(ImageModel& model, Generation& generation) {
   const GenerationRequest& request = generation.request;
-  const PixelSize size = picture_size(request);
+  const PixelSize size = request.size();
   const ModelInfo& info = model.info();
   const bool native = info.capabilities.native_inpaint;
   const bool from_pure_noise = request.strength == 1.0;
@@ -88,7 +83,7 @@ void draw_latents(ImageModel& model, Generation& generation) {
   if (request.control_image) {
     // FluxControlInpaintPipeline has the masked picture first, all others have it last.
     if (request.mode() == Mode::Inpaint) pass_over_masked_picture(model, generation);
-    show_control_image(model, generation, picture_size(request));
+    show_control_image(model, generation, request.size());
   }
   if (request.mode() == Mode::Inpaint) return draw_inpaint(model, generation);
   const bool shown = model.info().capabilities.reference_image;

@@ -176,8 +176,7 @@ Image fitted(const Image& image, PixelSize size) {
 }
 
 PixelBox masked_area(const GenerationRequest& request) {
-  return masked_area(on_blurred_canvas(request).mask, request.mask_padding,
-                     {*request.width, *request.height});
+  return masked_area(on_blurred_canvas(request).mask, request.mask_padding, request.size());
 }
 
 InpaintSource inpaint_source(const GenerationRequest& request) {
@@ -189,7 +188,7 @@ InpaintSource inpaint_source(const GenerationRequest& request) {
     source.picture_mask = source.mask;
     return source;
   }
-  const PixelSize size = {*request.width, *request.height};
+  const PixelSize size = request.size();
   source.area = masked_area(source.mask, request.mask_padding, size);
   source.picture = fitted(cut_out(colours(source.canvas), source.area), size);
   source.picture_mask = fitted(cut_out(source.mask, source.area), size);

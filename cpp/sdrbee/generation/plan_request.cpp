@@ -43,8 +43,7 @@ int64_t own_steps(const GenerationRequest& request, const sampling::Plan& plan) 
 /// into the request, so that the recipe names them.
 sampling::Plan plan_first_pass(GenerationRequest& request, const ModelInfo& info) {
   const int64_t steps = request.steps.value_or(std::max<int64_t>(1, std::ssize(request.sigmas)));
-  sampling::SamplerOptions options =
-      sampler_options(request, info, {*request.width, *request.height}, steps);
+  sampling::SamplerOptions options = sampler_options(request, info, request.size(), steps);
   options.strength = request.strength.value_or(1.0);
   if (info.strength_over_distilled_steps && request.mode() == Mode::ImageToImage)
     options.distilled_strength = options.strength;

@@ -73,6 +73,8 @@ struct GenerationRequest {
   std::optional<LatentImage> latents;
 
   Mode mode() const;
+  /// The picture's size; of resolved requests only.
+  PixelSize size() const { return {width.value(), height.value()}; }
   bool operator==(const GenerationRequest&) const = default;
 };
 

@@ -38,17 +38,11 @@ void check_size(PixelSize size, const std::string& origin) {
                                  " pixels but its header says ", size.width, "x", size.height));
 }
 
-int64_t big_endian(Bytes bytes) {
-  int64_t value = 0;
-  for (const std::byte byte : bytes.first(4)) value = value << 8 | std::to_integer<int64_t>(byte);
-  return value;
-}
-
 /// Checks the header and that the compressed pixels are no more than it says.
 int check_png(Bytes file, const std::string& origin) {
   const std::vector<PngChunk> chunks = read_png_chunks(file, origin);
   const Bytes header = chunks.front().payload;
-  const PixelSize size = {big_endian(header), big_endian(header.subspan(4))};
+  const PixelSize size = {read_png_number(header), read_png_number(header.subspan(4))};
   check_size(size, origin);
   std::vector<Bytes> pixels;
   int orientation = 1;

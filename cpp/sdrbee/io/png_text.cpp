@@ -24,12 +24,6 @@ std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-uint32_t big_endian(std::span<const std::byte> bytes) {
-  uint32_t value = 0;
-  for (const std::byte byte : bytes.first(4)) value = value << 8 | std::to_integer<uint32_t>(byte);
-  return value;
-}
-
 void append(std::vector<std::byte>& file, std::span<const std::byte> bytes) {
   file.insert(file.end(), bytes.begin(), bytes.end());
 }
@@ -158,6 +152,12 @@ PngText read_text(const PngChunk& chunk, const std::string& origin) {
 
 }  // namespace
 
+uint32_t read_png_number(std::span<const std::byte> bytes) {
+  uint32_t value = 0;
+  for (const std::byte byte : bytes.first(4)) value = value << 8 | std::to_integer<uint32_t>(byte);
+  return value;
+}
+
 bool is_png(std::span<const std::byte> file) {
   return file.size() >= kSignature.size() &&
          std::equal(kSignature.begin(), kSignature.end(), file.begin(),
@@ -174,9 +174,9 @@ std::vector<PngChunk> read_png_chunks(std::span<const std::byte> file, const std
     };
     const auto rest = file.subspan(position);
     if (rest.size() < 12) fail("the file is truncated");
-    const size_t length = big_endian(rest);
+    const size_t length = read_png_number(rest);
     if (length > kMaxChunkBytes || length > rest.size() - 12) fail("its length is past the file");
-    if (crc(rest.subspan(4, length + 4)) != big_endian(rest.subspan(8 + length)))
+    if (crc(rest.subspan(4, length + 4)) != read_png_number(rest.subspan(8 + length)))
       fail("its checksum is wrong");
     chunks.push_back({as_text(rest.subspan(4, 4)), rest.subspan(8, length)});
     if (chunks.size() == 1 && (chunks[0].type != "IHDR" || length != 13))

@@ -29,6 +29,9 @@ struct PngText {
 /// Whether the bytes start as every PNG file does.
 bool is_png(std::span<const std::byte> file);
 
+/// The number that the first four bytes hold, most significant first.
+uint32_t read_png_number(std::span<const std::byte> bytes);
+
 /// All chunks up to IEND, checked: lengths inside the file, CRCs, IHDR first, IEND last.
 /// Throws InvalidRequest naming `origin`, the chunk and its offset. Views into `file`.
 std::vector<PngChunk> read_png_chunks(std::span<const std::byte> file, const std::string& origin);

@@ -5,10 +5,10 @@
 namespace sdrbee::sampling {
 namespace {
 
-constexpr int64_t kOrder = 4;
+constexpr int64_t kIpndmOrder = 4;
 
 /// Adams and Bashforth's weights of the last derivatives, newest first, for steps of equal length.
-constexpr std::array<std::array<double, kOrder>, kOrder> kEvenWeights = {
+constexpr std::array<std::array<double, kIpndmOrder>, kIpndmOrder> kEvenWeights = {
     {{1, 0, 0, 0},
      {3.0 / 2, -1.0 / 2, 0, 0},
      {23.0 / 12, -16.0 / 12, 5.0 / 12, 0},
@@ -23,7 +23,7 @@ Step adams_step(StepContext context, Tensor x, History& history, bool even) {
   Evaluation evaluation = evaluation_at(plan, x, sigma, plan.timestep(context.step));
   const Prediction p = co_await EvaluationAwaiter(std::move(evaluation));
   const Tensor clean = clean_at(plan, p.raw, x, sigma);
-  remember(history, (x - clean) / sigma, kOrder);
+  remember(history, (x - clean) / sigma, kIpndmOrder);
   ++history.count;
   if (next == 0) co_return clean;
   const auto order = static_cast<int64_t>(history.tensors.size());

@@ -5,7 +5,7 @@
 namespace sdrbee::sampling {
 namespace {
 
-constexpr int64_t kOrder = 4;
+constexpr int64_t kLmsOrder = 4;
 
 }  // namespace
 
@@ -17,9 +17,9 @@ Step lms_step(StepContext context, Tensor x, History& history) {
   Evaluation evaluation = exploding_evaluation(x, sigma, plan.timestep(context.step));
   const Prediction p = co_await EvaluationAwaiter(std::move(evaluation));
   const Tensor clean = clean_from_exploding(plan.prediction_type, p.raw, x, sigma);
-  remember(history, (x - clean) / sigma, kOrder);
+  remember(history, (x - clean) / sigma, kLmsOrder);
   ++history.count;
-  const int64_t order = std::min(context.step + 1, kOrder);
+  const int64_t order = std::min(context.step + 1, kLmsOrder);
   const auto known = static_cast<int64_t>(history.tensors.size());
   Tensor sum;
   for (int64_t back = 0; back < std::min(order, known); ++back) {

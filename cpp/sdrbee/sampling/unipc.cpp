@@ -15,7 +15,7 @@ using Row = std::array<double, kMaxOrder>;
 
 /// One application of UniPC: from point `from` to the next one with the outputs at and before
 /// `from`, newest last.
-struct Interval {
+struct UniPcInterval {
   int64_t from;
   int64_t order;
   std::span<const Tensor> outputs;
@@ -30,7 +30,7 @@ struct System {
   float scale = 0;                      ///< B(h)
 };
 
-System make_system(const PlanDetails& plan, const Interval& interval) {
+System make_system(const PlanDetails& plan, const UniPcInterval& interval) {
   const float here = log_ratio(plan, interval.from).lambda;
   const float h = log_ratio(plan, interval.from + 1).lambda - here;
   const float hh = plan.config.predict_x0 ? -h : h;
@@ -81,7 +81,7 @@ Row solve(const System& system, int64_t size) {
 
 /// The transfer over an interval. `arrived` is the output at its end for the corrector, undefined
 /// for the predictor.
-Tensor transfer(const PlanDetails& plan, const Tensor& x, const Interval& interval,
+Tensor transfer(const PlanDetails& plan, const Tensor& x, const UniPcInterval& interval,
                 const Tensor& arrived) {
   const System system = make_system(plan, interval);
   const bool corrects = arrived.defined();

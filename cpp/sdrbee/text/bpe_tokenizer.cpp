@@ -8,7 +8,7 @@ namespace sdrbee::text {
 namespace {
 
 // After an apostrophe, in upper or lower case. `s` has a third form.
-constexpr std::u32string_view kContractions[] = {U"s", U"t", U"re", U"ve", U"m", U"ll", U"d"};
+constexpr std::u32string_view kContractedLetters[] = {U"s", U"t", U"re", U"ve", U"m", U"ll", U"d"};
 constexpr char32_t kLongS = 0x17F;
 
 bool is_line_break(char32_t character) { return character == U'\r' || character == U'\n'; }
@@ -48,7 +48,7 @@ class WordCutter {
   size_t contraction_end(size_t start) const {
     if (text_[start] != U'\'') return start;
     const std::u32string_view rest = text_.substr(start + 1);
-    for (const std::u32string_view letters : kContractions)
+    for (const std::u32string_view letters : kContractedLetters)
       if (rest.size() >= letters.size() &&
           std::equal(letters.begin(), letters.end(), rest.begin(),
                      [](char32_t wanted, char32_t found) { return wanted == folded(found); }))

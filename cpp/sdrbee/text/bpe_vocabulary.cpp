@@ -65,10 +65,6 @@ void set_pad_token(BpeVocabulary& vocabulary, std::string_view content) {
                        : add_token(vocabulary, {.content = std::string(content)});
 }
 
-void reject_vocabulary(const fs::path& file, const std::string& what) {
-  throw CheckpointError(message("[tokenizer] ", file.string(), ": ", what));
-}
-
 Json optional_json(const fs::path& file) {
   if (!fs::exists(file)) return Json::object();
   Json json = io::read_json(file);

@@ -11,6 +11,7 @@
 
 #include "sdrbee/io/json.h"
 #include "sdrbee/text/added_token.h"
+#include "sdrbee/text/tokenizer_files.h"
 
 namespace sdrbee::text {
 
@@ -34,12 +35,8 @@ void set_pad_token(BpeVocabulary& vocabulary, std::string_view content);
 // The files. All functions throw CheckpointError naming file and line or key.
 
 inline constexpr uint64_t kMaxVocabularyBytes = 64 << 20;
-inline constexpr const char* kTokenizerJson = "tokenizer.json";
-inline constexpr const char* kTokenizerConfig = "tokenizer_config.json";
 inline constexpr const char* kVocabJson = "vocab.json";
 inline constexpr const char* kMergesTxt = "merges.txt";
-
-[[noreturn]] void reject_vocabulary(const std::filesystem::path& file, const std::string& what);
 
 /// The JSON object of a folder's optional configuration file; empty when it is missing.
 io::Json optional_json(const std::filesystem::path& file);

@@ -5,6 +5,7 @@
 #include "sdrbee/core/check.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/nn/attention.h"
+#include "sdrbee/text/encoder_config.h"
 
 namespace sdrbee::text {
 namespace {
@@ -26,12 +27,6 @@ bool names_projection(const io::Config& config) {
   for (const std::string& name : config.strings_or("architectures", {}))
     if (name == "CLIPTextModelWithProjection") return true;
   return false;
-}
-
-int64_t positive(const io::Config& config, const char* key, int64_t fallback) {
-  const int64_t value = config.int64_or(key, fallback);
-  if (value < 1) config.reject(key, "a positive integer");
-  return value;
 }
 
 }  // namespace

@@ -24,11 +24,11 @@ constexpr double kMaxLength = 1 << 16;  // transformers writes 1e30 for "no limi
 constexpr const char* kStartToken = "<|startoftext|>";
 constexpr const char* kEndToken = "<|endoftext|>";
 
-constexpr TokenUse kUses[] = {{"bos_token", kStartToken},
-                              {"eos_token", kEndToken},
-                              {"unk_token", kEndToken},
-                              {"pad_token", kEndToken}};
-constexpr const char* kWordEnd = "</w>";
+constexpr TokenUse kClipUses[] = {{"bos_token", kStartToken},
+                                  {"eos_token", kEndToken},
+                                  {"unk_token", kEndToken},
+                                  {"pad_token", kEndToken}};
+constexpr const char* kWordSuffix = "</w>";
 
 // The layout of OpenAI's and open_clip's tokenizers: bytes, bytes that end a word, merges, marks.
 void read_openai_vocabulary(ClipVocabulary& vocabulary, const fs::path& file) {
@@ -41,7 +41,7 @@ void read_openai_vocabulary(ClipVocabulary& vocabulary, const fs::path& file) {
   for (const auto& [first, last] : {std::pair{33, 126}, {161, 172}, {174, 255}, {256, 323}})
     for (int character = first; character <= last; ++character)
       append_utf8(tokens.emplace_back(), static_cast<char32_t>(character));
-  for (size_t byte = 0; byte < 256; ++byte) tokens.push_back(tokens[byte] + kWordEnd);
+  for (size_t byte = 0; byte < 256; ++byte) tokens.push_back(tokens[byte] + kWordSuffix);
   for (const auto& [left, right] : vocabulary.merges) tokens.push_back(left + right);
   tokens.insert(tokens.end(), {kStartToken, kEndToken});
   for (size_t id = 0; id < tokens.size(); ++id)
@@ -63,7 +63,7 @@ void apply_post_processor(ClipVocabulary& vocabulary, const fs::path& file, cons
 
 void apply_special_tokens(ClipVocabulary& vocabulary, const fs::path& folder, const Json& config,
                           const Json& tokenizer) {
-  const auto named = add_special_tokens(vocabulary, folder, tokenizer, kUses);
+  const auto named = add_special_tokens(vocabulary, folder, tokenizer, kClipUses);
   vocabulary.bos = named.at("bos_token");
   vocabulary.eos = named.at("eos_token");
   vocabulary.pad = named.at("pad_token");
@@ -82,7 +82,7 @@ void apply_special_tokens(ClipVocabulary& vocabulary, const fs::path& folder, co
 /// Whether a model of tokenizer.json is CLIP's, as far as it is one at all.
 bool is_clip_model(const Json& model) {
   return model.value("type", Json("BPE")) == "BPE" &&
-         model.value("end_of_word_suffix", Json(kWordEnd)) == kWordEnd;
+         model.value("end_of_word_suffix", Json(kWordSuffix)) == kWordSuffix;
 }
 
 Json read_tokenizer_json(ClipVocabulary& vocabulary, const fs::path& file) {
@@ -96,7 +96,7 @@ Json read_tokenizer_json(ClipVocabulary& vocabulary, const fs::path& file) {
 }
 
 // The file to read in a folder, or the file itself.
-std::optional<fs::path> vocabulary_file(const fs::path& path) {
+std::optional<fs::path> clip_file(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_regular_file(path, ignored)) {
     const std::string name = path.filename().string();
@@ -111,14 +111,14 @@ std::optional<fs::path> vocabulary_file(const fs::path& path) {
 }  // namespace
 
 bool has_clip_vocabulary(const fs::path& path) {
-  const auto file = vocabulary_file(path);
+  const auto file = clip_file(path);
   if (!file || file->filename() != kTokenizerJson) return file.has_value();
   const Json model = model_of(io::read_json(*file));
   return !model.empty() && is_clip_model(model);
 }
 
 ClipVocabulary read_clip_vocabulary(const fs::path& path) {
-  const std::optional<fs::path> file = vocabulary_file(path);
+  const std::optional<fs::path> file = clip_file(path);
   if (!file)
     reject_vocabulary(path, message("expected ", kTokenizerJson, ", ", kVocabJson, " with ",
                                     kMergesTxt, ", or ", kOpenAiVocabulary));

@@ -6,6 +6,7 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/file.h"
 #include "sdrbee/text/special_tokens.h"
+#include "sdrbee/text/tokenizer_files.h"
 
 namespace sdrbee::text {
 namespace {
@@ -13,44 +14,38 @@ namespace {
 namespace fs = std::filesystem;
 using io::Json;
 
-constexpr const char* kEndToken = "<|endoftext|>";
-constexpr TokenUse kUses[] = {{"bos_token", ""},
-                              {"eos_token", kEndToken},
-                              {"unk_token", kEndToken},
-                              {"pad_token", kEndToken}};
+constexpr const char* kEndOfText = "<|endoftext|>";
+constexpr TokenUse kQwenUses[] = {{"bos_token", ""},
+                                  {"eos_token", kEndOfText},
+                                  {"unk_token", kEndOfText},
+                                  {"pad_token", kEndOfText}};
 
 // The pattern that BpeTokenizer cuts by.
 constexpr const char* kPattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
     R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-[[noreturn]] void refuse(const fs::path& file, const std::string& key, const std::string& expected,
-                         const Json& found) {
-  throw UnsupportedModel(message("[tokenizer] ", file.string(), ": '", key, "': expected ",
-                                 expected, ", as in Qwen's tokenizers, but got ", found.dump()));
-}
-
-std::string step_type(const Json& step) {
-  const Json type = step.is_object() ? step.value("type", Json()) : Json();
-  return type.is_string() ? type.get<std::string>() : "";
+[[noreturn]] void refuse_qwen(const fs::path& file, const std::string& key,
+                              const std::string& expected, const Json& found) {
+  refuse_tokenizer(file, key, expected, "Qwen", found);
 }
 
 void check_model(const fs::path& file, const Json& model) {
   if (model.value("type", Json("BPE")) != "BPE")
-    refuse(file, "model.type", "BPE", model.value("type", Json()));
+    refuse_qwen(file, "model.type", "BPE", model.value("type", Json()));
   for (const char* key : {"end_of_word_suffix", "continuing_subword_prefix"})
     if (const Json affix = model.value(key, Json()); !affix.is_null() && affix != "")
-      refuse(file, message("model.", key), "none", affix);
+      refuse_qwen(file, message("model.", key), "none", affix);
   for (const char* key : {"byte_fallback", "ignore_merges"})
     if (model.value(key, Json(false)) != false)
-      refuse(file, message("model.", key), "false", model[key]);
+      refuse_qwen(file, message("model.", key), "false", model[key]);
   if (!model.value("unk_token", Json()).is_null())
-    refuse(file, "model.unk_token", "null", model["unk_token"]);
+    refuse_qwen(file, "model.unk_token", "null", model["unk_token"]);
 }
 
 void check_steps(const fs::path& file, const Json& tokenizer) {
   const Json normalizer = tokenizer.value("normalizer", Json());
-  if (step_type(normalizer) != "NFC") refuse(file, "normalizer", "NFC", normalizer);
+  if (step_type(normalizer) != "NFC") refuse_qwen(file, "normalizer", "NFC", normalizer);
   const Json steps = tokenizer.value("pre_tokenizer", Json());
   const Json list = steps.is_object() ? steps.value("pretokenizers", Json::array()) : Json::array();
   const bool known = list.size() == 2 && step_type(list[0]) == "Split" &&
@@ -58,16 +53,7 @@ void check_steps(const fs::path& file, const Json& tokenizer) {
                      step_type(list[1]) == "ByteLevel" &&
                      list[1].value("add_prefix_space", Json(false)) == false &&
                      list[1].value("use_regex", Json(true)) == false;
-  if (!known) refuse(file, "pre_tokenizer", "Split by Qwen's pattern, then ByteLevel", steps);
-}
-
-/// The file to read in a folder, or the file itself.
-std::optional<fs::path> vocabulary_file(const fs::path& path) {
-  std::error_code ignored;
-  if (fs::is_regular_file(path, ignored)) return path;
-  for (const char* name : {kTokenizerJson, kVocabJson})
-    if (fs::is_regular_file(path / name, ignored)) return path / name;
-  return std::nullopt;
+  if (!known) refuse_qwen(file, "pre_tokenizer", "Split by Qwen's pattern, then ByteLevel", steps);
 }
 
 /// Whether a file that may be of another tokenizer is of this kind.
@@ -87,7 +73,7 @@ bool is_qwen(const fs::path& file) {
 }  // namespace
 
 BpeVocabulary read_qwen_vocabulary(const fs::path& path) {
-  const auto file = vocabulary_file(path);
+  const auto file = vocabulary_file(path, {kTokenizerJson, kVocabJson});
   if (!file) reject_vocabulary(path, message("expected ", kTokenizerJson, " or ", kVocabJson));
   BpeVocabulary vocabulary;
   Json tokenizer = Json::object();
@@ -104,8 +90,8 @@ BpeVocabulary read_qwen_vocabulary(const fs::path& path) {
   const std::string side =
       io::Config(optional_json(folder / kTokenizerConfig), (folder / kTokenizerConfig).string())
           .string_or("padding_side", "right");
-  if (side != "right") refuse(folder / kTokenizerConfig, "padding_side", "right", side);
-  vocabulary.pad = add_special_tokens(vocabulary, folder, tokenizer, kUses).at("pad_token");
+  if (side != "right") refuse_qwen(folder / kTokenizerConfig, "padding_side", "right", side);
+  vocabulary.pad = add_special_tokens(vocabulary, folder, tokenizer, kQwenUses).at("pad_token");
   return vocabulary;
 }
 
@@ -113,7 +99,9 @@ fs::path find_qwen_vocabulary(const fs::path& model, std::span<const fs::path> c
   std::string searched;
   for (const fs::path& candidate : candidates) {
     for (const fs::path& place : {candidate, candidate / "tokenizer"})
-      if (const auto file = vocabulary_file(place); file && is_qwen(*file)) return *file;
+      if (const auto file = vocabulary_file(place, {kTokenizerJson, kVocabJson});
+          file && is_qwen(*file))
+        return *file;
     searched += "\n  " + candidate.string();
   }
   throw CheckpointError(message(

@@ -9,15 +9,10 @@
 #include "sdrbee/core/check.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/nn/attention.h"
+#include "sdrbee/text/encoder_config.h"
 
 namespace sdrbee::text {
 namespace {
-
-int64_t positive(const io::Config& config, const char* key, int64_t fallback) {
-  const int64_t value = config.int64_or(key, fallback);
-  if (value < 1) config.reject(key, "a positive integer");
-  return value;
-}
 
 /// The dtype between the blocks and of `wo`.
 Dtype stream_dtype(Dtype dtype) { return dtype == Dtype::Half ? Dtype::Float : dtype; }

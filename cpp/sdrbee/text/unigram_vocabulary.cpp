@@ -11,6 +11,7 @@
 #include "sdrbee/io/file.h"
 #include "sdrbee/io/json.h"
 #include "sdrbee/text/sentencepiece_model.h"
+#include "sdrbee/text/tokenizer_files.h"
 
 namespace sdrbee::text {
 namespace {
@@ -18,38 +19,33 @@ namespace {
 namespace fs = std::filesystem;
 using io::Json;
 
-constexpr const char* kTokenizerJson = "tokenizer.json";
 constexpr const char* kPieceModel = "spiece.model";
-constexpr const char* kConfigJson = "tokenizer_config.json";
 constexpr uint64_t kMaxModelBytes = 64 << 20;
 constexpr size_t kMaxPieces = 1 << 24;
 constexpr size_t kMaxPieceBytes = 512;  // keeps the time for hostile texts linear
 constexpr int64_t kExtraIds = 100;
 constexpr int64_t kMaxExtraIds = 10'000;
 
-[[noreturn]] void reject(const fs::path& file, const std::string& what) {
-  throw CheckpointError(message("[tokenizer] ", file.string(), ": ", what));
-}
-
-[[noreturn]] void refuse(const fs::path& file, const std::string& key, const std::string& expected,
-                         const Json& found) {
-  throw UnsupportedModel(message("[tokenizer] ", file.string(), ": '", key, "': expected ",
-                                 expected, ", as in T5's tokenizers, but got ", found.dump()));
+[[noreturn]] void refuse_t5(const fs::path& file, const std::string& key,
+                            const std::string& expected, const Json& found) {
+  refuse_tokenizer(file, key, expected, "T5", found);
 }
 
 void check_pieces(const UnigramVocabulary& vocabulary, const fs::path& file) {
   const auto& pieces = vocabulary.pieces;
   if (pieces.empty() || pieces.size() > kMaxPieces)
-    reject(file, message("expected 1 to ", kMaxPieces, " pieces but got ", pieces.size()));
+    reject_vocabulary(file,
+                      message("expected 1 to ", kMaxPieces, " pieces but got ", pieces.size()));
   if (vocabulary.unknown < 0 || vocabulary.unknown >= std::ssize(pieces))
-    reject(file, message("expected an id of the unknown piece below ", pieces.size(), " but got ",
-                         vocabulary.unknown));
+    reject_vocabulary(file, message("expected an id of the unknown piece below ", pieces.size(),
+                                    " but got ", vocabulary.unknown));
   for (size_t id = 0; id < pieces.size(); ++id) {
     if (pieces[id].first.size() > kMaxPieceBytes)
-      reject(file, message("piece ", id, ": expected at most ", kMaxPieceBytes, " bytes but got ",
-                           pieces[id].first.size()));
+      reject_vocabulary(file, message("piece ", id, ": expected at most ", kMaxPieceBytes,
+                                      " bytes but got ", pieces[id].first.size()));
     if (!std::isfinite(pieces[id].second))
-      reject(file, message("piece ", id, ": expected a finite score but got ", pieces[id].second));
+      reject_vocabulary(
+          file, message("piece ", id, ": expected a finite score but got ", pieces[id].second));
   }
 }
 
@@ -63,11 +59,6 @@ void flatten(const Json& step, const char* list, std::vector<Json>& steps) {
   for (const Json& inner : step.value(list, Json::array())) flatten(inner, list, steps);
 }
 
-std::string step_type(const Json& step) {
-  const Json type = step.is_object() ? step.value("type", Json()) : Json();
-  return type.is_string() ? type.get<std::string>() : "";
-}
-
 /// transformers' T5Tokenizer takes the charsmap and lays out the other steps by itself; steps that
 /// it leaves out are those that splitting at white space makes superfluous.
 void read_normalizer(UnigramVocabulary& vocabulary, const fs::path& file, const Json& normalizer) {
@@ -76,11 +67,11 @@ void read_normalizer(UnigramVocabulary& vocabulary, const fs::path& file, const 
   for (const Json& step : steps) {
     const std::string type = step_type(step);
     if (type == "Strip" || type == "Replace") continue;
-    if (type != "Precompiled") refuse(file, "normalizer", "Precompiled, Strip or Replace", step);
+    if (type != "Precompiled") refuse_t5(file, "normalizer", "Precompiled, Strip or Replace", step);
     const Json encoded = step.value("precompiled_charsmap", Json());
     const auto bytes =
         encoded.is_string() ? io::decode_base64(encoded.get<std::string>()) : std::nullopt;
-    if (!bytes) reject(file, "'normalizer.precompiled_charsmap': expected base64");
+    if (!bytes) reject_vocabulary(file, "'normalizer.precompiled_charsmap': expected base64");
     vocabulary.charsmap = Charsmap(*bytes, file.string());
   }
 }
@@ -92,41 +83,42 @@ void check_pre_tokenizer(const fs::path& file, const Json& pre_tokenizer) {
     const std::string type = step_type(step);
     if (type == "WhitespaceSplit") continue;
     if (type != "Metaspace" || step.value("replacement", Json("\u2581")) != "\u2581")
-      refuse(file, "pre_tokenizer", "WhitespaceSplit and Metaspace", step);
+      refuse_t5(file, "pre_tokenizer", "WhitespaceSplit and Metaspace", step);
   }
 }
 
 void read_model(UnigramVocabulary& vocabulary, const fs::path& file, const Json& model) {
   if (!model.is_object() || !model.contains("vocab"))
-    reject(file, "expected a 'model' with 'vocab'");
+    reject_vocabulary(file, "expected a 'model' with 'vocab'");
   if (model.value("type", Json("Unigram")) != "Unigram" || !model["vocab"].is_array())
-    refuse(file, "model.type", "Unigram", model.value("type", Json()));
+    refuse_t5(file, "model.type", "Unigram", model.value("type", Json()));
   for (const Json& piece : model["vocab"]) {
     const bool pair =
         piece.is_array() && piece.size() == 2 && piece[0].is_string() && piece[1].is_number();
     if (!pair)
-      reject(file, message("'model.vocab', piece ", vocabulary.pieces.size(),
-                           ": expected [text, score] but got ", piece.dump()));
+      reject_vocabulary(file, message("'model.vocab', piece ", vocabulary.pieces.size(),
+                                      ": expected [text, score] but got ", piece.dump()));
     vocabulary.pieces.emplace_back(piece[0].get<std::string>(), piece[1].get<double>());
   }
   const Json unknown = model.value("unk_id", Json());
-  if (!unknown.is_number_integer()) reject(file, "'model.unk_id': expected an id");
+  if (!unknown.is_number_integer()) reject_vocabulary(file, "'model.unk_id': expected an id");
   vocabulary.unknown = unknown.get<int64_t>();
   const Json fallback = model.value("byte_fallback", Json(false));
-  if (!fallback.is_boolean()) reject(file, "'model.byte_fallback': expected true or false");
+  if (!fallback.is_boolean())
+    reject_vocabulary(file, "'model.byte_fallback': expected true or false");
   vocabulary.byte_fallback = fallback.get<bool>();
 }
 
 /// A special token as configurations write it: text, or an object with flags.
-AddedToken special_token(const fs::path& file, const std::string& key, const Json& value) {
+AddedToken t5_token(const fs::path& file, const std::string& key, const Json& value) {
   if (value.is_string()) return {.content = value.get<std::string>()};
   const Json content = value.is_object() ? value.value("content", Json()) : Json();
   if (!content.is_string())
-    reject(file, message("'", key, "': expected a token but got ", value.dump()));
+    reject_vocabulary(file, message("'", key, "': expected a token but got ", value.dump()));
   const auto flag = [&](const char* name) {
     const Json found = value.value(name, Json(false));
     if (!found.is_boolean())
-      reject(file, message("'", key, ".", name, "': expected true or false"));
+      reject_vocabulary(file, message("'", key, ".", name, "': expected true or false"));
     return found.get<bool>();
   };
   return {.content = content.get<std::string>(),
@@ -161,30 +153,30 @@ class TokenIds {
 };
 
 Json read_config(const fs::path& folder) {
-  const fs::path file = folder / kConfigJson;
+  const fs::path file = folder / kTokenizerConfig;
   if (!fs::exists(file)) return Json::object();
   Json config = io::read_json(file);
-  if (!config.is_object()) reject(file, "expected an object");
+  if (!config.is_object()) reject_vocabulary(file, "expected an object");
   return config;
 }
 
 int64_t extra_ids(const fs::path& folder, const Json& config) {
   const Json count = config.value("extra_ids", Json(kExtraIds));
   if (!count.is_number_integer() || count < 0 || count > kMaxExtraIds)
-    reject(folder / kConfigJson,
-           message("'extra_ids': expected 0 to ", kMaxExtraIds, " but got ", count.dump()));
+    reject_vocabulary(folder / kTokenizerConfig, message("'extra_ids': expected 0 to ",
+                                                         kMaxExtraIds, " but got ", count.dump()));
   return count.get<int64_t>();
 }
 
 void add_special_tokens(UnigramVocabulary& vocabulary, const fs::path& file, const Json& listed,
                         const Json& config) {
   TokenIds ids(vocabulary);
-  if (!listed.is_array()) reject(file, "'added_tokens': expected a list");
-  for (const Json& value : listed) ids.add(special_token(file, "added_tokens", value));
+  if (!listed.is_array()) reject_vocabulary(file, "'added_tokens': expected a list");
+  for (const Json& value : listed) ids.add(t5_token(file, "added_tokens", value));
   const auto named = [&](const char* key, const char* usual) {
     const Json value = config.value(key, Json());
     return ids.add(value.is_null() ? AddedToken{.content = usual}
-                                   : special_token(file.parent_path() / kConfigJson, key, value));
+                                   : t5_token(file.parent_path() / kTokenizerConfig, key, value));
   };
   vocabulary.eos = named("eos_token", "</s>");
   vocabulary.pad = named("pad_token", "<pad>");
@@ -195,7 +187,7 @@ void add_special_tokens(UnigramVocabulary& vocabulary, const fs::path& file, con
 
 UnigramVocabulary read_tokenizer_json(const fs::path& file) {
   const Json tokenizer = io::read_json(file);
-  if (!tokenizer.is_object()) reject(file, "expected an object");
+  if (!tokenizer.is_object()) reject_vocabulary(file, "expected an object");
   UnigramVocabulary vocabulary;
   read_model(vocabulary, file, tokenizer.value("model", Json()));
   check_pieces(vocabulary, file);
@@ -210,7 +202,7 @@ UnigramVocabulary read_piece_model(const fs::path& file) {
   SentencePieceModel model =
       parse_sentencepiece_model(io::read_file(file, kMaxModelBytes), file.string());
   if (model.model_type != 1)
-    refuse(file, "trainer_spec.model_type", "1 (unigram)", model.model_type);
+    refuse_t5(file, "trainer_spec.model_type", "1 (unigram)", model.model_type);
   UnigramVocabulary vocabulary;
   vocabulary.pieces = std::move(model.pieces);
   const Json config = read_config(file.parent_path());
@@ -222,15 +214,6 @@ UnigramVocabulary read_piece_model(const fs::path& file) {
   check_pieces(vocabulary, file);
   add_special_tokens(vocabulary, file, Json::array(), config);
   return vocabulary;
-}
-
-/// The file to read in a folder, or the file itself.
-std::optional<fs::path> vocabulary_file(const fs::path& path) {
-  std::error_code ignored;
-  if (fs::is_regular_file(path, ignored)) return path;
-  for (const char* name : {kTokenizerJson, kPieceModel})
-    if (fs::is_regular_file(path / name, ignored)) return path / name;
-  return std::nullopt;
 }
 
 /// Whether a file that may be of another tokenizer is of this kind.
@@ -245,8 +228,8 @@ bool is_unigram(const fs::path& file) {
 }  // namespace
 
 UnigramVocabulary read_unigram_vocabulary(const fs::path& path) {
-  const auto file = vocabulary_file(path);
-  if (!file) reject(path, message("expected ", kTokenizerJson, " or ", kPieceModel));
+  const auto file = vocabulary_file(path, {kTokenizerJson, kPieceModel});
+  if (!file) reject_vocabulary(path, message("expected ", kTokenizerJson, " or ", kPieceModel));
   return file->extension() == ".model" ? read_piece_model(*file) : read_tokenizer_json(*file);
 }
 
@@ -254,7 +237,9 @@ fs::path find_unigram_vocabulary(const fs::path& model, std::span<const fs::path
   std::string searched;
   for (const fs::path& candidate : candidates) {
     for (const fs::path& place : {candidate, candidate / "tokenizer_3", candidate / "tokenizer_2"})
-      if (const auto file = vocabulary_file(place); file && is_unigram(*file)) return *file;
+      if (const auto file = vocabulary_file(place, {kTokenizerJson, kPieceModel});
+          file && is_unigram(*file))
+        return *file;
     searched += "\n  " + candidate.string();
   }
   throw CheckpointError(message(

@@ -11,8 +11,8 @@
 namespace sdrbee {
 namespace {
 
-text::ClipTokenizer load_tokenizer(const io::Checkpoint& checkpoint, const char* name,
-                                   const LoadOptions& options) {
+text::ClipTokenizer load_clip_tokenizer(const io::Checkpoint& checkpoint, const char* name,
+                                        const LoadOptions& options) {
   const io::Component* component = checkpoint.find(name);
   const bool in_folder = component != nullptr && !component->folder.empty();
   const auto path =
@@ -62,7 +62,7 @@ int64_t clip_layers(const io::Checkpoint& checkpoint, const char* encoder) {
 
 ClipText::ClipText(const io::Checkpoint& checkpoint, const ClipTextNames& names,
                    const LoadOptions& options)
-    : tokenizer_(load_tokenizer(checkpoint, names.tokenizer, options)),
+    : tokenizer_(load_clip_tokenizer(checkpoint, names.tokenizer, options)),
       config_(checked_config(checkpoint.component(names.encoder, names.encoder_class), tokenizer_,
                              names.needs_projection)),
       // Exports of transformers before 4.31 stored the positions' index buffer.

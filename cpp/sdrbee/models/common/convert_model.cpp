@@ -57,7 +57,7 @@ std::string architecture_of(const io::WeightFile& file) {
 }
 
 /// A source with what goes into headers.
-struct Source {
+struct OpenedSource {
   std::shared_ptr<const io::WeightSource> weights;
   std::string architecture;
   std::vector<fs::path> files;
@@ -65,7 +65,7 @@ struct Source {
   io::GgufMetadata gguf_metadata;
 };
 
-Source open_folder(const fs::path& path) {
+OpenedSource open_folder(const fs::path& path) {
   if (fs::exists(path / "model_index.json"))
     throw InvalidRequest(message("[", path.string(), "] expected a file or a component's folder ",
                                  "for a target that is one file, but this is a whole model; give ",
@@ -79,19 +79,19 @@ Source open_folder(const fs::path& path) {
           .gguf_metadata = {}};
 }
 
-Source open_file(const fs::path& path) {
+OpenedSource open_file(const fs::path& path) {
   io::WeightFile file = io::open_weight_file(path);
-  Source source = {.weights = file.source,
-                   .architecture = architecture_of(file),
-                   .files = file.files,
-                   .metadata = std::move(file.metadata),
-                   .gguf_metadata = {}};
+  OpenedSource source = {.weights = file.source,
+                         .architecture = architecture_of(file),
+                         .files = file.files,
+                         .metadata = std::move(file.metadata),
+                         .gguf_metadata = {}};
   if (const auto gguf = std::dynamic_pointer_cast<const io::GgufFile>(file.source))
     source.gguf_metadata = gguf->metadata();
   return source;
 }
 
-void refuse_own_file(const Source& source, const fs::path& target) {
+void refuse_own_file(const OpenedSource& source, const fs::path& target) {
   for (const fs::path& file : source.files)
     if (std::error_code error; fs::equivalent(file, target, error))
       throw InvalidRequest(message("[target] ", target.string(), " is the file to convert"));
@@ -102,7 +102,7 @@ void refuse_own_file(const Source& source, const fs::path& target) {
 io::ConversionReport convert_model(const fs::path& path, const fs::path& target,
                                    const std::string& type, const std::vector<io::TypeRule>& rules,
                                    const std::function<void(int64_t, int64_t)>& observe) {
-  Source source = fs::is_directory(path) ? open_folder(path) : open_file(path);
+  OpenedSource source = fs::is_directory(path) ? open_folder(path) : open_file(path);
   refuse_own_file(source, target);
   io::GgufMetadata gguf = std::move(source.gguf_metadata);
   for (const auto& [key, text] : source.metadata) gguf.try_emplace(key, text);

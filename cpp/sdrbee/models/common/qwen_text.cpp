@@ -14,7 +14,8 @@ namespace {
 constexpr const char* kTokenizer = "tokenizer";
 constexpr const char* kEncoder = "text_encoder";
 
-text::BpeTokenizer load_tokenizer(const io::Checkpoint& checkpoint, const LoadOptions& options) {
+text::BpeTokenizer load_qwen_tokenizer(const io::Checkpoint& checkpoint,
+                                       const LoadOptions& options) {
   const io::Component* component = checkpoint.find(kTokenizer);
   const bool in_folder = component != nullptr && !component->folder.empty();
   return text::BpeTokenizer(text::read_qwen_vocabulary(
@@ -65,7 +66,7 @@ std::string qwen_chat(const std::string& prompt, bool thinks) {
 QwenText::QwenText(const io::Checkpoint& checkpoint, const LoadOptions& options,
                    const QwenTextOptions& asked)
     : asked_(resolved(asked, encoder_component(checkpoint))),
-      tokenizer_(load_tokenizer(checkpoint, options)),
+      tokenizer_(load_qwen_tokenizer(checkpoint, options)),
       config_(checked_config(encoder_component(checkpoint), tokenizer_)),
       encoder_(
           encoder_component(checkpoint), options,

@@ -8,8 +8,8 @@
 namespace sdrbee {
 namespace {
 
-text::UnigramTokenizer load_tokenizer(const io::Checkpoint& checkpoint, const char* name,
-                                      const LoadOptions& options) {
+text::UnigramTokenizer load_t5_tokenizer(const io::Checkpoint& checkpoint, const char* name,
+                                         const LoadOptions& options) {
   const io::Component* component = checkpoint.find(name);
   const bool in_folder = component != nullptr && !component->folder.empty();
   return text::UnigramTokenizer(text::read_unigram_vocabulary(
@@ -31,7 +31,7 @@ text::T5EncoderConfig checked_config(const io::Component& component,
 
 T5Text::T5Text(const io::Checkpoint& checkpoint, const T5TextNames& names,
                const LoadOptions& options)
-    : tokenizer_(load_tokenizer(checkpoint, names.tokenizer, options)),
+    : tokenizer_(load_t5_tokenizer(checkpoint, names.tokenizer, options)),
       config_(checked_config(checkpoint.component(names.encoder, "T5EncoderModel"), tokenizer_)),
       // The token embedding is stored twice by some, and some exports hold the decoder, too.
       encoder_(checkpoint.component(names.encoder), options,

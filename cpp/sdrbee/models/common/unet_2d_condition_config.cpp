@@ -9,7 +9,7 @@
 namespace sdrbee {
 namespace {
 
-constexpr size_t kMaxBlocks = 16;
+constexpr size_t kMaxWidths = 16;
 
 [[noreturn]] void unsupported(const io::Config& config, const char* key, const std::string& known) {
   throw UnsupportedModel(message("[", config.origin(), "] '", key, "': only ", known,
@@ -99,7 +99,7 @@ class BlockReader {
       : config_(config),
         channels_(config.int64s_or("block_out_channels", {320, 640, 1280, 1280})),
         count_(channels_.size()) {
-    if (count_ < 1 || count_ > kMaxBlocks) config.reject("block_out_channels", "1 to 16 widths");
+    if (count_ < 1 || count_ > kMaxWidths) config.reject("block_out_channels", "1 to 16 widths");
     channels_ = per_block(config, "block_out_channels", 320, count_);
     layers_ = per_block(config, "layers_per_block", 2, count_);
     // What the files call the width of a head has always been the number of heads:

@@ -15,7 +15,7 @@ using io::RenameRule;
 using io::RenameVerb;
 using Row = std::pair<std::string_view, std::string_view>;
 
-constexpr std::array<Row, 9> kRows = {{
+constexpr std::array<Row, 9> kNameRows = {{
     {"img_in.", "x_embedder."},
     {"txt_in.", "context_embedder."},
     {"time_in.in_layer.", "time_text_embed.timestep_embedder.linear_1."},
@@ -86,7 +86,7 @@ void add_block(std::vector<RenameRule>& rules, const std::string& from, const st
 
 std::vector<RenameRule> transformer_rules(const io::WeightSource& original) {
   std::vector<RenameRule> rules;
-  for (const auto& [from, to] : kRows) rules.push_back({std::string(from), {std::string(to)}});
+  for (const auto& [from, to] : kNameRows) rules.push_back({std::string(from), {std::string(to)}});
   // The original has the shift first, diffusers the scale.
   rules.push_back(
       {"final_layer.adaLN_modulation.1.", {"norm_out.linear."}, RenameVerb::SwapHalves, 0});

@@ -15,7 +15,7 @@ using io::RenameRule;
 using io::RenameVerb;
 using Row = std::pair<const char*, const char*>;
 
-constexpr std::array<Row, 8> kRows = {{
+constexpr std::array<Row, 8> kNameRows = {{
     {"img_in.", "x_embedder."},
     {"txt_in.", "context_embedder."},
     {"time_in.in_layer.", "time_guidance_embed.timestep_embedder.linear_1."},
@@ -72,7 +72,7 @@ io::Config read_transformer_config(const io::WeightSource& weights) {
 
 std::vector<RenameRule> transformer_rules(const TransformerConfig& config) {
   std::vector<RenameRule> rules;
-  for (const auto& [from, to] : kRows) rules.push_back({from, {to}});
+  for (const auto& [from, to] : kNameRows) rules.push_back({from, {to}});
   // The original has the shift first, diffusers the scale.
   rules.push_back(
       {"final_layer.adaLN_modulation.1.", {"norm_out.linear."}, RenameVerb::SwapHalves, 0});

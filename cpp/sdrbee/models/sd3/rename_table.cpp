@@ -15,7 +15,7 @@ using io::RenameRule;
 using io::RenameVerb;
 using Row = std::pair<std::string_view, std::string_view>;
 
-constexpr std::array<Row, 6> kRows = {{
+constexpr std::array<Row, 6> kNameRows = {{
     {"x_embedder.proj.", "pos_embed.proj."},
     {"t_embedder.mlp.0.", "time_text_embed.timestep_embedder.linear_1."},
     {"t_embedder.mlp.2.", "time_text_embed.timestep_embedder.linear_2."},
@@ -24,7 +24,7 @@ constexpr std::array<Row, 6> kRows = {{
     {"final_layer.linear.", "proj_out."},
 }};
 
-constexpr std::array<Row, 15> kBlockRows = {{
+constexpr std::array<Row, 15> kBlockNameRows = {{
     {"x_block.adaLN_modulation.1.", "norm1.linear."},
     {"x_block.attn.ln_q.", "attn.norm_q."},
     {"x_block.attn.ln_k.", "attn.norm_k."},
@@ -50,7 +50,7 @@ constexpr std::array<std::pair<std::string_view, std::array<std::string_view, 3>
 }};
 
 void add_block(std::vector<RenameRule>& rules, const std::string& from, const std::string& to) {
-  for (const auto& [row_from, row_to] : kBlockRows)
+  for (const auto& [row_from, row_to] : kBlockNameRows)
     rules.push_back({from + std::string(row_from), {to + std::string(row_to)}});
   for (const auto& [row_from, parts] : kSplits) {
     RenameRule rule{from + std::string(row_from), {}, RenameVerb::Split, 0};
@@ -59,7 +59,7 @@ void add_block(std::vector<RenameRule>& rules, const std::string& from, const st
   }
 }
 
-std::string block_tensor(int64_t block, std::string_view name) {
+std::string joint_block(int64_t block, std::string_view name) {
   return message("joint_blocks.", block, ".", name);
 }
 
@@ -68,15 +68,15 @@ std::string block_tensor(int64_t block, std::string_view name) {
 std::vector<RenameRule> transformer_rules(const io::WeightSource& original) {
   const int64_t layers = count_numbered(original, "joint_blocks.", ".x_block.attn.qkv.weight");
   std::vector<RenameRule> rules;
-  for (const auto& [from, to] : kRows) rules.push_back({std::string(from), {std::string(to)}});
+  for (const auto& [from, to] : kNameRows) rules.push_back({std::string(from), {std::string(to)}});
   // ggml drops leading extents of 1: https://github.com/city96/ComfyUI-GGUF/issues/136
   rules.push_back({"pos_embed", {"pos_embed.pos_embed"}, RenameVerb::Unsqueeze});
   for (int64_t i = 0; i < layers; ++i)
-    add_block(rules, block_tensor(i, ""), message("transformer_blocks.", i, "."));
+    add_block(rules, joint_block(i, ""), message("transformer_blocks.", i, "."));
   // The original has the shift first, diffusers the scale, in norms that have no gate.
   const int64_t last = layers - 1;
   for (const std::string kind : {"weight", "bias"}) {
-    rules.push_back({block_tensor(last, "context_block.adaLN_modulation.1." + kind),
+    rules.push_back({joint_block(last, "context_block.adaLN_modulation.1." + kind),
                      {message("transformer_blocks.", last, ".norm1_context.linear.", kind)},
                      RenameVerb::SwapHalves,
                      0});

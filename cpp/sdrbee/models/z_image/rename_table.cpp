@@ -14,12 +14,12 @@ namespace {
 using io::RenameRule;
 using io::RenameVerb;
 
-constexpr std::array<std::pair<const char*, const char*>, 2> kRows = {{
+constexpr std::array<std::pair<const char*, const char*>, 2> kNameRows = {{
     {"x_embedder.", "all_x_embedder.2-1."},
     {"final_layer.", "all_final_layer.2-1."},
 }};
 
-constexpr std::array<std::pair<const char*, const char*>, 3> kBlockRows = {{
+constexpr std::array<std::pair<const char*, const char*>, 3> kBlockNameRows = {{
     {"attention.out.", "attention.to_out.0."},
     {"attention.q_norm.", "attention.norm_q."},
     {"attention.k_norm.", "attention.norm_k."},
@@ -33,7 +33,7 @@ const io::Json kAxesLens = {1536, 512, 512};
 void add_blocks(std::vector<RenameRule>& rules, const std::string& list, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
     const std::string block = message(list, ".", i, ".");
-    for (const auto& [from, to] : kBlockRows) rules.push_back({block + from, {block + to}});
+    for (const auto& [from, to] : kBlockNameRows) rules.push_back({block + from, {block + to}});
     rules.push_back(
         {block + "attention.qkv.",
          {block + "attention.to_q.", block + "attention.to_k.", block + "attention.to_v."},
@@ -65,7 +65,7 @@ io::Config read_transformer_config(const io::WeightSource& weights) {
 std::vector<RenameRule> transformer_rules(const TransformerConfig& config) {
   // A norm that the original declares and never calls.
   std::vector<RenameRule> rules = {{"norm_final.", {}, RenameVerb::Drop}};
-  for (const auto& [from, to] : kRows) rules.push_back({from, {to}});
+  for (const auto& [from, to] : kNameRows) rules.push_back({from, {to}});
   add_blocks(rules, "layers", config.n_layers);
   add_blocks(rules, "noise_refiner", config.n_refiner_layers);
   add_blocks(rules, "context_refiner", config.n_refiner_layers);
