@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "sdrbee/io/ggml_type.h"
 
@@ -13,6 +14,10 @@ bool can_dequantise(GgmlType type);
 
 /// The names of the types that dequantise knows, for messages.
 std::string dequantisable_types();
+
+/// Throws UnsupportedModel, saying what dequantise knows, when it doesn't know the type of the
+/// tensor `name` of the file `origin`.
+void require_dequantisable(GgmlType type, std::string_view name, std::string_view origin);
 
 /// The values in `dtype`, on the CPU. Quantised values are computed in fp32, bit for bit as
 /// `gguf.quants.dequantize` of gguf 0.19 does it, and rounded once to `dtype`. Plain values whose

@@ -8,9 +8,13 @@
 #include <array>
 #include <cstring>
 
+#include "sdrbee/io/sixteen.h"
+
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC would fuse products and sums on processors that can, which rounds once instead of twice.
 #pragma GCC optimize("fp-contract=off")
+// As in sixteen.h.
+#pragma GCC diagnostic ignored "-Wpsabi"
 #endif
 
 namespace sdrbee::io {
@@ -25,101 +29,101 @@ constexpr int kScaleBytes = 12;   // the scales of a block of Q3_K, Q4_K or Q5_K
 constexpr std::array<float, 16> kNonLinear = {-127, -104, -83, -65, -49, -35, -22, -10,
                                               1,    13,   25,  38,  53,  69,  89,  113};
 
-float half(Bytes bytes) {
+[[gnu::always_inline]] inline float half(Bytes bytes) {
   uint16_t bits = 0;
   std::memcpy(&bits, bytes, sizeof(bits));
   return static_cast<float>(c10::Half(bits, c10::Half::from_bits()));
 }
 
 /// scale * code - offset with two roundings.
-float minus(float scale, int code, float offset) {
-  const float product = scale * static_cast<float>(code);
+[[gnu::always_inline]] inline Floats16 minus(float scale, Ints16 codes, float offset) {
+  const Floats16 product = scale * to_floats(codes);
   return product - offset;
 }
 
-float plus(float scale, int code, float offset) { return minus(scale, code, -offset); }
+[[gnu::always_inline]] inline Floats16 plus(float scale, Ints16 codes, float offset) {
+  return minus(scale, codes, -offset);
+}
 
 struct Q4_0 {
   static constexpr GgmlType kType = GgmlType::Q4_0;
 
-  static void expand(Bytes block, float* values) {
+  template <typename Number>
+  [[gnu::always_inline]] static void expand(Bytes block, Number* values) {
     const float scale = half(block);
-    const Bytes codes = block + 2;
-    for (int i = 0; i < 16; ++i) {
-      values[i] = scale * static_cast<float>((codes[i] & 15) - 8);
-      values[i + 16] = scale * static_cast<float>((codes[i] >> 4) - 8);
-    }
+    const Ints16 codes = load_bytes(block + 2);
+    store(scale * to_floats((codes & 15) - 8), values);
+    store(scale * to_floats((codes >> 4) - 8), values + 16);
   }
 };
 
 struct Q4_1 {
   static constexpr GgmlType kType = GgmlType::Q4_1;
 
-  static void expand(Bytes block, float* values) {
+  template <typename Number>
+  [[gnu::always_inline]] static void expand(Bytes block, Number* values) {
     const float scale = half(block);
     const float offset = half(block + 2);
-    const Bytes codes = block + 4;
-    for (int i = 0; i < 16; ++i) {
-      values[i] = plus(scale, codes[i] & 15, offset);
-      values[i + 16] = plus(scale, codes[i] >> 4, offset);
-    }
+    const Ints16 codes = load_bytes(block + 4);
+    store(plus(scale, codes & 15, offset), values);
+    store(plus(scale, codes >> 4, offset), values + 16);
   }
 };
 
-/// The fifth bits of 32 codes, as 16 or nothing.
-struct FifthBits {
-  explicit FifthBits(Bytes bytes) { std::memcpy(&bits, bytes, sizeof(bits)); }
-  int of(int i) const { return static_cast<int>(bits >> i & 1) << 4; }
-
-  uint32_t bits = 0;
-};
+/// The fifth bits of 16 codes, as 16 or nothing.
+[[gnu::always_inline]] inline Ints16 fifth_bits(Bytes bytes) {
+  uint16_t bits = 0;
+  std::memcpy(&bits, bytes, sizeof(bits));
+  return ((bits >> kLanes) & 1) << 4;
+}
 
 struct Q5_0 {
   static constexpr GgmlType kType = GgmlType::Q5_0;
 
-  static void expand(Bytes block, float* values) {
+  template <typename Number>
+  [[gnu::always_inline]] static void expand(Bytes block, Number* values) {
     const float scale = half(block);
-    const FifthBits fifth(block + 2);
-    const Bytes codes = block + 6;
-    for (int i = 0; i < 16; ++i) {
-      values[i] = scale * static_cast<float>(((codes[i] & 15) | fifth.of(i)) - 16);
-      values[i + 16] = scale * static_cast<float>((codes[i] >> 4 | fifth.of(i + 16)) - 16);
-    }
+    const Ints16 codes = load_bytes(block + 6);
+    store(scale * to_floats(((codes & 15) | fifth_bits(block + 2)) - 16), values);
+    store(scale * to_floats((codes >> 4 | fifth_bits(block + 4)) - 16), values + 16);
   }
 };
 
 struct Q5_1 {
   static constexpr GgmlType kType = GgmlType::Q5_1;
 
-  static void expand(Bytes block, float* values) {
+  template <typename Number>
+  [[gnu::always_inline]] static void expand(Bytes block, Number* values) {
     const float scale = half(block);
     const float offset = half(block + 2);
-    const FifthBits fifth(block + 4);
-    const Bytes codes = block + 8;
-    for (int i = 0; i < 16; ++i) {
-      values[i] = plus(scale, (codes[i] & 15) | fifth.of(i), offset);
-      values[i + 16] = plus(scale, codes[i] >> 4 | fifth.of(i + 16), offset);
-    }
+    const Ints16 codes = load_bytes(block + 8);
+    store(plus(scale, (codes & 15) | fifth_bits(block + 4), offset), values);
+    store(plus(scale, codes >> 4 | fifth_bits(block + 6), offset), values + 16);
   }
 };
 
 struct Q8_0 {
   static constexpr GgmlType kType = GgmlType::Q8_0;
 
-  static void expand(Bytes block, float* values) {
+  template <typename Number>
+  [[gnu::always_inline]] static void expand(Bytes block, Number* values) {
     const float scale = half(block);
-    for (int i = 0; i < 32; ++i)
-      values[i] = static_cast<float>(static_cast<int8_t>(block[2 + i])) * scale;
+    store(to_floats(load_signed_bytes(block + 2)) * scale, values);
+    store(to_floats(load_signed_bytes(block + 18)) * scale, values + 16);
   }
 };
 
-/// Two bits of each code of Q2_K and Q3_K: 32 bytes hold four rows of 32 values.
-int two_bits(Bytes codes, int row, int i) { return codes[row / 4 * 32 + i] >> (row % 4 * 2) & 3; }
+/// Two bits of each of the 16 codes `group` of Q2_K and Q3_K: 32 bytes hold four rows of 32 values.
+[[gnu::always_inline]] inline Ints16 two_bits(Bytes codes, int group) {
+  const int row = group / 2;
+  return load_bytes(codes + row / 4 * 32 + group % 2 * 16) >> (row % 4 * 2) & 3;
+}
 
 struct Q2_K {
   static constexpr GgmlType kType = GgmlType::Q2_K;
 
-  static void expand(Bytes block, float* values) {
+  template <typename Number>
+  [[gnu::always_inline]] static void expand(Bytes block, Number* values) {
     const Bytes scales = block;
     const Bytes codes = block + kSuperBlock / 16;
     const float scale = half(codes + kSuperBlock / 4);
@@ -127,9 +131,7 @@ struct Q2_K {
     for (int group = 0; group < kSuperBlock / 16; ++group) {
       const float group_scale = scale * static_cast<float>(scales[group] & 15);
       const float group_offset = offset * static_cast<float>(scales[group] >> 4);
-      for (int i = 0; i < 16; ++i)
-        values[group * 16 + i] =
-            minus(group_scale, two_bits(codes, group / 2, group % 2 * 16 + i), group_offset);
+      store(minus(group_scale, two_bits(codes, group), group_offset), values + group * 16);
     }
   }
 };
@@ -138,27 +140,23 @@ struct Q3_K {
   static constexpr GgmlType kType = GgmlType::Q3_K;
 
   /// Sixteen 6-bit scales: the low four bits of all, then the high two.
-  static float group_scale(Bytes packed, int group) {
+  [[gnu::always_inline]] static float group_scale(Bytes packed, int group) {
     const int low = packed[group % 8] >> (group / 8 * 4) & 15;
     const int high = packed[8 + group % 4] >> (group / 4 * 2) & 3;
     return static_cast<float>((low | high << 4) - 32);
   }
 
-  static void expand(Bytes block, float* values) {
+  template <typename Number>
+  [[gnu::always_inline]] static void expand(Bytes block, Number* values) {
     const Bytes high = block;
     const Bytes codes = block + kSuperBlock / 8;
     const Bytes scales = codes + kSuperBlock / 4;
     const float scale = half(scales + kScaleBytes);
     for (int group = 0; group < kSuperBlock / 16; ++group) {
       const float factor = scale * group_scale(scales, group);
-      const int row = group / 2;
-      for (int i = 0; i < 16; ++i) {
-        const int lane = group % 2 * 16 + i;
-        // A set bit means that nothing is subtracted.
-        const int subtracted = (~high[lane] >> row & 1) << 2;
-        values[group * 16 + i] =
-            factor * static_cast<float>(two_bits(codes, row, lane) - subtracted);
-      }
+      // A set bit means that nothing is subtracted.
+      const Ints16 subtracted = (~load_bytes(high + group % 2 * 16) >> group / 2 & 1) << 2;
+      store(factor * to_floats(two_bits(codes, group) - subtracted), values + group * 16);
     }
   }
 };
@@ -166,7 +164,7 @@ struct Q3_K {
 /// The eight 6-bit scales and offsets of a block of Q4_K or Q5_K: four whole ones, then four whose
 /// high bits lie above the first four.
 struct ScalesAndOffsets {
-  explicit ScalesAndOffsets(Bytes block) {
+  [[gnu::always_inline]] explicit ScalesAndOffsets(Bytes block) {
     const float scale = half(block);
     const float offset = half(block + 2);
     const Bytes packed = block + 4;
@@ -185,37 +183,40 @@ struct ScalesAndOffsets {
 struct Q4_K {
   static constexpr GgmlType kType = GgmlType::Q4_K;
 
-  static void expand(Bytes block, float* values) {
+  template <typename Number>
+  [[gnu::always_inline]] static void expand(Bytes block, Number* values) {
     const ScalesAndOffsets groups(block);
     const Bytes codes = block + 4 + kScaleBytes;
-    for (int group = 0; group < 8; ++group)
-      for (int i = 0; i < 32; ++i)
-        values[group * 32 + i] =
-            minus(groups.scales[group], codes[group / 2 * 32 + i] >> (group % 2 * 4) & 15,
-                  groups.offsets[group]);
+    for (int i = 0; i < kSuperBlock; i += 16) {
+      const int group = i / 32;
+      const Ints16 code = load_bytes(codes + group / 2 * 32 + i % 32) >> (group % 2 * 4) & 15;
+      store(minus(groups.scales[group], code, groups.offsets[group]), values + i);
+    }
   }
 };
 
 struct Q5_K {
   static constexpr GgmlType kType = GgmlType::Q5_K;
 
-  static void expand(Bytes block, float* values) {
+  template <typename Number>
+  [[gnu::always_inline]] static void expand(Bytes block, Number* values) {
     const ScalesAndOffsets groups(block);
     const Bytes high = block + 4 + kScaleBytes;
     const Bytes codes = high + kSuperBlock / 8;
-    for (int group = 0; group < 8; ++group)
-      for (int i = 0; i < 32; ++i) {
-        const int low = codes[group / 2 * 32 + i] >> (group % 2 * 4) & 15;
-        const int code = low | (high[i] >> group & 1) << 4;
-        values[group * 32 + i] = minus(groups.scales[group], code, groups.offsets[group]);
-      }
+    for (int i = 0; i < kSuperBlock; i += 16) {
+      const int group = i / 32;
+      const Ints16 low = load_bytes(codes + group / 2 * 32 + i % 32) >> (group % 2 * 4) & 15;
+      const Ints16 code = low | (load_bytes(high + i % 32) >> group & 1) << 4;
+      store(minus(groups.scales[group], code, groups.offsets[group]), values + i);
+    }
   }
 };
 
 struct Q6_K {
   static constexpr GgmlType kType = GgmlType::Q6_K;
 
-  static void expand(Bytes block, float* values) {
+  template <typename Number>
+  [[gnu::always_inline]] static void expand(Bytes block, Number* values) {
     const Bytes low = block;
     const Bytes high = low + kSuperBlock / 2;
     const Bytes scales = high + kSuperBlock / 4;
@@ -225,12 +226,10 @@ struct Q6_K {
       // Each half of the block: 64 bytes of low bits, two values a byte, 32 bytes of high bits.
       const int part = group / 8;
       const int row = group / 2 % 4;  // of 32 values
-      for (int i = 0; i < 16; ++i) {
-        const int lane = group % 2 * 16 + i;
-        const int low_bits = low[part * 64 + row % 2 * 32 + lane] >> (row / 2 * 4) & 15;
-        const int high_bits = high[part * 32 + lane] >> (row * 2) & 3;
-        values[group * 16 + i] = factor * static_cast<float>((low_bits | high_bits << 4) - 32);
-      }
+      const int lane = group % 2 * 16;
+      const Ints16 low_bits = load_bytes(low + part * 64 + row % 2 * 32 + lane) >> (row / 2 * 4);
+      const Ints16 high_bits = load_bytes(high + part * 32 + lane) >> (row * 2) & 3;
+      store(factor * to_floats(((low_bits & 15) | high_bits << 4) - 32), values + group * 16);
     }
   }
 };
@@ -238,20 +237,20 @@ struct Q6_K {
 struct IQ4_NL {
   static constexpr GgmlType kType = GgmlType::IQ4_NL;
 
-  static void expand(Bytes block, float* values) {
+  template <typename Number>
+  [[gnu::always_inline]] static void expand(Bytes block, Number* values) {
     const float scale = half(block);
-    const Bytes codes = block + 2;
-    for (int i = 0; i < 16; ++i) {
-      values[i] = scale * kNonLinear[codes[i] & 15];
-      values[i + 16] = scale * kNonLinear[codes[i] >> 4];
-    }
+    const Ints16 codes = load_bytes(block + 2);
+    store(scale * look_up(kNonLinear, codes & 15), values);
+    store(scale * look_up(kNonLinear, codes >> 4), values + 16);
   }
 };
 
 struct IQ4_XS {
   static constexpr GgmlType kType = GgmlType::IQ4_XS;
 
-  static void expand(Bytes block, float* values) {
+  template <typename Number>
+  [[gnu::always_inline]] static void expand(Bytes block, Number* values) {
     const float scale = half(block);
     const int high_scales = block[2] | block[3] << 8;
     const Bytes low_scales = block + 4;
@@ -260,42 +259,62 @@ struct IQ4_XS {
       const int low = low_scales[group / 2] >> (group % 2 * 4) & 15;
       const int high = high_scales >> (2 * group) & 3;
       const float factor = scale * static_cast<float>((low | high << 4) - 32);
-      for (int i = 0; i < 16; ++i) {
-        const uint8_t pair = codes[group * 16 + i];
-        values[group * 32 + i] = factor * kNonLinear[pair & 15];
-        values[group * 32 + i + 16] = factor * kNonLinear[pair >> 4];
-      }
+      const Ints16 pairs = load_bytes(codes + group * 16);
+      store(factor * look_up(kNonLinear, pairs & 15), values + group * 32);
+      store(factor * look_up(kNonLinear, pairs >> 4), values + group * 32 + 16);
     }
   }
 };
 
-template <typename Block>
-void expand_blocks(const std::byte* blocks, int64_t count, float* values) {
-  const GgmlLayout& layout = ggml_layout(Block::kType);
+template <typename Block, typename Number>
+[[gnu::always_inline]] inline void expand_body(const std::byte* blocks, int64_t count,
+                                               Number* values) {
+  const int64_t block_bytes = ggml_layout(Block::kType).block_bytes;
+  const int64_t block_elements = ggml_layout(Block::kType).block_elements;
   const auto* bytes = reinterpret_cast<Bytes>(blocks);
   for (int64_t i = 0; i < count; ++i)
-    Block::expand(bytes + i * layout.block_bytes, values + i * layout.block_elements);
+    Block::expand(bytes + i * block_bytes, values + i * block_elements);
 }
 
-struct Row {
-  GgmlType type;
-  BlockExpander expander;
-};
+// The body is inlined into a function for AVX-512 and one for the compiler's own target.
 
-template <typename... Blocks>
-constexpr std::array<Row, sizeof...(Blocks)> rows() {
-  return {Row{Blocks::kType, &expand_blocks<Blocks>}...};
+template <typename Block, typename Number>
+void expand_plain(const std::byte* blocks, int64_t count, Number* values) {
+  expand_body<Block>(blocks, count, values);
 }
 
-constexpr auto kRows =
-    rows<Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS>();
+#if defined(__x86_64__)
+template <typename Block, typename Number>
+[[gnu::target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")]] void expand_avx512(
+    const std::byte* blocks, int64_t count, Number* values) {
+  expand_body<Block>(blocks, count, values);
+}
+#endif
+
+template <typename Block, typename Number>
+BlockExpander<Number> expander([[maybe_unused]] CpuLevel level) {
+#if defined(__x86_64__)
+  if (level >= CpuLevel::Avx512) return &expand_avx512<Block, Number>;
+#endif
+  return &expand_plain<Block, Number>;
+}
+
+template <typename Number, typename... Blocks>
+BlockExpander<Number> find_among(GgmlType type, CpuLevel level) {
+  BlockExpander<Number> found = nullptr;
+  ((Blocks::kType == type && (found = expander<Blocks, Number>(level))), ...);
+  return found;
+}
 
 }  // namespace
 
-BlockExpander find_block_expander(GgmlType type) {
-  for (const Row& row : kRows)
-    if (row.type == type) return row.expander;
-  return nullptr;
+template <typename Number>
+BlockExpander<Number> find_block_expander(GgmlType type, CpuLevel level) {
+  return find_among<Number, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL,
+                    IQ4_XS>(type, level);
 }
+
+template BlockExpander<float> find_block_expander(GgmlType type, CpuLevel level);
+template BlockExpander<Bf16Bits> find_block_expander(GgmlType type, CpuLevel level);
 
 }  // namespace sdrbee::io

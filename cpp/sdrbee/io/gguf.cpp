@@ -42,7 +42,7 @@ std::optional<GgmlType> GgufFile::find_type(const std::string& name) const {
 
 Tensor GgufFile::read(const std::string& name) const {
   const GgufEntry& found = entry(name);
-  if (!can_dequantise(found.type)) refuse_type(name, found.type);
+  require_dequantisable(found.type, name, path_.string());
   const Dtype dtype = ggml_layout(found.type).dtype.value_or(Dtype::Float);
   return dequantise(read_blocks(name), dtype);
 }
@@ -61,11 +61,6 @@ QuantisedTensor GgufFile::read_blocks(const std::string& name) const {
   return {.type = found.type, .shape = found.shape, .bytes = blocks};
 }
 
-void GgufFile::require_readable_types() const {
-  for (const auto& [name, found] : header_.tensors)
-    if (!can_dequantise(found.type)) refuse_type(name, found.type);
-}
-
 std::optional<std::string> GgufFile::architecture() const {
   return find_gguf_text(header_.metadata, "general.architecture");
 }
@@ -75,12 +70,6 @@ const GgufEntry& GgufFile::entry(const std::string& name) const {
   if (found == header_.tensors.end())
     throw CheckpointError(message("[", path_.string(), "] missing tensor '", name, "'"));
   return found->second;
-}
-
-void GgufFile::refuse_type(const std::string& name, GgmlType type) const {
-  throw UnsupportedModel(message("[", path_.string(), "] tensor '", name, "': expected a type of ",
-                                 dequantisable_types(), " but got ", ggml_type_name(type),
-                                 "; take a file of another quantisation"));
 }
 
 }  // namespace sdrbee::io

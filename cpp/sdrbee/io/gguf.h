@@ -36,10 +36,6 @@ class GgufFile final : public WeightSource {
   /// The type that a tensor is stored in; nothing when there is no such name.
   std::optional<GgmlType> find_type(const std::string& name) const;
 
-  /// Throws UnsupportedModel, naming the tensor, when one has a type that can't be read. For
-  /// whoever opens the file to call once the architecture is known to be one that runs.
-  void require_readable_types() const;
-
   /// `general.architecture` ("flux", "sd3", "t5", "llama"); nothing when the file doesn't say.
   std::optional<std::string> architecture() const;
 
@@ -48,7 +44,6 @@ class GgufFile final : public WeightSource {
 
  private:
   const GgufEntry& entry(const std::string& name) const;
-  [[noreturn]] void refuse_type(const std::string& name, GgmlType type) const;
 
   std::filesystem::path path_;
   std::shared_ptr<const MappedFile> file_;

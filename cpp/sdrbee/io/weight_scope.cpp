@@ -5,6 +5,7 @@
 
 #include "sdrbee/core/cast.h"
 #include "sdrbee/core/error.h"
+#include "sdrbee/io/dequantise.h"
 
 namespace sdrbee::io {
 namespace {
@@ -65,7 +66,8 @@ std::optional<WeightInfo> WeightScope::find(std::string_view name) const {
   return source_->find(full_name(name));
 }
 
-/// Checks name and shape and notes that the tensor is taken; false when there is no such name.
+/// Checks name, shape and type and notes that the tensor is taken; false when there is no such
+/// name.
 bool WeightScope::claim(const std::string& key, at::IntArrayRef shape, int64_t bytes) const {
   const auto info = source_->find(key);
   if (!info) return false;
@@ -73,6 +75,7 @@ bool WeightScope::claim(const std::string& key, at::IntArrayRef shape, int64_t b
     throw CheckpointError(message("[", source_->origin(key), "] tensor '", key,
                                   "': expected shape ", shape_text(shape), " but got ",
                                   shape_text(info->shape)));
+  if (info->blocks) require_dequantisable(*info->blocks, key, source_->origin(key));
   ledger_->mark(key, bytes);
   return true;
 }

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "sdrbee/io/dequantise.h"
+#include "sdrbee/nn/cpu/block_linear.h"
 #include "sdrbee/nn/layout.h"
 
 namespace sdrbee::nn {
@@ -60,9 +61,12 @@ Tensor run_by_rows(const QuantisedWeight& weight, const Tensor& bias, int64_t di
 Tensor run_quantised_matrix(const Tensor& x, const QuantisedWeight& weight, const Tensor& bias) {
   const int64_t rows = row_count(weight);
   const Tensor flat = x.reshape({-1, x.size(-1)});
-  const Tensor y = run_by_rows(weight, bias, 1, [&](const Tensor& values, const Tensor& own_bias) {
-    return at::linear(flat, values.view({values.size(0), -1}), own_bias);
-  });
+  const Tensor y =
+      cpu::has_block_linear(flat, weight.blocks)
+          ? cpu::block_linear(flat, weight.blocks, bias)
+          : run_by_rows(weight, bias, 1, [&](const Tensor& values, const Tensor& own_bias) {
+              return at::linear(flat, values.view({values.size(0), -1}), own_bias);
+            });
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = rows;
   return y.view(shape);

@@ -62,6 +62,26 @@ TEST_P(Dequantise, IsTheSameInAnyNumberOfBlocks) {
     EXPECT_TRUE(same_bits(dequantise(many, dtype), expected().to(dtype).repeat(repeats))) << dtype;
 }
 
+template <typename Number>
+Tensor expand_at(CpuLevel level, const QuantisedTensor& blocks, Dtype dtype) {
+  const auto expand = find_block_expander<Number>(blocks.type, level);
+  Tensor values = at::empty(blocks.shape, at::TensorOptions().dtype(dtype));
+  expand(static_cast<const std::byte*>(blocks.bytes.const_data_ptr()),
+         values.numel() / ggml_layout(blocks.type).block_elements,
+         static_cast<Number*>(values.data_ptr()));
+  return values;
+}
+
+TEST_P(Dequantise, IsTheSameOnEveryProcessor) {
+  if (ggml_layout(blocks().type).dtype) return;  // plain types need no kernel
+  for (const CpuLevel level : {CpuLevel::Baseline, CpuLevel::Avx512}) {
+    if (level > cpu_level()) continue;
+    EXPECT_TRUE(same_bits(expand_at<float>(level, blocks(), Dtype::Float), expected()));
+    EXPECT_TRUE(same_bits(expand_at<Bf16Bits>(level, blocks(), Dtype::BFloat16),
+                          expected().to(Dtype::BFloat16)));
+  }
+}
+
 std::string test_name(const ::testing::TestParamInfo<std::string>& info) {
   std::string name = info.param;
   std::replace(name.begin(), name.end(), '.', '_');
@@ -75,7 +95,7 @@ TEST(DequantiseTypes, AreThoseOfTheGoldenFileAndThePlainOnes) {
             "F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS I8 I16 I32 "
             "I64 F64 BF16");
   for (const GgmlLayout& layout : ggml_layouts()) {
-    if (find_block_expander(layout.type) == nullptr) continue;
+    if (find_block_expander<float>(layout.type) == nullptr) continue;
     EXPECT_TRUE(types_file().find_type("w." + std::string(layout.name))) << layout.name;
   }
 }

@@ -3,15 +3,14 @@
 
 #include <cstdint>
 
+#include "sdrbee/core/bf16.h"
+
 namespace sdrbee::nn::cpu {
 
 /// Rows of a block; callers pad to it.
 inline constexpr int64_t kBlockRows = 32;
 /// Columns of one packed tile.
 inline constexpr int64_t kTileColumns = 16;
-
-/// bf16 values as the bits they are stored in.
-using Bf16Bits = uint16_t;
 
 /// One product: c[32, 16 * tiles] = a[32, depth] * b, or += when `accumulate`.
 /// a and c are row-major with strides in elements. b is packed in tiles of 16 columns:

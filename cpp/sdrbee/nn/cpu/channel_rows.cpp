@@ -11,19 +11,6 @@ namespace {
 // The bodies are plain loops that the compiler turns into vector code; they are inlined into a
 // function for AVX-512 and one for the compiler's own target.
 
-[[gnu::always_inline]] inline float widen(float value) { return value; }
-[[gnu::always_inline]] inline float widen(Bf16Bits bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
-
-[[gnu::always_inline]] inline void narrow(float value, float& target) { target = value; }
-/// Rounds to nearest, ties to even; a NaN stays one.
-[[gnu::always_inline]] inline void narrow(float value, Bf16Bits& target) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  const uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
-  target = static_cast<Bf16Bits>(value == value ? rounded : 0x7FC0U);
-}
-
 /// e^x by 2^n times a minimax polynomial of degree 5 (relative error 7.5e-8 and the rounding of
 /// x log2(e)); saturates at e^-87 and e^87.
 [[gnu::always_inline]] inline float exponential(float x) {

@@ -1,4 +1,4 @@
-// Rearranges keys and values into the tiles that BlockProduct reads.
+// Rearranges rows into the tiles that BlockProduct reads: keys and values, or weights.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 namespace sdrbee::nn::cpu {
 
 /// Rows of one head: `tokens` of `dims` values, padded with zeros to `tokens_padded` (a multiple
-/// of 32) and `depth` (dims for fp32, a multiple of 32 for bf16).
+/// of 16) and `depth` (dims for fp32, a multiple of 32 for bf16).
 struct PackShape {
   int64_t tokens;
   int64_t tokens_padded;
