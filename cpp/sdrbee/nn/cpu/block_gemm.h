@@ -12,6 +12,9 @@ inline constexpr int64_t kBlockRows = 32;
 /// Columns of one packed tile.
 inline constexpr int64_t kTileColumns = 16;
 
+/// The next multiple of `step`.
+constexpr int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
+
 /// One product: c[32, 16 * tiles] = a[32, depth] * b, or += when `accumulate`.
 /// a and c are row-major with strides in elements. b is packed in tiles of 16 columns:
 /// fp32 [tile][depth][16], bf16 [tile][depth / 2][16][2] (pairs of rows side by side, as the dot

@@ -22,10 +22,8 @@ namespace {
 constexpr int64_t kPanelColumns = 256;
 constexpr int64_t kPanelDepth = 512;  // whole blocks of every type
 
-constexpr int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
-
 /// What all panels of one product share.
-struct Problem {
+struct LinearProblem {
   const io::GgmlLayout& layout;
   io::BlockExpander<Bf16Bits> expand;
   const std::byte* blocks;  // of the weight
@@ -48,7 +46,7 @@ int64_t panel_columns(int64_t columns) {
 
 /// Copies blocks of 32 rows and kPanelDepth values of depth, dense and behind each other: first all
 /// rows of the first depth. Rows that aren't there are zero.
-void pack_input(const Problem& problem, const Bf16Bits* x, Bf16Bits* packed) {
+void pack_input(const LinearProblem& problem, const Bf16Bits* x, Bf16Bits* packed) {
   at::parallel_for(0, problem.padded_rows, kBlockRows, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       for (int64_t k = 0; k < problem.depth; k += kPanelDepth) {
@@ -66,9 +64,9 @@ void pack_input(const Problem& problem, const Bf16Bits* x, Bf16Bits* packed) {
 }
 
 /// Buffers of one thread.
-class Workspace {
+class PanelSpace {
  public:
-  Workspace(const Problem& problem, int64_t panel)
+  PanelSpace(const LinearProblem& problem, int64_t panel)
       : weights_(at::empty({(panel + kTileColumns) * kPanelDepth}, at::kBFloat16)),
         sums_(at::empty({problem.padded_rows * panel}, at::kFloat)),
         weights(static_cast<Bf16Bits*>(weights_.data_ptr())),
@@ -92,8 +90,8 @@ struct Panel {
 };
 
 /// The weights of a panel from `k` on.
-void expand_panel(const Problem& problem, const Panel& panel, int64_t k, int64_t depth,
-                  const Workspace& work) {
+void expand_panel(const LinearProblem& problem, const Panel& panel, int64_t k, int64_t depth,
+                  const PanelSpace& work) {
   for (int64_t tile = 0; tile < panel.tiles(); ++tile) {
     const int64_t done = tile * kTileColumns;
     const int64_t columns = std::min(kTileColumns, panel.count - done);
@@ -108,8 +106,8 @@ void expand_panel(const Problem& problem, const Panel& panel, int64_t k, int64_t
 }
 
 /// Sums of all rows of x for one panel.
-void multiply_panel(const Problem& problem, const Bf16Bits* packed, const Panel& panel,
-                    const Workspace& work) {
+void multiply_panel(const LinearProblem& problem, const Bf16Bits* packed, const Panel& panel,
+                    const PanelSpace& work) {
   const int64_t stride = panel.tiles() * kTileColumns;
   for (int64_t k = 0; k < problem.depth; k += kPanelDepth) {
     const int64_t depth = std::min(kPanelDepth, problem.depth - k);
@@ -138,7 +136,8 @@ void round_row(
   for (int64_t i = 0; i < count; ++i) narrow(sums[i] + bias[i], out[i]);
 }
 
-void write_panel(const Problem& problem, const Panel& panel, const float* sums, Bf16Bits* out) {
+void write_panel(const LinearProblem& problem, const Panel& panel, const float* sums,
+                 Bf16Bits* out) {
   float bias[kPanelColumns] = {};
   if (problem.bias.defined()) {
     const auto* values = static_cast<const Bf16Bits*>(problem.bias.const_data_ptr());
@@ -163,15 +162,16 @@ Tensor block_linear(const Tensor& x, const io::QuantisedTensor& weight, const Te
   const int64_t depth = c10::multiply_integers(weight.shape) / columns;
   SDRBEE_CHECK_SHAPE(x, {-1, depth});
   const Tensor dense_bias = bias.defined() ? bias.contiguous() : bias;
-  const Problem problem{.layout = io::ggml_layout(weight.type),
-                        .expand = io::find_block_expander<Bf16Bits>(weight.type),
-                        .blocks = static_cast<const std::byte*>(weight.bytes.const_data_ptr()),
-                        .bias = dense_bias,
-                        .rows = x.size(0),
-                        .columns = columns,
-                        .depth = depth,
-                        .padded_rows = round_up(x.size(0), kBlockRows),
-                        .uses_tiles = cpu_level() == CpuLevel::AmxBf16};
+  const LinearProblem problem{
+      .layout = io::ggml_layout(weight.type),
+      .expand = io::find_block_expander<Bf16Bits>(weight.type),
+      .blocks = static_cast<const std::byte*>(weight.bytes.const_data_ptr()),
+      .bias = dense_bias,
+      .rows = x.size(0),
+      .columns = columns,
+      .depth = depth,
+      .padded_rows = round_up(x.size(0), kBlockRows),
+      .uses_tiles = cpu_level() == CpuLevel::AmxBf16};
   const Tensor input = x.contiguous();
   const Tensor packed = at::empty({problem.padded_rows, depth}, input.options());
   auto* packed_start = static_cast<Bf16Bits*>(packed.data_ptr());
@@ -183,7 +183,7 @@ Tensor block_linear(const Tensor& x, const io::QuantisedTensor& weight, const Te
   at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t begin, int64_t end) {
     if (begin == end) return;
     const TileSession session(problem.uses_tiles);
-    const Workspace work(problem, width);
+    const PanelSpace work(problem, width);
     for (int64_t first = width * next++; first < columns; first = width * next++) {
       const Panel panel{.first = first, .count = std::min(width, columns - first)};
       multiply_panel(problem, packed_start, panel, work);

@@ -22,8 +22,6 @@ constexpr int64_t kBlockKeys = std::is_same_v<Element, float> ? 128 : 256;
 /// Wider heads spill the blocks out of the cache; ATen is as fast there.
 constexpr int64_t kLargestHead = 256;
 
-constexpr int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
-
 /// What all rows of one call share.
 template <typename Element>
 struct Problem {
