@@ -181,7 +181,7 @@ async def send_response(response: Response, request: Request, send: Send) -> Non
     if isinstance(body, bytes):
         await send({"type": "http.response.body", "body": b"" if head else body})
         return
-    # The head goes out with the first piece, which may be a while in coming.
+    # The head goes out now: the first piece may be a while in coming.
     await send({"type": "http.response.body", "body": b"", "more_body": True})
     if not head:
         async for piece in _until_gone(body, request):

@@ -79,7 +79,6 @@ class _Parser(h11.Connection):
         self._limits = limits
         self._chunks = 0
         self._chunked_bytes = 0
-        self._head = b""  # of an answer whose body has not begun
         self.fault: h11.RemoteProtocolError | None = None
 
     def next_event(self) -> Any:
@@ -97,19 +96,13 @@ class _Parser(h11.Connection):
         return event
 
     def send(self, event: Any) -> Any:
-        """As h11's, but that an answer's head comes with the first piece of its body: one packet,
-        one system call. An answer before the end of the request says that the connection closes."""
+        """As h11's; an answer before the end of the request says that the connection closes."""
         if isinstance(event, h11.Response) and self.their_state is h11.SEND_BODY:
             headers = [*event.headers.raw_items(), CLOSE_HEADER]
             event = h11.Response(
                 status_code=event.status_code, headers=headers, reason=event.reason
             )
-        sent = super().send(event)
-        if isinstance(event, h11.Response):
-            self._head = sent
-            return b""
-        head, self._head = self._head, b""
-        return head + sent if head else sent
+        return super().send(event)
 
     def _check(self, request: h11.Request, head: bytes) -> None:
         self._chunks = self._chunked_bytes = 0
@@ -163,6 +156,7 @@ class LimitedProtocol(H11Protocol):
         self._shared = connections
         self._limits = connections.limits
         self.conn: _Parser = _Parser(self._limits)
+        self._worker, self.app = self.app, self._answer
         self._socket: asyncio.Transport
         self._address = ""
         self.closing = False
@@ -227,6 +221,59 @@ class LimitedProtocol(H11Protocol):
 
     def _should_upgrade(self) -> bool:
         return False
+
+    # What the application calls.
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        start: dict[str, Any] | None = None
+
+        async def send_whole(message: dict[str, Any]) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            head, start = start, None
+            if head is not None and self._is_whole(scope, head, message):
+                self._write(head, message["body"])
+                return
+            if head is not None:
+                await send(head)
+            await send(message)
+
+        await self._worker(scope, receive, send_whole)
+
+    def _is_whole(self, scope: Any, head: dict[str, Any], message: dict[str, Any]) -> bool:
+        """Whether this is all of an answer, and there is nothing to wait for or to leave out."""
+        return (
+            not message.get("more_body", False)
+            and [name for name, _ in head["headers"][-1:]] == [b"content-length"]
+            and scope["method"] != "HEAD"
+            and CLOSE_HEADER not in scope["headers"]
+            and not (self.flow.write_paused or self.cycle.disconnected)
+        )
+
+    def _write(self, head: dict[str, Any], body: bytes) -> None:
+        """A whole answer, in one system call. h11 is told what it needs to know of it: checking and
+        writing each of our own headers took it longer than the worker takes for most answers."""
+        cycle, headers = self.cycle, head["headers"]
+        others = b"".join([b"%b: %b\r\n" % header for header in headers[:-1]])
+        if others.count(b"\n") != len(headers) - 1 or others.count(b"\r") != len(headers) - 1:
+            raise ValueError("a header has more than one line")
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        status = head["status"]
+        response = h11.Response(
+            status_code=status, headers=headers[-1:], reason=STATUS_PHRASES[status]
+        )
+        first = self.conn.send(response)
+        written = [first[:-2], others, b"\r\n", self.conn.send(h11.Data(data=body))]
+        self.conn.send(h11.EndOfMessage())
+        self.transport.write(b"".join(written))
+        cycle.message_event.set()
+        if self.conn.our_state is h11.MUST_CLOSE or not cycle.keep_alive:
+            self.conn.send(h11.ConnectionClosed())
+            self.transport.close()
+        cycle.on_response()
 
     # Deadlines.
 
