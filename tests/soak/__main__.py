@@ -39,7 +39,8 @@ def corruptions(folder: Path, count: int) -> dict[str, object]:
 
 def http(folder: Path, count: int) -> dict[str, object]:
     """Changed bytes of HTTP requests."""
-    from server.test_protocol import LIMITS, run, send_changed
+    from server.raw_http import LIMITS, run
+    from server.test_protocol import send_changed
 
     [statuses] = [send_changed(echo, seed=7, count=count) for echo in run(LIMITS)]
     return {"connections": count, "answers": {str(one): statuses[one] for one in sorted(statuses)}}

@@ -10,10 +10,9 @@ from typing import Any
 import httpx2
 
 import sdrbee
-from sdrbee.client.errors import WorkerError, answer_error
 from sdrbee.client.following import Following, RemoteEvent
 from sdrbee.client.operation import operation
-from sdrbee.client.settings import EVENT_BYTES, STREAM_TIMEOUT, Settings
+from sdrbee.client.settings import EVENT_BYTES, Settings, results
 
 
 class AsyncRemoteJob:
@@ -75,7 +74,7 @@ class AsyncClient:
         except asyncio.CancelledError:
             await asyncio.shield(job.cancel())
             raise
-        return images if fields.get("count") is not None else images[0]
+        return results(images, fields)
 
     async def capabilities(self) -> dict[str, Any]:
         """As `Client.capabilities`."""
@@ -101,10 +100,8 @@ class AsyncClient:
         try:
             answer = await self._http.request(method, path, **given)
         except httpx2.HTTPError as error:
-            raise WorkerError(f"{self._settings.url}: {error}") from error
-        if answer.is_success:
-            return answer
-        raise answer_error(answer.status_code, answer.content)
+            raise self._settings.unreachable(error) from error
+        return self._settings.checked(answer)
 
     async def _follow(self, following: Following) -> AsyncIterator[RemoteEvent]:
         while not following.ended:
@@ -118,10 +115,7 @@ class AsyncClient:
                 await asyncio.sleep(following.missed(problem, self._settings.reconnect_s))
 
     async def _read(self, following: Following) -> AsyncIterator[RemoteEvent]:
-        stream = self._http.stream(
-            "GET", following.path, headers=following.headers, timeout=STREAM_TIMEOUT
-        )
-        async with stream as answer:
+        async with self._http.stream(**self._settings.stream(following)) as answer:
             if not answer.is_success:
                 following.refused(answer.status_code, await answer.aread())
                 return

@@ -10,10 +10,9 @@ from typing import Any
 import httpx2
 
 import sdrbee
-from sdrbee.client.errors import WorkerError, answer_error
 from sdrbee.client.following import Following, RemoteEvent
 from sdrbee.client.operation import operation
-from sdrbee.client.settings import EVENT_BYTES, STREAM_TIMEOUT, Settings
+from sdrbee.client.settings import EVENT_BYTES, Settings, results
 
 
 class RemoteJob:
@@ -104,7 +103,7 @@ class Client:
         except (KeyboardInterrupt, GeneratorExit):
             job.cancel()
             raise
-        return images if fields.get("count") is not None else images[0]
+        return results(images, fields)
 
     def capabilities(self) -> dict[str, Any]:
         """What the worker can do: models, samplers, schedules, limits."""
@@ -130,10 +129,8 @@ class Client:
         try:
             answer = self._http.request(method, path, **given)
         except httpx2.HTTPError as error:
-            raise WorkerError(f"{self._settings.url}: {error}") from error
-        if answer.is_success:
-            return answer
-        raise answer_error(answer.status_code, answer.content)
+            raise self._settings.unreachable(error) from error
+        return self._settings.checked(answer)
 
     def _follow(self, following: Following) -> Iterator[RemoteEvent]:
         while not following.ended:
@@ -146,10 +143,7 @@ class Client:
                 time.sleep(following.missed(problem, self._settings.reconnect_s))
 
     def _read(self, following: Following) -> Iterator[RemoteEvent]:
-        stream = self._http.stream(
-            "GET", following.path, headers=following.headers, timeout=STREAM_TIMEOUT
-        )
-        with stream as answer:
+        with self._http.stream(**self._settings.stream(following)) as answer:
             if not answer.is_success:
                 following.refused(answer.status_code, answer.read())
                 return

@@ -125,6 +125,46 @@ def webui(worker: Served) -> Any:
     return webuiapi.WebUIApi(host="127.0.0.1", port=worker.port, sampler="Euler a", steps=2)
 
 
+@pytest.fixture(scope="module")
+def browser() -> Any:
+    """A real Chromium. Of a module: while Playwright runs, asyncio can't."""
+    from playwright.sync_api import expect, sync_playwright
+    from server.browsing import ARGUMENTS, CHROMIUM, PATIENCE_MS
+
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def many_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A worker with a key for each test of the page."""
+    from server.browsing import key_of
+
+    folder = tmp_path_factory.mktemp("page")
+    keys = folder / "keys"
+    keys.write_text("\n".join(f"user{i}:{key_of(i)}" for i in range(40)))
+    yield from serve(folder, "shapes", "shapes-inpaint", "--api-key-file", str(keys))
+
+
+@pytest.fixture
+def opened(browser: Any, many_users: Served) -> Any:
+    """Opens the page as one of the users."""
+    from server.browsing import Opened, key_of
+
+    pages: list[Opened] = []
+
+    def make(*, user: int, **options: Any) -> Opened:
+        pages.append(Opened(browser, many_users, key_of(user), **options))
+        return pages[-1]
+
+    yield make
+    for page in pages:
+        page.close()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _state_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No worker of the tests touches the user's state."""

@@ -1,126 +1,24 @@
-"""Malformed, large and slow HTTP over raw sockets: answered or not, and the worker goes on."""
+"""Malformed HTTP over raw sockets: answered or not, and the worker goes on."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import logging
 import random
 import re
 import socket
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, cast
 
 import pytest
-import uvicorn
-
-from sdrbee.server.limits import Limits
-from sdrbee.server.protocol import Connections, LimitedProtocol
-
-LIMITS = Limits()
-GET = b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n"
-LAST = b"GET /last HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
-POST = b"POST /x HTTP/1.1\r\nhost: a\r\n"
-CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
-
-
-@dataclass
-class Echo:
-    """An application that notes what it is asked and answers with the body's length."""
-
-    port: int
-    seen: list[tuple[str, str]]
-    connections: Connections
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.seen.append((scope["method"], scope["path"]))
-        body = b""
-        while scope["path"] != "/unread":
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message["body"]
-            if not message["more_body"]:
-                break
-        answer = json.dumps({"length": len(body)}).encode()
-        headers = [(b"content-length", b"%d" % len(answer))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), 20)
-
-    def ask(self, *pieces: bytes, half_close: bool = False) -> list[tuple[int, bytes]]:
-        """Sends the pieces and reads to the end: status and body of each answer."""
-        with self.connect() as connection:
-            for piece in pieces:
-                connection.sendall(piece)
-            if half_close:
-                connection.shutdown(socket.SHUT_WR)
-            return answers(read_all(connection))
-
-
-def read_all(connection: socket.socket) -> bytes:
-    received = b""
-    while piece := connection.recv(65536):
-        received += piece
-    return received
-
-
-def answers(received: bytes) -> list[tuple[int, bytes]]:
-    found = []
-    while received:
-        head, _, received = received.partition(b"\r\n\r\n")
-        status = int(head.split(b" ")[1])
-        if status == 100:
-            continue
-        headers = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-        length = int(headers[b"content-length"])
-        found.append((status, received[:length]))
-        received = received[length:]
-    return found
-
-
-def run(limits: Limits, **options: Any) -> Iterator[Echo]:
-    bound = socket.create_server(("127.0.0.1", 0))
-    echo = Echo(bound.getsockname()[1], [], Connections(limits, **options))
-    config = uvicorn.Config(
-        echo,
-        http=cast(type[asyncio.Protocol], partial(LimitedProtocol, connections=echo.connections)),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        proxy_headers=False,
-        timeout_keep_alive=limits.idle_s,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-    thread.start()
-    try:
-        yield echo
-    finally:
-        server.should_exit = True
-        thread.join(20)
-    assert not thread.is_alive()
-    assert echo.connections.open == 0
+from server.raw_http import CHUNKED, GET, LAST, LIMITS, POST, Echo, answers, read_all, run
 
 
 @pytest.fixture(scope="module")
 def patient() -> Iterator[Echo]:
     """With the limits as they are; no test waits for one."""
     yield from run(LIMITS)
-
-
-@pytest.fixture(scope="module")
-def hasty() -> Iterator[Echo]:
-    """With deadlines of a moment."""
-    yield from run(replace(LIMITS, header_s=0.3, body_grace_s=0.3, idle_s=1))
 
 
 @pytest.fixture
@@ -318,78 +216,6 @@ def test_a_client_that_waits_for_100_gets_it_or_the_answer(echo: Echo) -> None:
 )
 def test_a_request_that_stops_is_refused(echo: Echo, request_: bytes) -> None:
     assert [status for status, _ in echo.ask(request_, half_close=True)] == [400]
-
-
-def test_sizes_of_the_header_are_limited(echo: Echo) -> None:
-    def status(line: bytes, fields: bytes) -> int:
-        [(found, _)] = echo.ask(line + b"host: a\r\nconnection: close\r\n" + fields + b"\r\n")
-        return found
-
-    def target(length: int) -> bytes:
-        return b"GET /%s HTTP/1.1\r\n" % (b"x" * (length - len(b"GET / HTTP/1.1\r\n")))
-
-    line = b"GET /x HTTP/1.1\r\n"
-    assert status(target(LIMITS.request_line_bytes), b"") == 200
-    assert status(target(LIMITS.request_line_bytes + 1), b"") == 414
-    assert status(line, b"x: y\r\n" * (LIMITS.header_fields - 2)) == 200
-    assert status(line, b"x: y\r\n" * (LIMITS.header_fields - 1)) == 431
-    room = LIMITS.header_bytes - len(b"host: a\r\nconnection: close\r\nx: \r\n\r\n")
-    assert status(line, b"x: %s\r\n" % (b"y" * room)) == 200
-    assert status(line, b"x: %s\r\n" % (b"y" * (room + 1))) == 431
-    assert status(line, b"x: %s" % (b"y" * 1_000_000)) == 431  # and it never ends
-
-
-def test_a_slow_header_is_refused(hasty: Echo) -> None:
-    with hasty.connect() as connection:
-        connection.sendall(GET[:-2])
-        assert read_all(connection).startswith(b"HTTP/1.1 408")
-    with hasty.connect() as silent:
-        assert read_all(silent) == b""
-    with hasty.connect() as second:  # the deadline begins with the first byte of each request
-        second.sendall(GET + GET[:9])
-        assert [status for status, _ in answers(read_all(second))] == [200, 408]
-
-
-def test_a_slow_body_is_refused(hasty: Echo) -> None:
-    for head in (POST + b"content-length: 9\r\n\r\nhello", CHUNKED + b"5\r\nhel"):
-        with hasty.connect() as connection:
-            connection.sendall(head)
-            assert read_all(connection).startswith(b"HTTP/1.1 408")
-
-
-def test_an_idle_connection_is_closed(hasty: Echo) -> None:
-    assert [status for status, _ in hasty.ask(GET)] == [200]
-
-
-def test_a_client_that_hangs_up_early_is_forgotten(echo: Echo) -> None:
-    for request in (b"", GET[:9], POST + b"content-length: 9\r\n\r\nhello", GET):
-        connection = echo.connect()
-        connection.sendall(request)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        connection.close()
-
-
-@pytest.mark.parametrize("limit", ["connections", "connections_per_address"])
-def test_connections_are_limited(limit: str) -> None:
-    for echo in run(replace(LIMITS, **{limit: 2})):
-        held = [echo.connect() for _ in range(2)]
-        for connection in held:
-            connection.sendall(GET)
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-        assert [status for status, _ in echo.ask()] == [503]
-        held.pop().close()
-        while echo.connections.open > 1:
-            time.sleep(0.01)
-        assert echo.ask(GET[:-2], half_close=True)[0][0] == 400
-        held.pop().close()
-
-
-def test_one_address_may_have_many_connections_where_it_is_the_only_one() -> None:
-    for echo in run(replace(LIMITS, connections_per_address=1), per_address=False):
-        with echo.connect() as first, echo.connect() as second:
-            for connection in (first, second):
-                connection.sendall(GET)
-                assert connection.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 def send_changed(echo: Echo, seed: int, count: int) -> Counter[int]:
