@@ -30,6 +30,8 @@ def _models(names: tuple[str, ...]) -> dict[str, str]:
     for text in names:
         name, separator, path = text.partition("=")
         name, path = (name, path) if separator else (Path(text).name, text)
+        if not name or not path:
+            raise click.BadParameter(f"expected MODEL or NAME=MODEL but got {text!r}")
         if name in models:
             raise click.BadParameter(f"two models are called {name!r}; write NAME=PATH")
         models[name] = path
@@ -75,8 +77,20 @@ def _state(arguments: Mapping[str, Any]) -> Path | None:
 @click.argument("models", nargs=-1, metavar="[NAME=]MODEL...")
 @click.option("--device", "devices", multiple=True, help="A worker for each; may be repeated.")
 @click.option("--dtype", default="auto", show_default=True, help="auto, fp32, bf16 or fp16.")
-@click.option("--queue", default=64, show_default=True, help="Pictures that may wait.")
-@click.option("--max-batch", default=8, show_default=True, help="Pictures made together.")
+@click.option(
+    "--queue",
+    default=64,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Pictures that may wait.",
+)
+@click.option(
+    "--max-batch",
+    default=8,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Pictures made together.",
+)
 @click.option(
     "--nice",
     default=DEFAULT_NICENESS,

@@ -52,7 +52,8 @@ class Bodies:
         """The body as JSON. Raises ApiError 400 for what isn't, 415 for another content type."""
         kind = (request.header("content-type") or "").split(";")[0].strip().lower()
         if kind not in ("application/json", ""):
-            raise ApiError(415, "wrong_content_type", f"expected application/json but got {kind}")
+            text = f"expected the header content-type: application/json but got {kind}"
+            raise ApiError(415, "wrong_content_type", text)
         return parse_json(await self.read(request), self._limits.json_depth)
 
     def _too_large(self) -> ApiError:

@@ -26,7 +26,7 @@ from sdrbee.server.metrics import CONTENT_TYPE
 from sdrbee.server.models import resolve_model
 from sdrbee.server.openapi import Endpoint, document
 from sdrbee.server.operations import FEATURES, OPERATIONS, any_operation, has_feature
-from sdrbee.server.record import HEARTBEAT_S, Record
+from sdrbee.server.record import HEARTBEAT_S, STATUSES, Record
 from sdrbee.server.wire import read_operation
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ _SUBMIT = Endpoint(
 _LIST = Endpoint(
     "The caller's jobs, the newest first",
     JobList,
-    query={"status": "queued, running, done, failed or cancelled"},
+    query={"status": f"one of {', '.join(STATUSES)}"},
+    errors=(422,),
 )
 _JOB = Endpoint("A job", JobDescription, errors=(404, 410))
 _CANCEL = Endpoint("Ends a job within one step", JobStatus, errors=(404, 410))
@@ -120,7 +121,15 @@ class _Native:
         return json_response(200, answer)
 
     async def list_jobs(self, request: Request) -> Response:
-        records = self._worker.book.list(request.caller, request.query.get("status"))
+        status = request.query.get("status")
+        if status not in (None, *STATUSES):
+            raise ApiError(
+                422,
+                "invalid_field",
+                f"[status] expected one of {', '.join(STATUSES)} but got {status!r:.60}",
+                field="status",
+            )
+        records = self._worker.book.list(request.caller, status)
         answer: JobList = {"jobs": [record.describe() for record in records]}
         return json_response(200, answer)
 

@@ -30,6 +30,8 @@ HEARTBEAT_S = 15.0
 
 TERMINAL = {"complete": "done", "error": "failed", "cancelled": "cancelled"}
 
+STATUSES = ("queued", "running", *TERMINAL.values())
+
 # Events that are states: they are written down, and no later one takes their place.
 _STATES = ("queued", "started", *TERMINAL)
 

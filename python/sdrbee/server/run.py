@@ -79,6 +79,7 @@ def serve_http(
     worker.companions.append(partial(front.keys.follow, worker.guard.keys))
     bound = front.bind()
     port = bound.getsockname()[1]
+    log.info("models: %s", ", ".join(engine.models))
     log.info("jobs are kept in %s", "memory only" if state is None else state)
     announce(worker, announcement or Announcement(), front.scheme, front.host, port)
     log.info("listening on %s://%s:%d", front.scheme, front.host, port)

@@ -157,6 +157,19 @@ def test_cancel_ends_a_running_job(worker: Served) -> None:
     assert job_id in [job["job_id"] for job in listed]
 
 
+def test_a_wrong_status_is_told_and_not_an_empty_list(worker: Served) -> None:
+    answer = worker.ask("GET", "/v1/jobs?status=finished")
+    assert (answer.status, answer.json()["error"]["field"]) == (422, "status")
+    assert "queued, running, done, failed, cancelled" in answer.json()["error"]["message"]
+
+
+def test_what_curl_sends_without_a_header_is_told_how_to_ask(worker: Served) -> None:
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    answer = worker.ask("POST", "/v1/jobs", b"{}", **form)
+    assert answer.status == 415
+    assert "the header content-type: application/json" in answer.json()["error"]["message"]
+
+
 def test_models_by_their_names(worker: Served) -> None:
     assert worker.submit(PROMPT, steps=1, model="shapes")
     answer = worker.ask(

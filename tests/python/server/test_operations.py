@@ -249,6 +249,10 @@ def test_https(certificate: tuple[Path, Path], tmp_path: Path) -> None:
         (["--tls-key", "KEY"], "--tls-key needs --tls-cert"),
         (["--tls-cert", "KEY"], "[tls_cert]"),
         (["--api-key-file", "EMPTY"], "expected name:key lines"),
+        (["=shapes"], "expected MODEL or NAME=MODEL but got '=shapes'"),
+        (["mine="], "expected MODEL or NAME=MODEL but got 'mine='"),
+        (["--queue", "0"], "'--queue'"),
+        (["--max-batch", "0"], "'--max-batch'"),
     ],
 )
 def test_a_bad_start_is_told(
