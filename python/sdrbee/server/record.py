@@ -49,7 +49,13 @@ class WireEvent:
     image_index: int | None
     data: bytes | None
     work: Callable[[], Awaitable[bytes]] | None = field(default=None, compare=False)
+    work_bytes: int = field(default=0, compare=False)
     _working: asyncio.Future[None] | None = field(default=None, compare=False)
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes in memory."""
+        return self.work_bytes if self.work is not None else len(self.data or b"")
 
     async def make(self) -> None:
         """Makes `data`, once for all who want it."""
@@ -164,14 +170,20 @@ class Record:
         )
 
     def tell(
-        self, name: str, *, work: Callable[[], Awaitable[bytes]] | None = None, **values: Any
+        self,
+        name: str,
+        *,
+        work: Callable[[], Awaitable[bytes]] | None = None,
+        work_bytes: int = 0,
+        **values: Any,
     ) -> None:
         """Adds an event that is not an end; a preview and a position in the queue take the place of
-        the one before. With `work` somebody's wanting it makes it; `values` say what it is about.
+        the one before. With `work`, which holds `work_bytes` of memory, it is made when somebody
+        wants it; `values` say what it is about.
         """
         event = self._event(name, values.get("image_index"), values)
         if work is not None:
-            event.data, event.work = None, work
+            event.data, event.work, event.work_bytes = None, work, work_bytes
         if name in _LATEST_COUNTS:
             earlier = self._latest.get((name, event.image_index))
             if earlier is not None:
@@ -191,12 +203,8 @@ class Record:
         for event in self.log:
             if event.name == "progress":
                 event.outdate()
-            if event.work is not None:
-                await event.make()
         last = self._event(name, None, values)
-        self.kept_bytes = sum(map(len, pictures)) + sum(
-            len(event.data or b"") for event in self.log
-        )
+        self.kept_bytes = sum(map(len, pictures)) + sum(event.held_bytes for event in self.log)
         told = self.told()
         told = structs.replace(
             told,
@@ -209,7 +217,7 @@ class Record:
         try:
             await self.store(told)
         finally:
-            self.log = [event for event in self.log if event.data is not None]
+            self.log = [event for event in self.log if event.data or event.work]
             self.log.append(last)
             self.status, self.ended, self.job = told.status, told.ended, None
             self._wake()

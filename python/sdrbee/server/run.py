@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from functools import partial
@@ -24,6 +25,10 @@ log = logging.getLogger("sdrbee.server")
 # How long a thread of Python keeps the interpreter while others wait for it: with 5 ms, as Python
 # has it, a plug-in's network or an encoder holds up each answer by as much.
 _SWITCH_S = 0.0005
+
+# New objects after which Python looks for cycles among them; 700, its own choice, is that of half a
+# dozen requests.
+_COLLECT_AFTER = 10_000
 
 # How long clients may take to read their last answers after that.
 _LAST_ANSWERS_S = 5
@@ -85,6 +90,9 @@ def serve_http(
     log.info("listening on %s://%s:%d", front.scheme, front.host, port)
     config = front.config(worker, timeout_graceful_shutdown=_LAST_ANSWERS_S)
     server = DrainingServer(config, worker.book, drain_timeout_s)
+    gc.collect()
+    gc.freeze()  # what is there now stays: looking through it again and again stops all answers
+    gc.set_threshold(_COLLECT_AFTER)
     server.run(sockets=[bound])
     if directory is not None:
         directory.close()

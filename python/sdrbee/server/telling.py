@@ -75,8 +75,13 @@ class Teller:
         }
         record.progress = progress
         if following.kind == "preview" and following.preview is not None:
-            work = partial(self._in_thread, _preview, following.preview, progress)
-            record.tell("preview", work=work, image_index=step.image_index)
+            shown = following.preview
+            record.tell(
+                "preview",
+                work=partial(self._in_thread, _preview, shown, progress),
+                work_bytes=3 * shown.width * shown.height,
+                image_index=step.image_index,
+            )
         else:
             record.tell("progress", **progress)
 

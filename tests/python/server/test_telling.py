@@ -77,9 +77,10 @@ def test_the_last_preview_is_kept_with_the_end() -> None:
         previews.tell(record, 1)
         previews.tell(record, 6)
         await record.end("cancelled")
-        assert previews.begun == [6]
+        assert previews.begun == []
         told = [event.name async for event in record.follow(0, None) if event is not None]
         assert told == ["preview", "cancelled"]
+        assert previews.begun == [6]
         await record.journal.close()
 
     asyncio.run(main())
