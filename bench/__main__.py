@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.comparison import ROOT, arguments
+from bench.comparison import CACHE, ROOT, arguments
 
 _FULL_SIZE = ("unet_step", "vae_decode", "load", "memory")
 _BUILT_IN = ("import_time", "cold_generate", "batching", "serving", "serving_baseline")
@@ -18,7 +18,7 @@ def _run(module: str, *options: str) -> None:
 
 
 def main() -> None:
-    options = arguments(__doc__ or "", dir=str(Path.home() / ".cache" / "sdrbee" / "bench"))
+    options = arguments(__doc__ or "", dir=str(CACHE))
     model = Path(options.dir) / "stable_diffusion_1_5_random"
     if not (model / "model_index.json").exists():
         _run("make_checkpoint", "--dir", str(model))

@@ -1,6 +1,8 @@
-"""What people write today: diffusers behind uvicorn, one request at a time. The baseline of
-`bench.serving_baseline`; ``python -m bench.baseline_server MODEL DTYPE THREADS`` listens on a free
-port and tells it on stderr.
+"""What people write today: a library behind uvicorn, one request at a time. The baselines of
+`bench.serving_baseline` and `bench.serving_sdcpp`.
+
+``python -m bench.baseline_server ENGINE MODEL THREADS OPTIONS`` listens on a free port and tells it
+on stderr. ENGINE is a name in `bench.baseline_engines`, OPTIONS are JSON.
 """
 
 from __future__ import annotations
@@ -11,23 +13,18 @@ import io
 import json
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
-import torch
 import uvicorn
-from diffusers import DiffusionPipeline
+
+from bench.baseline_engines import ENGINES, Engine
 
 
 class Baseline:
-    """POST / with ``{"prompt", "steps", "seed"}`` answers ``{"image": PNG in base64}``."""
+    """POST / with ``{"prompt", "steps", "seed", "size"}`` answers ``{"image": PNG in base64}``."""
 
-    def __init__(self, model: str, dtype: str) -> None:
-        variant = "fp16" if list(Path(model).glob("unet/*.fp16.safetensors")) else None
-        self._pipeline = DiffusionPipeline.from_pretrained(
-            model, torch_dtype=getattr(torch, dtype), safety_checker=None, variant=variant
-        )
-        self._pipeline.set_progress_bar_config(disable=True)
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._one_at_a_time = asyncio.Lock()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -44,19 +41,19 @@ class Baseline:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
-    def _generate(self, prompt: str, steps: int, seed: int) -> dict[str, str]:
-        generator = torch.Generator().manual_seed(seed)
-        image = self._pipeline(
-            prompt, num_inference_steps=steps, width=128, height=128, generator=generator
-        ).images[0]
+    def _generate(self, prompt: str, steps: int, seed: int, size: int) -> dict[str, str]:
         file = io.BytesIO()
-        image.save(file, "PNG")
+        self._engine.picture(prompt, steps, seed, size).save(file, "PNG")
         return {"image": base64.b64encode(file.getvalue()).decode()}
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(int(sys.argv[3]))
-    served = Baseline(sys.argv[1], sys.argv[2])
+def main() -> None:
+    name, model, threads, options = sys.argv[1:]
+    served = Baseline(ENGINES[name](model, int(threads), **json.loads(options)))
     bound = socket.create_server(("127.0.0.1", 0))
     print(f"listening on http://127.0.0.1:{bound.getsockname()[1]}", file=sys.stderr, flush=True)
     uvicorn.Server(uvicorn.Config(served, lifespan="off", log_level="error")).run([bound])
+
+
+if __name__ == "__main__":
+    main()

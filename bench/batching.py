@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import sdrbee
-from bench.comparison import arguments, value_row, write_values
-from bench.serving_worker import PROMPT
+from bench.comparison import arguments, in_turn, value_row, write_values
+from bench.engines import PROMPT
 
 _STEPS = 20
 _SIZES = range(1, 9)
@@ -25,15 +26,18 @@ def pictures_per_second(engine: sdrbee.Engine, count: int) -> float:
     return count / (time.perf_counter() - began)
 
 
+def _measure(model: str, size: int) -> float:
+    with sdrbee.Engine(model, max_batch=size) as engine:
+        engine.submit(PROMPT, steps=1).result()
+        return pictures_per_second(engine, 2 * size)
+
+
 def main() -> None:
     options = arguments(__doc__ or "", model="shapes")
     sdrbee.set_threads(options.threads)
-    samples: dict[int, list[float]] = {size: [] for size in _SIZES}
-    for run in range(options.pairs):
-        for size in _SIZES if run % 2 == 0 else reversed(_SIZES):
-            with sdrbee.Engine(options.model, max_batch=size) as engine:
-                engine.submit(PROMPT, steps=1).result()
-                samples[size].append(pictures_per_second(engine, 2 * size))
+    samples = in_turn(
+        options.pairs, {size: partial(_measure, options.model, size) for size in _SIZES}
+    )
     alone = samples[1]
     rows: list[dict[str, Any]] = []
     for size in _SIZES:

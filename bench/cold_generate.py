@@ -12,16 +12,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.comparison import arguments, environment, interleave, report
+from bench.comparison import SHAPES, arguments, environment, interleave, report
+from bench.engines import PROMPT, fp16_variant
 
-_PROMPT = "a red circle left of a blue square on a green background"
 _STEPS = 20
 _DIFFUSERS = """
 import sys, torch
 from diffusers import DiffusionPipeline
 torch.set_num_threads({threads})
 pipe = DiffusionPipeline.from_pretrained(
-    sys.argv[1], torch_dtype=torch.{dtype}, safety_checker=None{variant})
+    sys.argv[1], torch_dtype=torch.{dtype}, safety_checker=None, variant={variant!r})
 pipe.set_progress_bar_config(disable=True)
 image = pipe({prompt!r}, num_inference_steps={steps}, width=128, height=128,
              generator=torch.Generator().manual_seed(7)).images[0]
@@ -41,24 +41,22 @@ def _run(command: list[str], threads: int, out: Path) -> float:
 
 def main() -> None:
     options = arguments(__doc__ or "")
-    folder = Path(__file__).resolve().parent.parent / "python" / "sdrbee" / "data" / "shapes"
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "out.png"
-        ours = [sys.executable, "-m", "sdrbee", "generate", _PROMPT, "--steps", str(_STEPS)]
+        ours = [sys.executable, "-m", "sdrbee", "generate", PROMPT, "--steps", str(_STEPS)]
         ours += ["--seed", "7", "-o", str(out)]
-        has_fp16 = bool(list(folder.glob("unet/*.fp16.safetensors")))
         scripts = {
             dtype: _DIFFUSERS.format(
                 threads=options.threads,
                 dtype=dtype,
-                prompt=_PROMPT,
+                prompt=PROMPT,
                 steps=_STEPS,
-                variant=", variant='fp16'" if has_fp16 else "",
+                variant=fp16_variant(str(SHAPES)),
             )
             for dtype in ("float32", "bfloat16")
         }
         commands = {
-            dtype: [sys.executable, "-c", code, str(folder), str(out)]
+            dtype: [sys.executable, "-c", code, str(SHAPES), str(out)]
             for dtype, code in scripts.items()
         }
         seconds = {

@@ -12,15 +12,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
+SHAPES = ROOT / "python" / "sdrbee" / "data" / "shapes"  # the built-in model
+CACHE = Path.home() / ".cache" / "sdrbee" / "bench"  # models that benchmarks make
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
+_Name = TypeVar("_Name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,26 @@ class Pairs:
 
 def interleave(count: int, ours: Callable[[], float], theirs: Callable[[], float]) -> Pairs:
     """Measures both `count` times in turn; who goes first alternates too."""
-    pairs = Pairs([], [])
+    return Pairs(**in_turn(count, {"sdrbee": ours, "diffusers": theirs}))
+
+
+def in_turn(count: int, measures: Mapping[_Name, Callable[[], float]]) -> dict[_Name, list[float]]:
+    """Measures everything `count` times in turn, each time in the opposite order."""
+    samples: dict[_Name, list[float]] = {name: [] for name in measures}
     for i in range(count):
-        both = [(ours, pairs.sdrbee), (theirs, pairs.diffusers)]
-        for measure, samples in both if i % 2 == 0 else reversed(both):
-            samples.append(measure())
-    return pairs
+        for name in list(measures)[:: 1 if i % 2 == 0 else -1]:
+            samples[name].append(measures[name]())
+    return samples
+
+
+def in_fresh_process(code: str, *parameters: object, threads: int) -> dict[str, Any]:
+    """What Python code prints as JSON, run by an interpreter of its own with `parameters`."""
+    command = [sys.executable, "-c", code, *map(str, parameters)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(threads), stdout=subprocess.PIPE, text=True, check=True
+    )
+    made: dict[str, Any] = json.loads(done.stdout)
+    return made
 
 
 class Worker:
@@ -134,10 +151,10 @@ def check_parity(ours: np.ndarray, reference: np.ndarray, dtype: str) -> float:
     return distance
 
 
-def arguments(description: str, **options: Any) -> argparse.Namespace:
+def arguments(description: str, *, pairs: int = 7, **options: Any) -> argparse.Namespace:
     """The command line of a benchmark: pairs, threads, and the given options."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--pairs", type=int, default=pairs)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "runs", help="folder of the JSON")
     for name, default in options.items():
@@ -180,9 +197,7 @@ def report(out: Path, name: str, rows: Sequence[dict[str, Any]], **details: Any)
             f"{row['what']:34} {row['sdrbee']:8.3g} {unit} {row['diffusers']:8.3g} {unit} "
             f"{row['ratio']:7.3f} {row['ratio_min']:6.3f} {row['ratio_max']:6.3f} {bar:>6}"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    content = {"machine": machine(), **details, "rows": list(rows)}
-    (out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    _write(out, name, rows, details)
 
 
 def value_row(
@@ -194,11 +209,13 @@ def value_row(
     at_least: float | None = None,
     **details: Any,
 ) -> dict[str, Any]:
-    """A line about one thing alone: the median of its runs, and the bar it has to keep."""
+    """A line about one thing alone: median and range of its runs, and the bar it has to keep."""
     return {
         "what": what,
         "unit": unit,
         "median": statistics.median(samples),
+        "min": min(samples),
+        "max": max(samples),
         "at_most": at_most,
         "at_least": at_least,
         **details,
@@ -210,7 +227,15 @@ def write_values(out: Path, name: str, rows: Sequence[dict[str, Any]], **details
     """Prints lines of `value_row` and writes `<name>.json` into the folder `out`."""
     for row in rows:
         bars = [f"{bar} {row[bar]}" for bar in ("at_most", "at_least") if row[bar] is not None]
-        print(f"{row['what']:40} {row['median']:9.4g} {row['unit']:5} {' '.join(bars)}")
+        spread = f"({row['min']:.4g} to {row['max']:.4g})" if len(row["samples"]) > 1 else ""
+        print(f"{row['what']:44} {row['median']:9.4g} {row['unit']:5} {spread} {' '.join(bars)}")
+    _write(out, name, rows, details)
+
+
+def _write(
+    out: Path, name: str, rows: Sequence[dict[str, Any]], details: Mapping[str, Any]
+) -> None:
+    """The JSON of every benchmark: the machine, what was set, the lines with all samples."""
     out.mkdir(parents=True, exist_ok=True)
     content = {"machine": machine(), **details, "rows": list(rows)}
     (out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")

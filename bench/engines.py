@@ -8,18 +8,24 @@ without sharing allocator or thread pool.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.resident import memory_bytes
+
 if TYPE_CHECKING:
     import numpy as np
 
 PROMPT = "a red circle left of a blue square on a green background"
 SEED = 7
+
+
+def fp16_variant(model: str) -> str | None:
+    """What diffusers has to be told where a model's files are named ``.fp16.safetensors``."""
+    return "fp16" if list(Path(model).glob("unet/*.fp16.safetensors")) else None
 
 
 class SdrbeeEngine:
@@ -81,10 +87,11 @@ class DiffusersEngine:
     def load(self) -> None:
         """In the layout that suits each dtype best: channels last for bf16, else the default."""
         torch = self._torch
-        folder = Path(self._source)
-        variant = "fp16" if list(folder.glob("unet/*.fp16.safetensors")) else None
         pipe = self._pipeline_class.from_pretrained(
-            folder, torch_dtype=self._dtype, variant=variant, safety_checker=None
+            self._source,
+            torch_dtype=self._dtype,
+            variant=fp16_variant(self._source),
+            safety_checker=None,
         )
         pipe.scheduler = self._scheduler_class.from_config(pipe.scheduler.config)
         pipe.set_progress_bar_config(disable=True)
@@ -166,8 +173,7 @@ def _answer(engine: Any, call: dict[str, Any]) -> dict[str, Any]:
         import numpy as np
 
         np.save(call["save"], made)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    answer["peak_mib"] = usage.ru_maxrss / 1024
+    answer["peak_mib"] = memory_bytes("VmHWM") / 2**20
     return answer
 
 

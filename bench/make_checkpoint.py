@@ -2,6 +2,7 @@
 
 Speed and memory do not depend on what the weights are, as long as activations stay finite; the
 layers' usual initialisation sees to that. The vocabulary has the real one's size, but only bytes.
+Tensors are named as in the published checkpoint, which not only diffusers can read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -106,6 +108,14 @@ def _write_tokenizer(folder: Path) -> None:
     )
 
 
+def _name_as_published(text_encoder: Path) -> None:
+    """transformers 5 leaves out the "text_model." that its predecessors wrote."""
+    prefix = "text_model."
+    tensors = safetensors.torch.load_file(text_encoder)
+    named = {prefix + name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    safetensors.torch.save_file(named, text_encoder, metadata={"format": "pt"})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dir", type=Path, required=True, help="a folder outside the repository")
@@ -121,6 +131,7 @@ def main() -> None:
         network.half().save_pretrained(
             options.dir / name, variant="fp16", max_shard_size="10GB", safe_serialization=True
         )
+    _name_as_published(options.dir / "text_encoder" / "model.fp16.safetensors")
     _write_tokenizer(options.dir / "tokenizer")
     _write_json(options.dir / "scheduler" / "scheduler_config.json", _SCHEDULER)
     _write_json(options.dir / "model_index.json", _INDEX)

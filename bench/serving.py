@@ -19,11 +19,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from bench.comparison import ROOT, arguments, environment, value_row, write_values
-from bench.serving_worker import PROMPT, Worker
+from bench.comparison import ROOT, arguments, environment, in_turn, value_row, write_values
+from bench.engines import PROMPT
+from bench.serving_worker import Worker
 
 _STEPS = 20
 _CONNECTIONS, _PER_SECOND = 50, 1_000
@@ -208,17 +209,12 @@ def throughput(model: str, threads: int, runs: int, count: int) -> list[dict[str
         return float(engine.stdout.readline())
 
     with Worker(model, threads) as worker:
-        both: list[tuple[Callable[[], float], list[float]]] = [
-            (lambda: worker_seconds(worker, count), []),
-            (engine_seconds, []),
-        ]
-        for measure, _ in both:
-            measure()
-        for run in range(runs):
-            for measure, samples in both if run % 2 == 0 else both[::-1]:
-                samples.append(measure())
+        worker_seconds(worker, count), engine_seconds()
+        made = in_turn(
+            runs, {"worker": lambda: worker_seconds(worker, count), "engine": engine_seconds}
+        )
     engine.communicate()
-    served, direct = (samples for _, samples in both)
+    served, direct = made["worker"], made["engine"]
     ratios = [alone / over for alone, over in zip(direct, served, strict=True)]
     return [
         value_row("pictures, worker", "1/s", [count / value for value in served]),

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.comparison import ROOT, environment
+from bench.engines import PROMPT
+from bench.resident import memory_bytes
 
-PROMPT = "a red circle left of a blue square on a green background"
 _READY_S = 300.0
 _NICENESS = 19  # of the threads that compute: under load answers come first
 
@@ -66,18 +67,15 @@ class ServedProcess:
             connection.close()
 
     def resident_mib(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        assert found is not None
-        return int(found.group(1)) / 1024
+        return memory_bytes(process=self.process.pid) / 2**20
 
 
 class Worker(ServedProcess):
     """``sdrbee serve``, once a picture can be made."""
 
-    def __init__(self, model: str, threads: int, *options: str) -> None:
+    def __init__(self, model: str, threads: int, *options: str, nice: int = _NICENESS) -> None:
         command = [sys.executable, "-m", "sdrbee", "serve", model, "--port", "0", *options]
-        command += ["--nice", str(_NICENESS)]
+        command += ["--nice", str(nice)]
         self._state = tempfile.TemporaryDirectory()
         super().__init__([*command, "--state-dir", self._state.name], threads)
         while self.ask("GET", "/ready")[0] != 200:
