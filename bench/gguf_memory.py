@@ -8,15 +8,13 @@ model and takes two steps at 256x256; the growth of its peak is divided by the f
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from bench.comparison import arguments, environment, machine
+from bench.comparison import CACHE, arguments, in_fresh_process, value_row, write_values
 from bench.random_gguf import write_random
 
-LIMIT = 1.3
+_LIMIT = 1.3
 _UNET = {
     "sample_size": 128,
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -40,19 +38,17 @@ _SCHEDULER = {
 _CHILD = """
 import json, sys, time
 import sdrbee
-def memory(field):
-    line = next(l for l in open("/proc/self/status") if l.startswith(field))
-    return int(line.split()[1]) * 1024
+from bench.resident import memory_bytes
 folder, file, dtype, threads = sys.argv[1:]
 sdrbee.set_threads(int(threads))
-idle = memory("VmRSS:")
+idle = memory_bytes()
 started = time.perf_counter()
 model = sdrbee.load(folder, transformer=file, device="cpu", dtype=dtype)
 loaded = time.perf_counter() - started
 times = [time.perf_counter()]
 model.generate("a", steps=2, seed=0, width=256, height=256, guidance_scale=1, output="latent",
                on_step=lambda *_: times.append(time.perf_counter()))
-print(json.dumps({"idle": idle, "peak": memory("VmHWM:"), "load_seconds": loaded,
+print(json.dumps({"idle": idle, "peak": memory_bytes("VmHWM"), "load_seconds": loaded,
                   "step_seconds": times[-1] - times[-2]}))
 """
 
@@ -74,6 +70,7 @@ def _text_model(kind: str, width: int) -> Any:
 def _write_folder(folder: Path) -> None:
     """Everything but the UNet's weights."""
     import diffusers
+    import torch
     import transformers
 
     import sdrbee
@@ -81,7 +78,7 @@ def _write_folder(folder: Path) -> None:
     tokenizer = transformers.CLIPTokenizer.from_pretrained(
         Path(sdrbee.__file__).parent / "data" / "shapes" / "tokenizer"
     )
-    with __import__("torch").device("meta"):
+    with torch.device("meta"):
         unet = diffusers.UNet2DConditionModel(**_UNET)
     pipeline = diffusers.StableDiffusionXLPipeline(
         vae=diffusers.AutoencoderKL(
@@ -114,19 +111,16 @@ def _shapes() -> dict[str, tuple[int, ...]]:
 
 
 def _measure(folder: Path, file: Path, dtype: str, threads: int) -> dict[str, Any]:
-    command = [sys.executable, "-c", _CHILD, str(folder), str(file), dtype, str(threads)]
-    done = subprocess.run(
-        command, env=environment(threads), capture_output=True, text=True, check=True
+    measured = in_fresh_process(_CHILD, folder, file, dtype, threads, threads=threads)
+    size = file.stat().st_size
+    growth = (measured["peak"] - measured["idle"]) / size
+    return value_row(
+        f"growth, {file.stem} in {dtype}", "files", [growth], at_most=_LIMIT, file=size, **measured
     )
-    measured: dict[str, Any] = json.loads(done.stdout)
-    measured["file"] = file.stat().st_size
-    measured["growth"] = (measured["peak"] - measured["idle"]) / measured["file"]
-    return {"dtype": dtype, "type": file.stem, **measured}
 
 
 def main() -> None:
-    cache = Path.home() / ".cache" / "sdrbee" / "bench"
-    options = arguments(__doc__ or "", dir=str(cache), type="q4_0")
+    options = arguments(__doc__ or "", dir=str(CACHE), type="q4_0")
     folder = Path(options.dir) / "sdxl_shell"
     file = Path(options.dir) / f"{options.type}.gguf"
     if not (folder / "unet" / "config.json").exists():
@@ -134,15 +128,7 @@ def main() -> None:
     if not file.exists():
         write_random(file, "sdxl", _shapes(), options.type)
     rows = [_measure(folder, file, dtype, options.threads) for dtype in ("fp32", "bf16")]
-    for row in rows:
-        print(
-            f"{row['type']} in {row['dtype']}: file {row['file'] / 2**30:.2f} GiB, growth "
-            f"{row['growth']:.3f} of it (limit {LIMIT}), step {row['step_seconds']:.1f} s, "
-            f"load {row['load_seconds']:.1f} s"
-        )
-    options.out.mkdir(parents=True, exist_ok=True)
-    content = {"machine": machine(), "threads": options.threads, "limit": LIMIT, "rows": rows}
-    (options.out / "gguf_memory.json").write_text(json.dumps(content, indent=1) + "\n")
+    write_values(options.out, "gguf_memory", rows, threads=options.threads)
 
 
 if __name__ == "__main__":
