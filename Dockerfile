@@ -1,10 +1,12 @@
 # The worker in a container:
 #   docker build -t sdrbee .
 #   docker run -p 127.0.0.1:8081:8081 -v sdrbee:/var/lib/sdrbee -e SDRBEE_API_KEY=... sdrbee
+# Versions come from the base image and pyproject.toml.
+# hadolint global ignore=DL3008,DL3013
 FROM python:3.11-slim-bookworm AS build
 COPY scripts/system_packages.sh /tmp/
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends g++ git \
+    && apt-get install -y --no-install-recommends g++ \
     && /tmp/system_packages.sh \
     && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/sdrbee
@@ -24,7 +26,8 @@ RUN apt-get update \
     && useradd --system --uid 10001 --create-home --home-dir /var/lib/sdrbee sdrbee
 COPY --from=build /opt/sdrbee /opt/sdrbee
 ENV PATH=/opt/sdrbee/bin:$PATH XDG_DATA_HOME=/var/lib/sdrbee XDG_STATE_HOME=/var/lib/sdrbee/state
-USER sdrbee
+# By number: Kubernetes' runAsNonRoot does not know names.
+USER 10001
 VOLUME /var/lib/sdrbee
 EXPOSE 8081
 STOPSIGNAL SIGTERM
