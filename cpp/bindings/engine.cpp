@@ -163,6 +163,8 @@ py::dict status(const Engine& engine) {
     py::list loaded;
     for (const engine::LoadedModel& model : worker.loaded) loaded.append(loaded_to_python(model));
     entry["loaded"] = loaded;
+    entry["loads"] = worker.loads.count;
+    entry["load_seconds"] = worker.loads.time.count();
     workers.append(entry);
   }
   py::dict result;

@@ -32,6 +32,10 @@ class WorkerStatus(TypedDict):
     """Seconds since a deadline of these jobs passed; one that grows tells of a hanging model."""
     loaded: list[LoadedModel]
     """The models in its memory."""
+    loads: int
+    """How often it loaded a model."""
+    load_seconds: float
+    """What that took in all; weights that come with a model's first picture don't count."""
 
 
 class EngineStatus(TypedDict):

@@ -71,7 +71,9 @@ ResidentModel& ModelStore::use(const std::string& name) {
   }
   if (!loaded) {
     // Reads headers only: what the weights will take is known before they take it.
+    const auto began = Clock::now();
     auto fresh = std::make_unique<ResidentModel>(wanted.load(worker_, limit));
+    count_load(began, 1);
     const std::lock_guard lock(mutex_);
     entries_[name] = {.resident = std::move(fresh), .limit = limit, .last_use = Clock::now()};
     in_use_ = name;
@@ -93,7 +95,10 @@ void ModelStore::drop_misfit(const std::string& name, std::optional<int64_t> lim
 
 void ModelStore::load(const std::string& name) {
   try {
-    use(name).model->memory().load_all();
+    ImageModel& model = *use(name).model;
+    const auto began = Clock::now();
+    model.memory().load_all();
+    count_load(began, 0);
   } catch (...) {
     rest();
     throw;
@@ -108,6 +113,17 @@ void ModelStore::rest() {
     entry.second.last_use = Clock::now();
     return entry.second.leaving;
   }));
+}
+
+void ModelStore::count_load(Clock::time_point began, int64_t loads) {
+  const std::lock_guard lock(mutex_);
+  statistics_.count += loads;
+  statistics_.time += Clock::now() - began;
+}
+
+LoadStatistics ModelStore::statistics() const {
+  const std::lock_guard lock(mutex_);
+  return statistics_;
 }
 
 bool ModelStore::stays(const Entries::value_type& entry) const {

@@ -47,6 +47,13 @@ struct LoadedModel {
   std::chrono::duration<double> idle{0};  ///< since its last use
 };
 
+/// How often models were loaded, and how long that took in all. Their files are read and checked
+/// then; the weights belong to it where they were asked for, else the first picture loads them.
+struct LoadStatistics {
+  int64_t count = 0;
+  std::chrono::duration<double> time{0};
+};
+
 /// A loaded model, and what is kept beside it as long as it lives.
 struct ResidentModel {
   std::unique_ptr<ImageModel> model;
@@ -95,6 +102,9 @@ class ModelStore {
   /// The loaded models by name.
   std::vector<LoadedModel> loaded() const;
 
+  /// All loads since the beginning.
+  LoadStatistics statistics() const;
+
  private:
   struct Entry {
     std::unique_ptr<ResidentModel> resident;
@@ -110,6 +120,7 @@ class ModelStore {
   std::optional<int64_t> room_for(const std::string& name) const;
   void drop_misfit(const std::string& name, std::optional<int64_t> limit);
   void make_room_for(const std::string& name);
+  void count_load(Clock::time_point began, int64_t loads);
   Entries::iterator least_recent(const std::string& but);
   bool stays(const Entries::value_type& entry) const;
   Gone take_if(const std::function<bool(Entries::value_type&)>& which);
@@ -122,6 +133,7 @@ class ModelStore {
   Entries entries_;
   std::set<std::string> pinned_;
   std::string in_use_;
+  LoadStatistics statistics_;
 };
 
 }  // namespace sdrbee::engine

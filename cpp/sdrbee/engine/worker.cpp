@@ -31,6 +31,7 @@ Worker::~Worker() { thread_.join(); }
 WorkerStatus Worker::status() const {
   WorkerStatus status;
   status.loaded = store_.loaded();
+  status.loads = store_.statistics();
   const std::lock_guard lock(mutex_);
   status.model = model_name_;
   status.load_error = load_error_;

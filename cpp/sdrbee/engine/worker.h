@@ -37,6 +37,7 @@ struct WorkerStatus {
   /// for which this grows hangs.
   std::chrono::duration<double> overdue{0};
   std::vector<LoadedModel> loaded = {};  ///< those in memory
+  LoadStatistics loads = {};             ///< since the beginning
 };
 
 /// Takes jobs from the queue and makes their pictures. When the queue is closed it cancels those

@@ -84,7 +84,6 @@ class Worker:
         """What runs beside the requests, from the start to the end."""
         self._executor = ThreadPoolExecutor(_CODEC_THREADS, thread_name_prefix="codec")
         self.metrics = Metrics(engine)
-        self.companions.append(self.metrics.watch_load)
         self.book = Book(
             engine,
             self.limits,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import resource
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
 import sdrbee
@@ -20,9 +18,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _STEP_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _JOB_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
-_LOAD_S = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-# How often is looked whether the first model is loaded.
-_LOOK_S = 0.1
 
 
 class Metrics:
@@ -42,9 +37,6 @@ class Metrics:
         self._durations = self._histogram(
             "job", "Time from acceptance to the end of jobs that were done.", _JOB_S
         )
-        self._loads = self._histogram(
-            "model_load", "Time from the worker's start until its first model is loaded.", _LOAD_S
-        )
 
     def job_ended(self, operation: str, outcome: str, seconds: float) -> None:
         """Counts a job; `outcome` is done, failed or cancelled."""
@@ -60,13 +52,6 @@ class Metrics:
         """All of it. Asks the engine for its state: not for an event loop."""
         return generate_latest(self._registry)
 
-    async def watch_load(self) -> None:
-        """Waits for the first model and notes how long it took."""
-        started = time.monotonic()
-        while not any(worker["model"] for worker in self._engine.status["workers"]):
-            await asyncio.sleep(_LOOK_S)
-        self._loads.observe(time.monotonic() - started)
-
     def _histogram(self, what: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         name = f"sdrbee_{what}_seconds"
         return Histogram(name, text, buckets=buckets, registry=self._registry)
@@ -79,8 +64,14 @@ class _State(Collector):
         self._engine = engine
 
     def collect(self) -> Iterator[Metric]:
-        queued = self._engine.status["queued"]
-        yield GaugeMetricFamily("sdrbee_queue_depth", "Pictures that wait.", value=queued)
+        status = self._engine.status
+        yield GaugeMetricFamily("sdrbee_queue_depth", "Pictures that wait.", value=status["queued"])
+        yield SummaryMetricFamily(
+            "sdrbee_model_load_seconds",
+            "Loads of models into memory; weights count where they were asked for.",
+            count_value=sum(worker["loads"] for worker in status["workers"]),
+            sum_value=sum(worker["load_seconds"] for worker in status["workers"]),
+        )
         yield GaugeMetricFamily(
             "sdrbee_resident_bytes", "Memory of the process.", value=resident_bytes()
         )

@@ -71,6 +71,18 @@ TEST_F(ModelStoreTest, LoadsAModelOnceAndKeepsIt) {
   EXPECT_FALSE(store.loaded()[0].in_use);
 }
 
+TEST_F(ModelStoreTest, CountsEveryLoad) {
+  ModelStore store = make({.max_loaded = 1});
+  EXPECT_EQ(store.statistics().count, 0);
+  store.load("a");
+  store.load("a");
+  EXPECT_EQ(store.statistics().count, 1) << "it was there already";
+  store.use("b");
+  store.use("a");
+  EXPECT_EQ(store.statistics().count, 3);
+  EXPECT_GT(store.statistics().time.count(), 0);
+}
+
 TEST_F(ModelStoreTest, LetsTheLeastRecentlyUsedGoWhenTheBudgetIsShort) {
   ModelStore store = make({.memory_budget = 450});
   store.load("a");

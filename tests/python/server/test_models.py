@@ -47,6 +47,29 @@ def test_one_model_by_its_names(models: Served, name: str) -> None:
     assert answer.json()["id"] == "me/plain"
 
 
+def loads(worker: Served) -> tuple[float, float]:
+    """How many models were loaded, and in how many seconds."""
+    lines = worker.ask("GET", "/metrics").body.decode().splitlines()
+    found = dict(line.rsplit(" ", 1) for line in lines if line[0] != "#")
+    count, total = (f"sdrbee_model_load_seconds_{what}" for what in ("count", "sum"))
+    return float(found[count]), float(found[total])
+
+
+def test_every_load_is_counted(models: Served) -> None:
+    wait_until_loaded(models, "plain")
+    models.ask("POST", "/v1/models/fill/unload")
+    count, seconds = loads(models)
+    assert count >= 1
+    models.ask("POST", "/v1/models/fill/load")
+    models.ask("POST", "/v1/models/fill/load")
+    assert loads(models)[0] == count + 1, "the second time it was there"
+    models.ask("POST", "/v1/models/me/plain/unload")
+    models.events(models.submit("a ring", steps=1, model="plain"))
+    assert loads(models)[0] == count + 2
+    models.ask("POST", "/v1/models/fill/unload")
+    assert loads(models)[1] > seconds
+
+
 def test_load_and_unload(models: Served) -> None:
     assert models.ask("POST", "/v1/models/fill/unload").json()["loaded"] is False
     loaded = models.ask("POST", "/v1/models/fill/load").json()
