@@ -75,10 +75,14 @@ py::object finish_in_python(Session& session, const Generation& generation) {
 }
 
 GenerationRequest replay_in_python(Session& session, const std::string& recipe,
-                                   const py::dict& pictures, const py::object& latents) {
+                                   const py::dict& pictures, const py::object& latents,
+                                   const py::sequence& controls) {
   auto json = nlohmann::json::parse(recipe, nullptr, false);
   if (json.is_discarded()) throw InvalidRequest("[recipe] expected JSON text but got other text");
-  RecipeInputs inputs{.pictures = {}, .latents = latents_from_python(latents)};
+  RecipeInputs inputs{.pictures = {}, .latents = latents_from_python(latents), .controls = {}};
+  for (const py::handle picture : controls)
+    inputs.controls.push_back(
+        image_from_python(picture, message("controls[", inputs.controls.size(), "]")));
   for (const auto& [name, value] : pictures) {
     if (value.is_none()) continue;
     const auto field = name.cast<std::string>();
@@ -153,7 +157,7 @@ void register_model(py::module_& module) {
           },
           py::arg("saved"))
       .def("replay_request", &replay_in_python, py::arg("recipe"), py::arg("pictures"),
-           py::arg("latents"));
+           py::arg("latents"), py::arg("controls"));
   module.def("load", &load, py::arg("origin"), py::arg("device"),
              py::call_guard<py::gil_scoped_release>());
   module.def("describe", &describe_model, py::arg("origin"), py::arg("device"),

@@ -1,6 +1,7 @@
 // sdrbee.GenerationRequest. All that is said about a field comes from visit_request_fields.
 #include <cmath>
 #include <limits>
+#include <set>
 #include <type_traits>
 
 #include "bindings.h"
@@ -127,6 +128,66 @@ std::optional<Image> picture_from_python(std::string_view field, py::handle valu
   return image_from_python(value, field);
 }
 
+[[noreturn]] void unknown_control_field(const std::string& place, const std::string& name) {
+  std::string known = "image";
+  visit_control_fields(
+      [&](std::string_view field, auto, std::string_view) { known += message(", ", field); });
+  throw py::type_error(message("[", place, "] has no '", name, "'; it takes ", known));
+}
+
+// A control as users write it: a dict. A model's name is looked up in the local store.
+ControlRequest control_from_python(const std::string& place, py::handle value) {
+  if (!py::isinstance<py::dict>(value)) wrong_type(place, "a dict with 'model' and 'image'", value);
+  ControlRequest control;
+  std::set<std::string> given;
+  for (const auto& [key, item] : value.cast<py::dict>()) {
+    const auto name = py::str(key).cast<std::string>();
+    const std::string field = place + "." + name;
+    bool known = name == "image";
+    if (known) control.image = image_from_python(item, field);
+    visit_control_fields(
+        [&]<typename T>(std::string_view one, T ControlRequest::*member, std::string_view) {
+          if (one != name) return;
+          known = true;
+          const bool is_path = one == "model" && py::hasattr(item, "__fspath__");
+          control.*member = field_from_python<T>(field, is_path ? py::str(item) : item);
+        });
+    if (!known) unknown_control_field(place, name);
+    given.insert(name);
+  }
+  for (const char* needed : {"model", "image"})
+    if (!given.contains(needed))
+      throw InvalidRequest(message("[", place, ".", needed, "] is missing: a control is a dict ",
+                                   "with 'model' and 'image'"));
+  control.model = py::module_::import("sdrbee.model_files")
+                      .attr("control_path")(control.model)
+                      .cast<std::string>();
+  return control;
+}
+
+std::vector<ControlRequest> controls_from_python(py::handle value) {
+  std::vector<ControlRequest> controls;
+  if (value.is_none()) return controls;
+  if (!PySequence_Check(value.ptr()) || py::isinstance<py::str>(value))
+    wrong_type("controls", "a list of dicts", value);
+  for (const py::handle item : value)
+    controls.push_back(control_from_python(message("controls[", controls.size(), "]"), item));
+  return controls;
+}
+
+py::list controls_to_python(const std::vector<ControlRequest>& controls) {
+  py::list list;
+  for (const ControlRequest& control : controls) {
+    py::dict entry;
+    visit_control_fields([&](std::string_view name, auto member, std::string_view) {
+      entry[py::str(std::string(name))] = field_to_python(control.*member);
+    });
+    entry["image"] = picture_to_python(control.image);
+    list.append(std::move(entry));
+  }
+  return list;
+}
+
 std::vector<RequestField> request_fields() {
   std::vector<RequestField> rows;
   visit_request_fields(
@@ -144,6 +205,7 @@ std::vector<RequestField> request_fields() {
     known.append(std::string(picture));
   });
   known.append("latents");
+  known.append("controls");
   const py::list nearest = py::module_::import("difflib").attr("get_close_matches")(name, known);
   const py::list listed = nearest.empty() ? known : nearest;
   throw py::type_error(message("[GenerationRequest] has no field '", name, "'; ",
@@ -152,8 +214,9 @@ std::vector<RequestField> request_fields() {
 }
 
 void set_field(GenerationRequest& request, const std::string& name, py::handle value) {
-  bool found = name == "latents";
-  if (found) request.latents = latents_from_python(value);
+  bool found = name == "latents" || name == "controls";
+  if (name == "latents") request.latents = latents_from_python(value);
+  if (name == "controls") request.controls = controls_from_python(value);
   visit_request_pictures([&](std::string_view field, auto member, std::string_view) {
     if (field != name) return;
     request.*member = picture_from_python(field, value);
@@ -191,9 +254,13 @@ std::string represent_request(const GenerationRequest& request) {
     text += message(separator, name, "=<", image->size.width, "x", image->size.height, ">");
     separator = ", ";
   });
-  if (request.latents)
+  if (request.latents) {
     text += message(separator, "latents=<", request.latents->channels, "x",
                     request.latents->size.height, "x", request.latents->size.width, ">");
+    separator = ", ";
+  }
+  if (!request.controls.empty())
+    text += message(separator, "controls=<", request.controls.size(), ">");
   return text + ")";
 }
 
@@ -224,6 +291,14 @@ void register_fields(py::class_<GenerationRequest>& type) {
       },
       "what to start from instead of `image`: a float array [channels, height, width], as "
       "output='latent' gives it");
+  type.def_property(
+      "controls", [](const GenerationRequest& self) { return controls_to_python(self.controls); },
+      [](GenerationRequest& self, const py::object& value) {
+        self.controls = controls_from_python(value);
+      },
+      "ControlNets that the picture follows: dicts of `model` (a name in the local store, a folder "
+      "or a file), `image`, `strength` (1), `start` and `end` (0 and 1, parts of the steps) and "
+      "`guess_mode` (False)");
 }
 
 }  // namespace
@@ -243,7 +318,7 @@ void register_request(py::module_& module) {
         for (RequestField& row : request_fields()) rows.append(std::move(row));
         return rows;
       },
-      "The fields of GenerationRequest, except pictures and `latents`.");
+      "The fields of GenerationRequest, except pictures, `latents` and `controls`.");
 
   py::class_<GenerationRequest> type(
       module, "GenerationRequest",

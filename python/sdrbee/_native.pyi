@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
+from sdrbee.requests import Control
+
 _ImageSource: TypeAlias = (
     str
     | PathLike[str]
@@ -111,6 +113,7 @@ class GenerationRequest:
         mask: _ImageSource | None = ...,
         control_image: _ImageSource | None = ...,
         latents: npt.NDArray[np.floating[Any]] | None = ...,
+        controls: Sequence[Control] | None = ...,
     ) -> None: ...
     prompt: str
     prompt_2: str | None
@@ -179,6 +182,10 @@ class GenerationRequest:
     def latents(self) -> npt.NDArray[np.float32] | None: ...
     @latents.setter
     def latents(self, value: npt.NDArray[np.floating[Any]] | None) -> None: ...
+    @property
+    def controls(self) -> list[Control]: ...
+    @controls.setter
+    def controls(self, value: Sequence[Control] | None) -> None: ...
     @property
     def mode(self) -> _ModeName: ...
     def replace(self, **fields: Any) -> GenerationRequest: ...
@@ -418,6 +425,7 @@ class Session:
         recipe: str,
         pictures: dict[str, _ImageSource | None],
         latents: npt.NDArray[np.floating[Any]] | None,
+        controls: Sequence[_ImageSource],
     ) -> GenerationRequest: ...
 
 class SystemInfo:

@@ -47,6 +47,29 @@ def model_path(name: str) -> Path:
     raise not_found(name, known, "a folder, a .safetensors or a .gguf file will do, too")
 
 
+def control_path(name: str) -> str:
+    """The absolute path of a control network: of a path as users write it, or of a name in the
+    local store.
+
+    Raises:
+        ModelNotFound: It is neither.
+    """
+    path = Path(name).expanduser()
+    if path.exists() or _is_path(name):
+        return str(path.resolve())
+    return str(stored_control(name))
+
+
+def stored_control(name: str) -> Path:
+    """Where the control network of that name is in the local store.
+
+    Raises:
+        ModelNotFound: There is none.
+    """
+    store = LocalModels()
+    return store.path_of(store.find(name, "controlnet")).resolve()
+
+
 def _is_path(name: str) -> bool:
     """Whether it can hardly be a name: ``owner/name`` may be one, ``./a`` and ``a/b/c`` are not."""
     return (

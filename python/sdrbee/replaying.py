@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdrbee._native import CheckpointError, Image, InvalidRequest
 from sdrbee.hub.local import LocalModels
 from sdrbee.model import Model, load
-from sdrbee.model_files import BUILTIN_FOLDER, builtin_models
+from sdrbee.model_files import BUILTIN_FOLDER, builtin_models, control_path
 from sdrbee.names import ModelNotFound
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from sdrbee.model_origin import ModelName
-    from sdrbee.requests import ImageSource
+    from sdrbee.requests import Control, ImageSource
 
 
 def replay(
@@ -28,6 +29,7 @@ def replay(
     mask: ImageSource | None = None,
     control_image: ImageSource | None = None,
     latents: npt.NDArray[np.floating[Any]] | None = None,
+    controls: Sequence[ImageSource | Control] = (),
     model: Model | ModelName | None = None,
 ) -> Image:
     """Makes a picture again from the recipe inside its PNG file: bit-identical on this machine.
@@ -38,6 +40,8 @@ def replay(
         mask: Its mask, when there was one.
         control_image: The control image, when there was one.
         latents: The latents that it was made from, when there were any.
+        controls: The pictures that its ControlNets followed, in the order of the recipe; or dicts
+            of `model` and `image` where a network isn't where the recipe says.
         model: The loaded model, or what `load` takes as a name; by default the one that the recipe
             names: a built-in model, one of the local store, or the path where it was. Pictures
             that a worker made name no paths.
@@ -45,8 +49,8 @@ def replay(
     Raises:
         CheckpointError: The recipe's model is not here.
         InvalidRequest: The file has no recipe, an input is missing or another one than recorded,
-            or model, dtype, threads, CPU or torch differ, so that the picture would not be the
-            same. The message names what differs.
+            or model, ControlNets, dtype, threads, CPU or torch differ, so that the picture would
+            not be the same. The message names what differs.
 
     Example:
         >>> import sdrbee
@@ -62,9 +66,27 @@ def replay(
         model = _load_for(recipe, model)
     session = model._session
     pictures = {"image": image, "mask": mask, "control_image": control_image}
-    request = session.replay_request(json.dumps(recipe), pictures, latents)
+    shown = _with_controls(recipe, controls)
+    request = session.replay_request(json.dumps(recipe), pictures, latents, shown)
     made: Image = session.generate([request], None, None)[0]
     return made
+
+
+def _with_controls(
+    recipe: dict[str, Any], controls: Sequence[ImageSource | Control]
+) -> list[ImageSource]:
+    """The pictures of the controls; the recipe then says where their networks are."""
+    told = recipe["request"].get("controls", [])
+    pictures: list[ImageSource] = []
+    for index, given in enumerate(controls):
+        if isinstance(given, dict):
+            if index < len(told):
+                told[index]["model"] = os.fspath(given["model"])
+            given = given["image"]
+        pictures.append(given)
+    for control in told:
+        control["model"] = control_path(control["model"])
+    return pictures
 
 
 def _load_for(recipe: dict[str, Any], name: ModelName | None) -> Model:

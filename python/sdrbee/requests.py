@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from sdrbee._native import Image
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import PIL.Image
 
-    ImageSource = (
+    ImageSource: TypeAlias = (
         str
         | PathLike[str]
         | bytes
@@ -24,6 +24,23 @@ if TYPE_CHECKING:
         | Image
     )
     OnStep = Callable[[int, int | None, Image | None], object]
+
+
+class _ControlOptions(TypedDict, total=False):
+    strength: float
+    start: float
+    end: float
+    guess_mode: bool
+    type: str
+
+
+class Control(_ControlOptions):
+    """A ControlNet that a picture follows."""
+
+    model: str | PathLike[str]
+    """Its name in the local store, its folder or its file."""
+    image: ImageSource
+    """What it follows: edges, depths, a pose."""
 
 
 class RequestFields(TypedDict, total=False):
@@ -81,3 +98,4 @@ class RequestFields(TypedDict, total=False):
     mask: ImageSource | None
     control_image: ImageSource | None
     latents: npt.NDArray[np.floating[Any]] | None
+    controls: Sequence[Control] | None

@@ -10,7 +10,7 @@ from sdrbee import _native, requests
 
 STUB = Path(sdrbee.__file__).parent / "_native.pyi"
 DATA_MODEL = {"__init__", "__eq__", "__hash__", "__buffer__"}
-PIXELS = ["image", "mask", "control_image", "latents"]
+PIXELS = ["image", "mask", "control_image", "latents", "controls"]
 
 
 def stub_names() -> dict[str, set[str]]:

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "sdrbee/core/check.h"
+#include "sdrbee/generation/controls.h"
 #include "sdrbee/generation/generation.h"
 #include "sdrbee/generation/second_pass.h"
 #include "sdrbee/generation/tiling.h"
@@ -77,16 +78,21 @@ void evaluate(ImageModel& model, const std::vector<Running*>& batch) {
   std::vector<Tensor> inputs;
   std::vector<Tensor> timesteps;
   std::vector<const Conditioning*> rows;
+  std::vector<GenerationRows> parts;
   for (const Running* running : batch) {
     const sampling::Evaluation& wanted = running->step->evaluation();
-    for (const Conditioning* row : running->generation->conditions.rows(running->active)) {
+    const auto own = running->generation->conditions.rows(running->active);
+    parts.push_back({running->generation, own.size(), running->active.contrast});
+    for (const Conditioning* row : own) {
       inputs.push_back(wanted.input);
       timesteps.push_back(at::full({1}, wanted.timestep, wanted.input.options()));
       rows.push_back(row);
     }
   }
   const nn::CircularPadding padding = padding_of(batch.front()->generation->request);
-  const Tensor raw = model.denoiser().predict(at::cat(inputs), at::cat(timesteps), stack(rows));
+  Conditioning conditioning = stack(rows);
+  conditioning.controls = control_inputs(parts);
+  const Tensor raw = model.denoiser().predict(at::cat(inputs), at::cat(timesteps), conditioning);
   int64_t next_row = 0;
   for (Running* running : batch) {
     const GuidedConditions& conditions = running->generation->conditions;
@@ -115,6 +121,7 @@ std::vector<int64_t> batch_key(const Generation& generation) {
     key.push_back(conditioning.reference.size(3));
   }
   for (const char axis : generation.request.tiling) key.push_back(axis);
+  add_controls_to_key(generation, key);
   // `exact` runs alone: its key is its own address.
   key.push_back(generation.request.exact ? reinterpret_cast<int64_t>(&generation) : 0);
   return key;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "sdrbee/generation/conditions.h"
+#include "sdrbee/generation/controls.h"
 #include "sdrbee/generation/draw_latents.h"
 #include "sdrbee/generation/generation.h"
 #include "sdrbee/generation/plan_request.h"
@@ -127,6 +128,7 @@ Generation begin(ImageModel& model, const GenerationRequest& request) {
                         .steps_after = planned.second_pass_steps,
                         .noise = NoiseSource(seed)};
   const nn::CircularPadding padding = padding_of(generation.request);
+  open_controls(model, generation);
   encode_prompts(model, generation);
   draw_latents(model, generation);
   attach_pictures(generation);
@@ -135,6 +137,7 @@ Generation begin(ImageModel& model, const GenerationRequest& request) {
 
 void restore_conditions(ImageModel& model, Generation& generation) {
   const c10::InferenceMode inference;
+  open_controls(model, generation);
   encode_prompts(model, generation);
   attach_pictures(generation);
 }

@@ -9,7 +9,7 @@ namespace sdrbee {
 /// Hands what the network is shown beside the latents to all rows.
 void attach_pictures(Generation& generation);
 
-/// Encodes the prompts of a generation that was read back.
+/// Encodes the prompts of a generation that was read back, and opens its control networks.
 void restore_conditions(ImageModel& model, Generation& generation);
 
 }  // namespace sdrbee

@@ -21,6 +21,13 @@
 
 namespace sdrbee {
 
+/// A control network that a generation uses.
+struct OpenedControl {
+  std::shared_ptr<ControlNetwork> network;
+  Tensor image;      // [1, 3, H, W] fp32 in 0..1, at the size of the pass
+  int64_t type = 0;  // of the picture, see ControlNetwork::find_type
+};
+
 /// A picture between two steps. Everything is here: latents, step index, sampler history, noise
 /// generator and the resolved request; nothing about it is kept elsewhere.
 struct Generation {
@@ -37,10 +44,11 @@ struct Generation {
   sampling::History history = {};
   NoiseSource noise;
   GuidedConditions conditions = {};
-  std::optional<MaskedSource> masked = {};  // inpainting with a network that isn't given the mask
-  Tensor input_channels = {};               // Conditioning::channels of all prompts
-  Tensor reference = {};                    // Conditioning::reference of all prompts
-  bool batched = false;                     // shared a network call with another picture
+  std::optional<MaskedSource> masked = {};   // inpainting with a network that isn't given the mask
+  Tensor input_channels = {};                // Conditioning::channels of all prompts
+  Tensor reference = {};                     // Conditioning::reference of all prompts
+  std::vector<OpenedControl> controls = {};  // of request.controls, in their order
+  bool batched = false;                      // shared a network call with another picture
   std::vector<std::string> warnings = {};
 
   bool pass_done() const { return next_step >= end_step || history.progress >= 1; }
@@ -67,7 +75,8 @@ struct GeneratedImage {
 /// (docs/numerics.md). Throws InvalidRequest.
 Generation begin(ImageModel& model, const GenerationRequest& request);
 
-/// What must agree for two generations to share network calls: sizes, tokens, padding. One with
+/// What must agree for two generations to share network calls: sizes, tokens, padding,
+/// control networks. One with
 /// `exact` shares with none.
 std::vector<int64_t> batch_key(const Generation& generation);
 

@@ -196,6 +196,12 @@ InpaintSource inpaint_source(const GenerationRequest& request) {
   return source;
 }
 
+Image repainted_part(const GenerationRequest& request, const Image& over_canvas) {
+  const PixelSize whole = canvas_size(request);
+  const Image over = over_canvas.size == whole ? over_canvas : resize_lanczos(over_canvas, whole);
+  return fitted(cut_out(colours(over), masked_area(request)), {*request.width, *request.height});
+}
+
 Image paste_back(const Image& repainted, const InpaintSource& source, bool keep) {
   if (source.area.size() == source.canvas.size)
     return keep ? keep_unmasked(repainted, source.canvas, source.mask) : repainted;

@@ -34,6 +34,10 @@ PixelBox masked_area(const GenerationRequest& request);
 /// Throws InvalidRequest when only the masked part is asked for and nothing is masked.
 InpaintSource inpaint_source(const GenerationRequest& request);
 
+/// The part of another picture that lies over the repainted area, of the request's size, where the
+/// picture lies over all of the canvas. For inpaint_area='masked'.
+Image repainted_part(const GenerationRequest& request, const Image& over_canvas);
+
 /// The size of the canvas: that of `request.image` and the margins of `request.outpaint`.
 PixelSize canvas_size(const GenerationRequest& request);
 

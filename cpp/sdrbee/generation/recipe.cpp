@@ -9,6 +9,7 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/core/sha256.h"
 #include "sdrbee/generation/request_fields.h"
+#include "sdrbee/models/control_network.h"
 
 namespace sdrbee {
 namespace {
@@ -72,6 +73,40 @@ void put_back(const Json& recipe, const std::string& name, std::optional<T> give
   field = std::move(given);
 }
 
+/// SHA-256 of the networks of a generation's controls.
+Json control_hashes(const Generation& generation) {
+  Json hashes = Json::array();
+  for (const OpenedControl& control : generation.controls)
+    hashes.push_back(control.network->sha256());
+  return hashes;
+}
+
+/// Puts the pictures of controls back and checks that their networks are those of the recipe.
+void put_controls_back(const Json& recipe, ImageModel& model, std::vector<Image> pictures,
+                       std::vector<ControlRequest>& controls) {
+  if (pictures.size() != controls.size())
+    throw InvalidRequest(message("[controls] the recipe used ", controls.size(),
+                                 " pictures but got ", pictures.size(),
+                                 ": give as many as `controls`, in its order"));
+  for (size_t i = 0; i < controls.size(); ++i) {
+    const std::string recorded = value_at(recipe, message("/inputs/controls/", i)).dump();
+    const std::string now = Json(picture_sha256(pictures[i])).dump();
+    if (recorded != now)
+      throw InvalidRequest(message("[controls[", i, "].image] expected the picture with SHA-256 ",
+                                   recorded, " but got one with ", now));
+    check_same(recipe, message("/controls/", i), model.control(controls[i].model)->sha256());
+    controls[i].image = std::move(pictures[i]);
+  }
+}
+
+/// A control as A1111's extension writes it.
+/// https://github.com/Mikubill/sd-webui-controlnet/blob/main/scripts/infotext.py
+std::string control_text(const ControlRequest& control) {
+  return message("\"Module: none, Model: ", last_part(control.model),
+                 ", Weight: ", control.strength, ", Guidance Start: ", control.start,
+                 ", Guidance End: ", control.end, "\"");
+}
+
 }  // namespace
 
 Json build_environment() {
@@ -87,6 +122,8 @@ Json input_hashes(const GenerationRequest& request) {
     if (request.*member) inputs[std::string(name)] = picture_sha256(*(request.*member));
   });
   if (request.latents) inputs["latents"] = latents_sha256(*request.latents);
+  for (const ControlRequest& control : request.controls)
+    inputs["controls"].push_back(picture_sha256(control.image));
   return inputs;
 }
 
@@ -98,11 +135,13 @@ Json make_recipe(ImageModel& model, const Generation& generation) {
                  {"variant", info.variant},
                  {"sha256", model.sha256()}};
   if (!info.components.empty()) source["components"] = info.components;
-  return {{"request", request_to_json(request)},
-          {"model", std::move(source)},
-          {"inputs", input_hashes(request)},
-          {"environment", environment(model)},
-          {"batched", generation.batched}};
+  Json recipe = {{"request", request_to_json(request)},
+                 {"model", std::move(source)},
+                 {"inputs", input_hashes(request)},
+                 {"environment", environment(model)},
+                 {"batched", generation.batched}};
+  if (!generation.controls.empty()) recipe["controls"] = control_hashes(generation);
+  return recipe;
 }
 
 Json with_model_name(Json recipe, const std::string& name) {
@@ -110,6 +149,10 @@ Json with_model_name(Json recipe, const std::string& name) {
   model["source"] = name;
   if (const auto found = model.find("components"); found != model.end())
     for (Json& path : *found) path = last_part(path.get<std::string>());
+  Json& request = recipe.at("request");
+  if (const auto found = request.find("controls"); found != request.end())
+    for (Json& control : *found)
+      control["model"] = last_part(control.at("model").get<std::string>());
   return recipe;
 }
 
@@ -138,6 +181,8 @@ std::string a1111_parameters(const Json& recipe) {
   if (request.tiling == "xy") text << ", Tiling: True";
   // A1111 counts the last layer as 1.
   if (request.clip_skip > 0) text << ", Clip skip: " << request.clip_skip + 1;
+  for (size_t i = 0; i < request.controls.size(); ++i)
+    text << ", ControlNet " << i << ": " << control_text(request.controls[i]);
   text << ", Version: sdrbee " << recipe.at("environment").at("sdrbee").get<std::string>();
   return text.str();
 }
@@ -161,6 +206,7 @@ GenerationRequest replay_request(const Json& recipe, ImageModel& model, RecipeIn
     put_back(recipe, name, std::move(given), picture_sha256, request.*member);
   });
   put_back(recipe, "latents", std::move(inputs.latents), latents_sha256, request.latents);
+  put_controls_back(recipe, model, std::move(inputs.controls), request.controls);
   return request;
 }
 

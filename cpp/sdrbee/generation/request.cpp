@@ -23,6 +23,7 @@ constexpr int64_t kMaxFramingSide = 65536;
 constexpr int64_t kMaxMargin = 8192;
 constexpr double kMaxScale = 8.0;
 constexpr double kMaxBlur = 512.0;
+constexpr double kMaxControlStrength = 10.0;
 
 void check_integer(const char* field, int64_t value, int64_t low, int64_t high) {
   if (value < low || value > high)
@@ -155,6 +156,27 @@ void check_shown(const GenerationRequest& request, const ModelInfo& info) {
                                      "from noise; leave it out");
   if (request.strength) throw InvalidRequest("[strength] " + reason);
   if (request.denoising_start) throw InvalidRequest("[denoising_start] " + reason);
+}
+
+void check_controls(const GenerationRequest& request, const Capabilities& can) {
+  const std::vector<ControlRequest>& controls = request.controls;
+  if (controls.empty()) return;
+  if (!can.controlnet)
+    throw InvalidRequest("[controls] this model takes no control networks; leave them out");
+  if (controls.size() > kMaxControls)
+    throw InvalidRequest(
+        message("[controls] expected at most ", kMaxControls, " but got ", controls.size()));
+  for (size_t i = 0; i < controls.size(); ++i) {
+    const ControlRequest& control = controls[i];
+    const std::string place = message("controls[", i, "].");
+    if (control.model.empty())
+      throw InvalidRequest(message("[", place, "model] expected a ControlNet's name or path"));
+    check_picture((place + "image").c_str(), control.image);
+    check_number((place + "strength").c_str(), control.strength, -kMaxControlStrength,
+                 kMaxControlStrength);
+    check_number((place + "start").c_str(), control.start, 0.0, 1.0);
+    check_number((place + "end").c_str(), control.end, control.start, 1.0);
+  }
 }
 
 void check_outpaint(const GenerationRequest& request) {
@@ -358,6 +380,7 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   check_hires(request);
   check_mode(request, info);
   check_shown(request, info);
+  check_controls(request, info.capabilities);
   check_texts(request, info.capabilities);
   check_sigmas(request);
   check_names(request);

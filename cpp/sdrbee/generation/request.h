@@ -12,6 +12,21 @@
 
 namespace sdrbee {
 
+/// A ControlNet, the picture that it follows, and how closely.
+struct ControlRequest {
+  std::string model;        // its folder or file
+  Image image;              // what it follows: edges, depths, a pose
+  double strength = 1.0;    // scale of what it adds
+  double start = 0.0;       // 0..1, the part of the steps before it begins
+  double end = 1.0;         // 0..1, the part of the steps at which it ends
+  bool guess_mode = false;  // acts on the prompt alone, and less at higher resolutions
+  std::string type;         // what `image` shows, for networks that follow several types
+  bool operator==(const ControlRequest&) const = default;
+};
+
+/// How many controls a request may have.
+inline constexpr size_t kMaxControls = 8;
+
 /// A request for one or several pictures. An empty optional means the default of that model and
 /// mode. The mode follows from `image`, `latents`,
 /// `mask` and `outpaint`. docs of each field: request_fields.h.
@@ -71,6 +86,7 @@ struct GenerationRequest {
   std::optional<Image> mask;
   std::optional<Image> control_image;
   std::optional<LatentImage> latents;
+  std::vector<ControlRequest> controls;
 
   Mode mode() const;
   /// The picture's size; of resolved requests only.

@@ -7,7 +7,8 @@ namespace sdrbee {
 
 /// Name, default-bearing member and documentation of a field, handed to a visitor:
 /// `visit(std::string_view name, Type GenerationRequest::*member, std::string_view doc)`.
-/// Pictures are in the list below; `latents` is in neither, being an array of its own kind.
+/// Pictures are in the list below; `latents` and `controls` are in neither, being values of their
+/// own kinds.
 template <typename Visitor>
 void visit_request_fields(Visitor&& visit) {
   using R = GenerationRequest;
@@ -99,6 +100,19 @@ void visit_request_fields(Visitor&& visit) {
   visit("output", &R::output, "'image' (8 bit), 'float' (0..1 before rounding) or 'latent'");
   visit("preview", &R::preview, "pictures on the way: 'none', 'fast' or 'full'");
   visit("exact", &R::exact, "run alone in every step, so that the picture repeats bit by bit");
+}
+
+/// The same for the values of a ControlRequest but its picture.
+template <typename Visitor>
+void visit_control_fields(Visitor&& visit) {
+  using C = ControlRequest;
+  visit("model", &C::model, "a name in the model store, or a folder or file");
+  visit("strength", &C::strength, "-10..10, scale of what it adds");
+  visit("start", &C::start, "0..1, the part of the steps before it begins");
+  visit("end", &C::end, "0..1, the part of the steps at which it ends");
+  visit("guess_mode", &C::guess_mode,
+        "acts on the prompt alone, not on the negative one, and less at higher resolutions");
+  visit("type", &C::type, "what `image` shows, for a ControlNet of several types: 'canny', ...");
 }
 
 /// The same for the pictures that a request may hold.

@@ -65,6 +65,8 @@ Json pack_pictures(const GenerationRequest& request) {
   visit_request_pictures([&](std::string_view name, auto member, std::string_view) {
     pictures[std::string(name)] = pack(request.*member);
   });
+  for (const ControlRequest& control : request.controls)
+    pictures["controls"].push_back(pack(std::optional(control.image)));
   return pictures;
 }
 
@@ -125,6 +127,9 @@ GenerationRequest unpack_request(const Json& saved) {
     request.*member = unpack_image(saved.at("pictures").at(std::string(name)));
   });
   request.latents = unpack_latents(saved.at("source_latents"));
+  for (size_t i = 0; i < request.controls.size(); ++i)
+    request.controls[i].image =
+        unpack_image(saved.at("pictures").at("controls").at(i)).value_or(Image{});
   return request;
 }
 

@@ -5,6 +5,7 @@
 
 #include "sdrbee/core/resample.h"
 #include "sdrbee/generation/conditions.h"
+#include "sdrbee/generation/controls.h"
 #include "sdrbee/generation/draw_latents.h"
 #include "sdrbee/generation/plan_request.h"
 #include "sdrbee/generation/source_image.h"
@@ -54,7 +55,10 @@ void begin_second_pass(ImageModel& model, Generation& generation) {
   generation.first_step = generation.next_step = pass.first_step;
   generation.end_step = pass.plan.step_count();
   generation.plan = std::move(pass.plan);
-  if (model.info().capabilities.framing) restore_conditions(model, generation);
+  if (model.info().capabilities.framing)
+    restore_conditions(model, generation);
+  else
+    open_controls(model, generation);
 }
 
 }  // namespace sdrbee

@@ -25,9 +25,9 @@ uint8_t luma(const uint8_t* pixel, int64_t channels) {
                               16);
 }
 
-}  // namespace
-
-Tensor picture_to_tensor(const Image& image, PixelSize size) {
+/// Three channels of `image` at `size`, each level as `value(level in 0..1)`, [1, 3, H, W].
+template <typename Value>
+Tensor channels_to_tensor(const Image& image, PixelSize size, const Value& value) {
   const Image source = resized(image, size);
   const int64_t area = size.width * size.height;
   Tensor picture = at::empty({1, 3, size.height, size.width}, at::kFloat);
@@ -36,9 +36,19 @@ Tensor picture_to_tensor(const Image& image, PixelSize size) {
     for (int64_t c = 0; c < 3; ++c) {
       const int64_t from = source.channels >= 3 ? c : 0;
       const uint8_t level = source.pixels[static_cast<size_t>(i * source.channels + from)];
-      out[c * area + i] = 2.0F * (static_cast<float>(level) / 255.0F) - 1.0F;
+      out[c * area + i] = value(static_cast<float>(level) / 255.0F);
     }
   return picture;
+}
+
+}  // namespace
+
+Tensor picture_to_tensor(const Image& image, PixelSize size) {
+  return channels_to_tensor(image, size, [](float level) { return 2.0F * level - 1.0F; });
+}
+
+Tensor levels_to_tensor(const Image& image, PixelSize size) {
+  return channels_to_tensor(image, size, [](float level) { return level; });
 }
 
 bool has_grey_levels(const Image& mask) {

@@ -10,6 +10,9 @@ namespace sdrbee {
 /// spread over three channels.
 Tensor picture_to_tensor(const Image& image, PixelSize size);
 
+/// The same in 0..1, as control networks take it.
+Tensor levels_to_tensor(const Image& image, PixelSize size);
+
 /// A mask of `size` (Lanczos) as [1, 1, H, W] fp32 in 0..1: 1 (white) repaints. A mask of black and
 /// white alone is cut to 0 and 1 at grey level 128 after the resize, as diffusers does; one with
 /// grey levels keeps them.

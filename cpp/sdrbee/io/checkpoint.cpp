@@ -5,10 +5,9 @@
 #include <utility>
 
 #include "sdrbee/core/error.h"
-#include "sdrbee/core/sha256.h"
 #include "sdrbee/io/component_override.h"
 #include "sdrbee/io/diffusers_folder.h"
-#include "sdrbee/io/file.h"
+#include "sdrbee/io/file_hash.h"
 #include "sdrbee/io/weight_file.h"
 
 namespace sdrbee::io {
@@ -19,17 +18,6 @@ namespace fs = std::filesystem;
 /// Components of model_index.json that no picture needs.
 constexpr std::array<std::string_view, 2> kUnusedComponents = {"safety_checker",
                                                                "feature_extractor"};
-
-/// Piece by piece, so that the file is never resident as a whole.
-void add_content(Sha256& hash, const MappedFile& file) {
-  constexpr size_t kPieceBytes = size_t{1} << 24;
-  for (auto rest = file.bytes(); !rest.empty();) {
-    const auto piece = rest.first(std::min(kPieceBytes, rest.size()));
-    hash.update(piece);
-    file.release_pages(piece);
-    rest = rest.subspan(piece.size());
-  }
-}
 
 /// What the file calls itself, where it does.
 std::string own_word(const std::map<std::string, std::string>& metadata) {

@@ -39,6 +39,17 @@ struct Prompt {
   Framing framing = {};
 };
 
+class ControlNetwork;
+
+/// A control network and what it is shown in one evaluation.
+struct ControlInput {
+  ControlNetwork* network = nullptr;
+  Tensor image;             // [B, 3, H, W] fp32 in 0..1, at the size of the picture that is made
+  Tensor strengths;         // [B] fp32 on the CPU; a row of 0 is left as it is
+  bool guess_mode = false;  // less for higher resolutions
+  int64_t type = 0;         // see ControlNetwork::find_type
+};
+
 /// An encoded prompt and all else that a network is given beside latents and timestep. Tensors
 /// live on the model's device in its dtype unless said otherwise; a family leaves undefined what
 /// its network does not take.
@@ -51,6 +62,7 @@ struct Conditioning {
   Tensor skipped = {};    // [B, blocks] bool on the CPU: blocks that leave a row as it is
   Tensor channels = {};   // [B, C, h, w] fp32: further input channels, as of native inpainting
   Tensor reference = {};  // [B, C, h', w'] fp32: latents of a picture that is shown to the network
+  std::vector<ControlInput> controls = {};  // what steers the network from outside
 };
 
 /// Prompts that are used together, encoded to the same number of tokens.
@@ -59,7 +71,10 @@ struct EncodedPrompts {
   std::vector<std::string> warnings;        // e.g. the text that was cut off
 };
 
-/// Stacks conditionings of equal token count along the batch.
+/// Stacks conditionings of equal token count along the batch; `controls` are left out.
 Conditioning stack(std::span<const Conditioning* const> rows);
+
+/// The rows of a batch that `indices`, int64 [n], names; `controls` are left out.
+Conditioning select_rows(const Conditioning& batch, const Tensor& indices);
 
 }  // namespace sdrbee

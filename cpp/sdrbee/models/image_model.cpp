@@ -3,6 +3,8 @@
 #include <ATen/ops/cat.h>
 
 #include "sdrbee/core/check.h"
+#include "sdrbee/core/error.h"
+#include "sdrbee/models/control_network.h"
 
 namespace sdrbee {
 
@@ -19,6 +21,10 @@ Tensor mask_by_cells(const Tensor& mask, int64_t cell) {
 Tensor ImageModel::inpaint_channels(const Tensor& mask, const Tensor& masked_latents) const {
   const Tensor cells = mask_by_cells(mask, info().latent_downscale).to(masked_latents.options());
   return at::cat({cells, masked_latents}, 1);
+}
+
+std::shared_ptr<ControlNetwork> ImageModel::control(const std::string&) {
+  throw InvalidRequest("[controls] this model takes no control networks; leave them out");
 }
 
 }  // namespace sdrbee

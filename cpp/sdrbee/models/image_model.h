@@ -86,6 +86,11 @@ class ImageModel {
   /// with grey there.
   virtual Tensor inpaint_channels(const Tensor& mask, const Tensor& masked_latents) const;
 
+  /// The control network of a file or folder, opened for this model; the same one again while it is
+  /// in use. Throws CheckpointError or UnsupportedModel when it is none, and InvalidRequest when it
+  /// was made for another kind of model, or when this model takes none.
+  virtual std::shared_ptr<ControlNetwork> control(const std::string& path);
+
  protected:
   explicit ImageModel(Sealed) {}
 };

@@ -96,7 +96,10 @@ void WeightMemory::load(const std::vector<Entry*>& chosen) {
 }
 
 void WeightMemory::use(WeightHolder& holder) {
-  Entry& wanted = entry(holder);
+  Entry& wanted = [&]() -> Entry& {
+    const std::lock_guard lock(mutex_);
+    return entry(holder);
+  }();
   if (!wanted.state.loaded) {
     make_room(wanted);
     load({&wanted});
@@ -119,11 +122,14 @@ void WeightMemory::check_limit() const {
 
 void WeightMemory::load_all() {
   std::vector<Entry*> chosen;
-  int64_t bytes = loaded_bytes();
-  for (Entry& one : entries_) {
-    if (one.state.loaded || !fits(bytes + one.state.bytes)) continue;
-    bytes += one.state.bytes;
-    chosen.push_back(&one);
+  {
+    const std::lock_guard lock(mutex_);
+    int64_t bytes = loaded_bytes();
+    for (Entry& one : entries_) {
+      if (one.state.loaded || !fits(bytes + one.state.bytes)) continue;
+      bytes += one.state.bytes;
+      chosen.push_back(&one);
+    }
   }
   load(chosen);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <list>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -76,7 +77,7 @@ class WeightMemory {
 
   std::optional<int64_t> limit_;
   mutable std::mutex mutex_;  // of what follows
-  std::vector<Entry> entries_;
+  std::list<Entry> entries_;  // others than the one in use may be taken out meanwhile
   uint64_t clock_ = 0;
 };
 

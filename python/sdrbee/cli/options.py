@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +42,21 @@ def _listed(text: str, kind: Callable[[str], Number], what: str) -> list[Number]
         ) from None
 
 
+def control(text: str) -> dict[str, Any]:
+    """A ControlNet, the picture that it follows, and its strength: ``canny=edges.png:0.9``."""
+    model, separator, picture = text.partition("=")
+    image, colon, strength = picture.rpartition(":")
+    given: dict[str, Any] = {"model": model, "image": picture}
+    if colon:
+        with suppress(ValueError):  # a colon in the picture's name
+            given = {"model": model, "image": image, "strength": float(strength)}
+    if not separator or not model or not given["image"]:
+        raise click.BadParameter(f"{text!r} is no NAME=PICTURE or NAME=PICTURE:STRENGTH")
+    if not Path(given["image"]).is_file():
+        raise click.BadParameter(f"there is no picture {given['image']!r}")
+    return given
+
+
 def memory_size(text: str) -> int:
     """A size of memory: ``4GiB``."""
     try:
@@ -73,7 +89,7 @@ def request_options(leave_out: Iterable[str] = ()) -> Callable[[Command], Comman
 
 def given_fields(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were used, as fields of a request; the rest keeps its default in C++."""
-    return {name: value for name, value in options.items() if value is not None}
+    return {name: value for name, value in options.items() if value not in (None, ())}
 
 
 def _option(field: Any) -> Callable[[Command], Command]:

@@ -17,6 +17,7 @@ from sdrbee.cli.options import (
     NEEDS_MASK,
     NEEDS_NO_IMAGE,
     common_options,
+    control,
     given_components,
     given_fields,
     json_option,
@@ -50,6 +51,15 @@ _control_option = click.option(
     "--control-image", type=_SOURCE_FILE, help="edges or depths for models that follow them"
 )
 
+_controls_option = click.option(
+    "--control",
+    "controls",
+    type=control,
+    multiple=True,
+    help="a ControlNet by name or path, the picture that it follows, and its strength: "
+    "canny=edges.png:0.9; may be given several times",
+)
+
 _url_option = click.option(
     "--url",
     help="a worker that makes it, http://HOST:PORT; SDRBEE_API_KEY is its key",
@@ -59,6 +69,7 @@ _url_option = click.option(
 @click.command()
 @click.argument("prompt")
 @_control_option
+@_controls_option
 @_out_option
 @_url_option
 @common_options
@@ -73,6 +84,7 @@ def generate(prompt: str, **options: Any) -> None:
 @click.command()
 @click.argument("prompt")
 @_image_option
+@_controls_option
 @_out_option
 @_url_option
 @common_options
@@ -88,6 +100,7 @@ def transform(prompt: str, **options: Any) -> None:
 @click.argument("prompt")
 @_image_option
 @click.option("--mask", type=_SOURCE_FILE, help="white is repainted, black is kept")
+@_controls_option
 @_out_option
 @_url_option
 @common_options
@@ -106,6 +119,13 @@ def inpaint(prompt: str, **options: Any) -> None:
 @click.option("-i", "--image", type=_SOURCE_FILE, help="the picture that it was made from")
 @click.option("--mask", type=_SOURCE_FILE, help="the mask that it was made with")
 @click.option("--control-image", type=_SOURCE_FILE, help="the control image it was made with")
+@click.option(
+    "--control",
+    "controls",
+    type=_SOURCE_FILE,
+    multiple=True,
+    help="the picture that a ControlNet followed; as many as there were, in their order",
+)
 @click.option("-m", "--model", help="the model, where it isn't where the recipe says")
 @_out_option
 @json_option

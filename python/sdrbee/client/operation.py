@@ -30,13 +30,21 @@ def operation(prompt: str, fields: Mapping[str, Any]) -> Operation:
     kinds = [kind for picture, kind in _KINDS if picture in given]
     kind = kinds[0] if kinds else "image_generation"
     names = {field: wire[0] for field, wire, _ in OPERATIONS[kind]}
-    body = {"operation": kind, **_RBEE, "prompt": prompt}
+    body: dict[str, Any] = {"operation": kind, **_RBEE, "prompt": prompt}
     for name, value in given.items():
         if name in _PICTURES:
             body[names.get(name, name)] = encoded(value)
+        elif name == "controls":
+            body[name] = [_control(control) for control in value]
         else:
             body["n" if name == "count" else name] = value
     return Operation(body)
+
+
+def _control(control: Mapping[str, Any]) -> dict[str, Any]:
+    """A control by its name in the worker's store."""
+    options = {name: value for name, value in control.items() if name not in ("model", "image")}
+    return {"name": control["model"], "image": encoded(control["image"]), **options}
 
 
 def encoded(picture: Any) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import sdrbee
+from sdrbee.server import a1111_controls
 from sdrbee.server.a1111_fields import Fields, wrong
 from sdrbee.server.a1111_names import sampler_items, sampler_label, schedule_items
 from sdrbee.server.a1111_request import (
@@ -42,6 +43,7 @@ def add_routes(router: Router, worker: Worker) -> None:
     """The subset of A1111's routes, under its paths."""
     dialect = _A1111(worker)
     router.add_error_form(PREFIX, a1111_error)
+    router.add_error_form(a1111_controls.PREFIX, a1111_error)
     for method, name, handler in (
         ("POST", "txt2img", dialect.txt2img),
         ("POST", "img2img", dialect.img2img),

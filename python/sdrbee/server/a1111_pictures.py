@@ -40,7 +40,7 @@ def _inpaint(fields: Fields, image: str) -> dict[str, Any]:
     mask = _mask(fields.text("mask"), inverted=bool(fields.flag("inpainting_mask_invert")))
     operation = {
         "operation": "image_inpaint",
-        "mask_image": _encoded(mask),
+        "mask_image": encoded(mask),
         "mask_blur": _mask_blur(fields),
     }
     if fields.flag("inpaint_full_res") is not False:
@@ -52,12 +52,12 @@ def _inpaint(fields: Fields, image: str) -> dict[str, Any]:
     if content not in (0, 1):
         raise wrong("inpainting_fill", "0 (fill) or 1 (original) at this strength", content)
     if content == 0:
-        operation["init_image"] = _encoded(_filled(image, mask))
+        operation["init_image"] = encoded(_filled(image, mask))
     return operation
 
 
 def _filled(image: str, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    pixels = np.asarray(_picture("init_images", image))
+    pixels = np.asarray(picture("init_images", image))
     rows, columns = (
         np.arange(side) * own // side
         for side, own in zip(pixels.shape[:2], mask.shape, strict=True)
@@ -70,9 +70,9 @@ def _check_resize_mode(fields: Fields, image: str) -> None:
     mode, width, height = (fields.whole(name) for name in ("resize_mode", "width", "height"))
     if mode in (None, 0) or width is None or height is None:
         return
-    picture = _picture("init_images", image)
-    same_proportions = picture.width * height == picture.height * width
-    same_size = (picture.width, picture.height) == (width, height)
+    source = picture("init_images", image)
+    same_proportions = source.width * height == source.height * width
+    same_size = (source.width, source.height) == (width, height)
     if not (same_size if mode == 3 else same_proportions and mode in (1, 2)):
         raise wrong("resize_mode", "0 (stretch) for a picture of other proportions", mode)
 
@@ -87,7 +87,7 @@ def _mask_blur(fields: Fields) -> float:
 
 def _mask(text: str, *, inverted: bool) -> npt.NDArray[np.uint8]:
     """A1111's mask: white is repainted, cut to black and white; its transparency, if it has any."""
-    pixels = np.asarray(_picture("mask", text))
+    pixels = np.asarray(picture("mask", text))
     channels = pixels.shape[2]
     if channels == 4 and pixels[..., 3].min() < 255:
         grey = pixels[..., 3]
@@ -100,17 +100,18 @@ def _mask(text: str, *, inverted: bool) -> npt.NDArray[np.uint8]:
     return np.where((grey > 128) != inverted, 255, 0).astype(np.uint8)
 
 
-def _encoded(pixels: npt.NDArray[np.uint8]) -> str:
+def encoded(pixels: npt.NDArray[np.uint8]) -> str:
+    """Pixels as PNG in base64."""
     return base64.b64encode(sdrbee.Image(pixels).encode("png")).decode()
 
 
-def _picture(name: str, text: str) -> sdrbee.Image:
+def picture(name: str, text: str) -> sdrbee.Image:
     """A picture in base64, decoded by the rules of the native wire."""
     operation = {"operation": "image_transform", "prompt": "", "init_image": text}
     try:
-        picture = read_operation(operation, Limits()).request().image
+        decoded = read_operation(operation, Limits()).request().image
     except (ApiError, sdrbee.InvalidRequest) as error:
         text = str(error).partition("] ")[2] or str(error)
         raise ApiError(422, "invalid_field", f"[{name}] {text}", field=name) from None
-    assert picture is not None
-    return picture
+    assert decoded is not None
+    return decoded

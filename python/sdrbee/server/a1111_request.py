@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sdrbee
+from sdrbee.server.a1111_controls import controls_of, is_controlnet
 from sdrbee.server.a1111_fields import Fields, json_object, wrong
 from sdrbee.server.a1111_names import sampler_fields
 from sdrbee.server.a1111_pictures import img2img_fields
@@ -144,6 +145,7 @@ def _read(
         "clip_skip": _clip_skip(fields, settings),
         "tiling": "xy" if fields.flag("tiling") else None,
         "model": settings.model,
+        "controls": controls_of(body, fields) or None,
         **_sampler(fields),
         **operation,
     }
@@ -164,7 +166,11 @@ def _refuse_what_is_on(body: Mapping[str, Any], fields: Fields) -> None:
         "script_name": lambda name: fields.text(name) in ("", "None"),
         "styles": lambda name: not body.get(name),
         "alwayson_scripts": lambda name: (
-            not any(map(_is_on, json_object(body.get(name), name).values()))
+            not any(
+                _is_on(script)
+                for script_name, script in json_object(body.get(name), name).items()
+                if not is_controlnet(script_name)
+            )
         ),
     }
     for name, is_off in off.items():

@@ -139,6 +139,7 @@ class ModelAnswer(TypedDict):
     device: str
     dtype: str
     capabilities: dict[str, bool]
+    controls: list[str]
     default_size: list[int]
     sizes: Sizes
     defaults: dict[str, ModeDefaults]

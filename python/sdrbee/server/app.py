@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import sdrbee
-from sdrbee.server import a1111, models, native, openai, page
+from sdrbee.server import a1111, a1111_controls, models, native, openai, page
 from sdrbee.server.access_log import AccessLog
 from sdrbee.server.answers import WorkerInfo
 from sdrbee.server.bodies import Bodies
@@ -97,6 +97,7 @@ class Worker:
         native.add_routes(self._router, self)
         models.add_routes(self._router, self)
         a1111.add_routes(self._router, self)
+        a1111_controls.add_routes(self._router, self)
         openai.add_routes(self._router, self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -253,7 +253,7 @@ class Book:
 
     async def _request(self, submission: Submission) -> sdrbee.GenerationRequest:
         """The engine's request; in a thread where there are pictures to decode."""
-        if not submission.pictures:
+        if not submission.pictures and not submission.fields.get("controls"):
             return submission.request()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, submission.request)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import sdrbee
+from sdrbee.hub.local import LocalModels
 from sdrbee.server.answers import (
     Capabilities,
     Health,
@@ -179,11 +181,12 @@ class _Native:
 
     async def capabilities(self, _request: Request) -> Response:
         models = self._worker.engine.models
+        controls = await asyncio.to_thread(LocalModels().names, "controlnet")
         answer: Capabilities = {
             "version": sdrbee.__version__,
             "versions": {"sdrbee": sdrbee.__version__, "torch": sdrbee.system_info().torch},
             "operations": list(OPERATIONS),
-            "models": {name: _model_answer(info) for name, info in models.items()},
+            "models": {name: _model_answer(info, controls) for name, info in models.items()},
             "samplers": [sampler.name for sampler in sdrbee.samplers()],
             "schedules": [schedule.name for schedule in sdrbee.schedules()],
             "limits": asdict(self._worker.limits),
@@ -212,13 +215,14 @@ def _end_marker(record: Record) -> bytes:
     return b"[CANCELLED]" if record.status == "cancelled" else b"[DONE]"
 
 
-def _model_answer(info: sdrbee.ModelInfo) -> ModelAnswer:
+def _model_answer(info: sdrbee.ModelInfo, controls: list[str]) -> ModelAnswer:
     return {
         "family": info.family,
         "variant": info.variant,
         "device": info.device,
         "dtype": info.dtype,
         "capabilities": _values(info.capabilities),
+        "controls": controls if info.capabilities.controlnet else [],
         "default_size": list(info.default_size),
         "sizes": {
             "multiple": info.sizes.multiple,

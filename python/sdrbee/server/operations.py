@@ -66,6 +66,8 @@ class Control(msgspec.Struct, kw_only=True, omit_defaults=True):
     strength: Strength = 1.0
     start: Part = 0.0
     end: Part = 1.0
+    guess_mode: Annotated[bool, Meta(description="acts on the prompt alone")] = False
+    type: Annotated[str, Meta(description="of the picture, for nets of several types")] = ""
 
 
 class IpAdapter(msgspec.Struct, kw_only=True, omit_defaults=True):

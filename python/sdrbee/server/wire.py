@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 import sdrbee
+from sdrbee.model_files import stored_control
 from sdrbee.server.errors import ApiError
 from sdrbee.server.limits import Limits
 from sdrbee.server.operations import (
@@ -57,7 +58,13 @@ class Submission:
             name: _decode(self.picture_names.get(name, name), data)
             for name, data in self.pictures.items()
         }
-        request = sdrbee.GenerationRequest(**self.fields, **pictures)
+        fields = dict(self.fields)
+        if "controls" in fields:
+            fields["controls"] = [
+                _control(f"controls[{index}]", control)
+                for index, control in enumerate(fields["controls"])
+            ]
+        request = sdrbee.GenerationRequest(**fields, **pictures)
         _check_size(request, self.limits)
         return request
 
@@ -104,7 +111,7 @@ def read_operation(body: Any, limits: Limits) -> Submission:
         model=given.get("model", ""),
         priority=given.get("priority", 0),
         deadline_s=float(given.get("deadline_s", limits.deadline_s)),
-        summary={"operation": operation, **fields},
+        summary={"operation": operation, **_without_pictures(fields)},
         webhook_url=given.get("webhook_url"),
         picture_names=names,
         limits=limits,
@@ -148,6 +155,27 @@ def _adapter(place: str, row: msgspec.Struct) -> dict[str, Any]:
     if "image" in values:
         values["image"] = _from_base64(f"{place}.image", values["image"])
     return {"name": name, **values}
+
+
+def _control(place: str, control: Mapping[str, Any]) -> dict[str, Any]:
+    """A control as the engine's request has it: its file is found by its name in the store."""
+    options = {name: value for name, value in control.items() if name not in ("name", "image")}
+    try:
+        model = stored_control(control["name"])
+    except sdrbee.ModelNotFound as error:
+        raise _wrong(
+            f"{place}.name", "a ControlNet's name in the model store", control["name"]
+        ) from error
+    return {"model": model, "image": _decode(f"{place}.image", control["image"]), **options}
+
+
+def _without_pictures(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: [{key: one[key] for key in one if key != "image"} for one in value]
+        if name in FEATURES
+        else value
+        for name, value in fields.items()
+    }
 
 
 def _check_size(request: sdrbee.GenerationRequest, limits: Limits) -> None:

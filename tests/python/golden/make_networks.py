@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import (
     CLIPTextConfig,
@@ -218,6 +218,54 @@ def make_unet() -> None:
     unet("unet_rare", rare, size=(8, 12))
 
 
+def controlnet(case: str, config: dict, *, size: tuple[int, int]) -> None:
+    """ControlNetModel at two timesteps at once: its residuals, and those of guess mode."""
+    model = ControlNetModel(**config)
+    randomise(model, seed=20)
+    scale = 2 ** (len(config["conditioning_embedding_out_channels"]) - 1)
+    inputs = {"latents": normal((2, 4, *size), seed=21)}
+    inputs["context"] = normal((2, 7, config["cross_attention_dim"]), seed=22)
+    inputs["timesteps"] = torch.tensor([999.0, 12.5])
+    inputs["image"] = normal((2, 3, size[0] * scale, size[1] * scale), seed=23).sigmoid()
+    added: Tensors = {}
+    if config.get("addition_embed_type"):
+        width = config["projection_class_embeddings_input_dim"]
+        width -= 6 * config["addition_time_embed_dim"]
+        added["text_embeds"] = normal((2, width), seed=24)
+        added["time_ids"] = torch.tensor([[64.0, 48, 0, 8, 64, 64], [32.0, 32, 4, 0, 24, 40]])
+    outputs: Tensors = {}
+    for name, guess in (("", False), ("guessed_", True)):
+        skips, middle = model(
+            inputs["latents"],
+            inputs["timesteps"],
+            inputs["context"],
+            inputs["image"],
+            guess_mode=guess,
+            added_cond_kwargs=added or None,
+            return_dict=False,
+        )
+        outputs |= {f"{name}{index}": skip for index, skip in enumerate(skips)}
+        outputs[f"{name}middle"] = middle
+    save(case, model, config, inputs | added, outputs)
+
+
+def make_controlnet() -> None:
+    """One in the shape of Stable Diffusion 1, with images as BGR, and one in that of XL."""
+    down, down_attn = "DownBlock2D", "CrossAttnDownBlock2D"
+    sd = {"block_out_channels": [4, 8], "layers_per_block": 1, "norm_num_groups": 2}
+    sd |= {"cross_attention_dim": 8, "down_block_types": [down_attn, down]}
+    sd |= {"attention_head_dim": 2, "controlnet_conditioning_channel_order": "bgr"}
+    sd |= {"conditioning_embedding_out_channels": [4, 6, 8]}
+    controlnet("controlnet_sd", sd, size=(6, 10))
+    xl = {"block_out_channels": [4, 8], "layers_per_block": 2, "norm_num_groups": 1}
+    xl |= {"cross_attention_dim": 16, "down_block_types": [down, down_attn]}
+    xl |= {"attention_head_dim": [2, 4], "use_linear_projection": True}
+    xl |= {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
+    xl |= {"transformer_layers_per_block": [1, 2], "projection_class_embeddings_input_dim": 60}
+    xl |= {"conditioning_embedding_out_channels": [4, 6]}
+    controlnet("controlnet_sdxl", xl, size=(8, 6))
+
+
 def check_versions() -> None:
     """Refuses to write goldens with other versions than the documented ones."""
     for package, wanted in PINNED.items():
@@ -226,7 +274,14 @@ def check_versions() -> None:
             sys.exit(f"{package} {wanted} is needed but {found} is installed")
 
 
-CASES: list[Callable[[], None]] = [make_clip, make_t5, make_qwen3, make_vae, make_unet]
+CASES: list[Callable[[], None]] = [
+    make_clip,
+    make_t5,
+    make_qwen3,
+    make_vae,
+    make_unet,
+    make_controlnet,
+]
 
 
 @torch.no_grad()

@@ -27,7 +27,6 @@ def refused(worker: Served, status: int, route: str = "txt2img", **body: Any) ->
         {"styles": ["x"]},
         {"script_name": "X/Y/Z plot"},
         {"alwayson_scripts": {"ADetailer": {"args": [True]}}},
-        {"alwayson_scripts": {"ControlNet": {"args": [{"image": "", "model": "x"}]}}},
         {"refiner_checkpoint": "x"},
         {"eta": 0.5, "sampler_name": "Euler a"},
         {"s_churn": 1, "s_tmin": 0.5, "sampler_name": "Euler"},

@@ -7,6 +7,7 @@ import io
 import math
 import struct
 import zlib
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -144,8 +145,9 @@ def test_a_bad_field_of_the_worker_is_named(fields: dict[str, Any], named: str) 
 )
 def test_what_a_model_cannot_do_is_refused_by_the_fields_name(fields: dict[str, Any]) -> None:
     submission = read(**fields)
+    plain: Any = SimpleNamespace(capabilities=SimpleNamespace())
     with pytest.raises(ApiError) as caught:
-        submission.check_features("shapes", sdrbee.describe("shapes").info)  # type: ignore[arg-type]
+        submission.check_features("plain", plain)
     assert (caught.value.status, caught.value.code) == (422, "unsupported_field")
     assert [caught.value.field] == list(fields)
 

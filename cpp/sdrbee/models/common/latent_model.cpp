@@ -1,11 +1,17 @@
 #include "sdrbee/models/common/latent_model.h"
 
+#include <deque>
+#include <map>
 #include <utility>
 
 #include "sdrbee/core/check.h"
+#include "sdrbee/models/control_network.h"
 
 namespace sdrbee {
 namespace {
+
+// Control networks that stay in memory though no picture is made with them; a request may use more.
+constexpr size_t kIdleControls = 3;
 
 class LatentModel final : public ImageModel {
  public:
@@ -40,11 +46,28 @@ class LatentModel final : public ImageModel {
                                    : ImageModel::inpaint_channels(mask, masked_latents);
   }
 
+  std::shared_ptr<ControlNetwork> control(const std::string& path) override {
+    if (!parts_.open_control) return ImageModel::control(path);
+    std::shared_ptr<ControlNetwork> network = controls_[path].lock();
+    if (!network) {
+      network = parts_.open_control(path);
+      memory_->check_limit();
+      controls_[path] = network;
+    }
+    std::erase(latest_controls_, network);
+    latest_controls_.push_front(network);
+    if (latest_controls_.size() > kIdleControls) latest_controls_.pop_back();
+    std::erase_if(controls_, [](const auto& entry) { return entry.second.expired(); });
+    return network;
+  }
+
  private:
   io::Checkpoint checkpoint_;
   Device device_;
   std::shared_ptr<WeightMemory> memory_;
   LatentModelParts parts_;
+  std::map<std::string, std::weak_ptr<ControlNetwork>> controls_;  // those in memory, by path
+  std::deque<std::shared_ptr<ControlNetwork>> latest_controls_;    // the latest first
   std::string sha256_;
 };
 

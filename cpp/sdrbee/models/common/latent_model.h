@@ -1,7 +1,9 @@
 // An image model of prompt encoder, denoiser and autoencoder, whatever the network is.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "sdrbee/models/common/prompt_encoder.h"
 #include "sdrbee/models/registry.h"
@@ -17,6 +19,8 @@ struct LatentModelParts {
   std::unique_ptr<Autoencoder> autoencoder;
   /// See ImageModel::inpaint_channels; null: as there.
   Tensor (*inpaint_channels)(const Tensor& mask, const Tensor& masked_latents) = nullptr;
+  /// Opens a control network, see ImageModel::control; null: the model takes none.
+  std::function<std::shared_ptr<ControlNetwork>(const std::string& path)> open_control = {};
 };
 
 /// The model of these parts. Throws InvalidRequest when one is larger than the memory limit, and

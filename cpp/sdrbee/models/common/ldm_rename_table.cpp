@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "sdrbee/core/error.h"
+
 namespace sdrbee::ldm {
 namespace {
 
@@ -64,6 +66,27 @@ constexpr std::array<Row, 5> kOpenClipBlockRows = {{
     {"attn.out_proj.", "self_attn.out_proj."},
 }};
 
+constexpr std::array<Row, 9> kControlNetRows = {{
+    {"input_hint_block.0.", "controlnet_cond_embedding.conv_in."},
+    {"input_hint_block.2.", "controlnet_cond_embedding.blocks.0."},
+    {"input_hint_block.4.", "controlnet_cond_embedding.blocks.1."},
+    {"input_hint_block.6.", "controlnet_cond_embedding.blocks.2."},
+    {"input_hint_block.8.", "controlnet_cond_embedding.blocks.3."},
+    {"input_hint_block.10.", "controlnet_cond_embedding.blocks.4."},
+    {"input_hint_block.12.", "controlnet_cond_embedding.blocks.5."},
+    {"input_hint_block.14.", "controlnet_cond_embedding.conv_out."},
+    {"middle_block_out.0.", "controlnet_mid_block."},
+}};
+
+/// The number of blocks in the original's flat list of input blocks.
+int64_t input_block_count(const io::WeightSource& unet) {
+  int64_t count = 1;
+  while (unet.find(message("input_blocks.", count, ".0.in_layers.0.weight")) ||
+         unet.find(message("input_blocks.", count, ".0.op.weight")))
+    ++count;
+  return count;
+}
+
 /// Collects rules; a module's rows are added under its old and new prefix.
 class RuleList {
  public:
@@ -114,6 +137,27 @@ void add_vae_levels(RuleList& rules, int64_t levels, int64_t layers_per_block) {
 }
 
 }  // namespace
+
+UnetLayout unet_layout(const io::WeightSource& unet) {
+  const int64_t blocks = input_block_count(unet);
+  UnetLayout layout = {.levels = 1, .layers_per_block = blocks - 1};
+  for (int64_t block = blocks - 1; block > 0; --block)
+    if (unet.find(message("input_blocks.", block, ".0.op.weight"))) {
+      ++layout.levels;
+      layout.layers_per_block = block - 1;
+    }
+  return layout;
+}
+
+std::vector<RenameRule> controlnet_rules(const UnetLayout& layout) {
+  RuleList rules;
+  rules.add_rows("", "", kControlNetRows);
+  for (int64_t i = 0; i < layout.levels * (layout.layers_per_block + 1); ++i)
+    rules.add(numbered("zero_convs.", i, ".0."), numbered("controlnet_down_blocks.", i, "."));
+  std::vector<RenameRule> all = unet_rules(layout);
+  for (RenameRule& rule : rules.take()) all.push_back(std::move(rule));
+  return all;
+}
 
 std::vector<RenameRule> unet_rules(const UnetLayout& layout) {
   RuleList rules;

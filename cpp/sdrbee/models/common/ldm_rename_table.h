@@ -16,8 +16,15 @@ struct UnetLayout {
   int64_t layers_per_block = 2;
 };
 
+/// The layout of a UNet, or of the first half of one, in the original names without prefix.
+UnetLayout unet_layout(const io::WeightSource& unet);
+
 /// Rules for names without the "model.diffusion_model." prefix.
 std::vector<io::RenameRule> unet_rules(const UnetLayout& layout);
+
+/// Rules for a ControlNet's names without the "control_model." prefix.
+/// https://github.com/lllyasviel/ControlNet/blob/main/cldm/cldm.py
+std::vector<io::RenameRule> controlnet_rules(const UnetLayout& layout);
 
 /// Rules for an autoencoder of `levels` resolutions with `layers_per_block` residual blocks each in
 /// the encoder (one more in the decoder), for names without the "first_stage_model." prefix.

@@ -79,30 +79,11 @@ Source find_unet(const Source& file) {
   return original || current ? file : nullptr;
 }
 
-/// The number of blocks in the original's flat list of input blocks.
-int64_t input_block_count(const WeightSource& unet) {
-  int64_t count = 1;
-  while (unet.find(message("input_blocks.", count, ".0.in_layers.0.weight")) ||
-         unet.find(message("input_blocks.", count, ".0.op.weight")))
-    ++count;
-  return count;
-}
-
-UnetLayout layout_of(const WeightSource& unet) {
-  UnetLayout layout = {.levels = 1, .layers_per_block = input_block_count(unet) - 1};
-  for (int64_t block = input_block_count(unet) - 1; block > 0; --block)
-    if (unet.find(message("input_blocks.", block, ".0.op.weight"))) {
-      ++layout.levels;
-      layout.layers_per_block = block - 1;
-    }
-  return layout;
-}
-
 LoneComponent unet_component(const Source& unet) {
   std::vector<io::RenameRule> rules;
   if (unet->find("input_blocks.0.0.weight")) {
     extent(*unet, "out.2.weight", 0);  // so that the message has the file's own name
-    rules = unet_rules(layout_of(*unet));
+    rules = unet_rules(unet_layout(*unet));
   }
   // Markers of the prediction in files that hold a UNet alone.
   for (const char* marker : {"v_pred", "ztsnr"})

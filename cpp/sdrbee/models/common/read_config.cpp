@@ -57,6 +57,7 @@ struct UnetLevels {
   std::vector<std::string> down_types;
   std::vector<std::string> up_types;
   BlockAttention any;
+  bool attention_in_middle = false;
 };
 
 UnetLevels unet_levels(const WeightSource& weights) {
@@ -76,6 +77,8 @@ UnetLevels unet_levels(const WeightSource& weights) {
   // The middle block has the depth of the last level, which may have no attention to show it.
   const BlockAttention middle = block_attention(weights, "mid_block.");
   if (count > 0) levels.transformer_layers.back() = std::max<int64_t>(1, middle.layers);
+  levels.attention_in_middle = middle.layers > 0;
+  if (levels.any.layers == 0) levels.any = middle;
   return levels;
 }
 
@@ -113,15 +116,15 @@ ReadConfig read_unet_config(const WeightSource& weights) {
   Json told = {
       {"_class_name", "UNet2DConditionModel"},
       {"in_channels", extent(weights, "conv_in.weight", 1)},
-      {"out_channels", extent(weights, "conv_out.weight", 0)},
-      {"mid_block_type", "UNetMidBlock2DCrossAttn"},
+      {"mid_block_type", levels.attention_in_middle ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D"},
       {"layers_per_block", count_numbered(weights, "down_blocks.0.resnets.", ".conv1.weight")},
       {"block_out_channels", levels.channels},
       {"transformer_layers_per_block", levels.transformer_layers},
       {"down_block_types", levels.down_types},
       {"up_block_types", levels.up_types},
-      {"cross_attention_dim", levels.any.cross_channels},
       {"use_linear_projection", levels.any.linear_projection}};
+  if (levels.any.layers > 0) told["cross_attention_dim"] = levels.any.cross_channels;
+  if (weights.find("conv_out.weight")) told["out_channels"] = extent(weights, "conv_out.weight", 0);
   if (weights.find("add_embedding.linear_1.weight")) {
     told["addition_embed_type"] = "text_time";
     told["projection_class_embeddings_input_dim"] =

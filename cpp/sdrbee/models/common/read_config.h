@@ -16,10 +16,10 @@ struct ReadConfig {
   io::Json untold;
 };
 
-/// UNet2DConditionModel: depths, widths and kinds of blocks come from the tensors. The number of
-/// heads is not in them: 8 where projections are convolutions (Stable Diffusion 1), else 64
-/// channels a head (2.x and XL). Names are those of diffusers.
-/// Throws CheckpointError naming the file and the tensor when they are not a whole UNet.
+/// UNet2DConditionModel, or the first half of one in a ControlNet: depths, widths and kinds of
+/// blocks come from the tensors. The number of heads is not in them: 8 where projections are
+/// convolutions (Stable Diffusion 1), else 64 channels a head (2.x and XL). Names are those of
+/// diffusers. Throws CheckpointError naming the file and the tensor when they are not a whole UNet.
 ReadConfig read_unet_config(const io::WeightSource& weights);
 
 /// AutoencoderKL; names are those of diffusers. Throws CheckpointError as above.

@@ -5,19 +5,10 @@
 #include <optional>
 #include <vector>
 
-#include "sdrbee/models/common/unet_blocks.h"
-#include "sdrbee/nn/timestep.h"
+#include "sdrbee/models/common/unet_encoder.h"
+#include "sdrbee/models/control_network.h"
 
 namespace sdrbee {
-
-/// What a UNet is conditioned on besides the timestep; B is that of the latents.
-struct Unet2DInputs {
-  Tensor context;                                    ///< [B, tokens, cross_attention_dim]
-  std::optional<Tensor> text_embeds = std::nullopt;  ///< [B, P] pooled text, for text_time models
-  std::optional<Tensor> time_ids = std::nullopt;     ///< [B, 6] sizes and crop, for the same
-  std::optional<Tensor> guidance =
-      std::nullopt;  ///< [B, time_cond_proj_dim], see guidance_embedding
-};
 
 /// UNet2DConditionModel of diffusers. Inputs may be of any float dtype and on any device.
 class Unet2DCondition {
@@ -26,26 +17,17 @@ class Unet2DCondition {
   Unet2DCondition(const io::WeightScope& scope, const Unet2DConditionConfig& config);
 
   /// `latents` [B, in_channels, h, w] of any size, `timesteps` [B] -> [B, out_channels, h, w] in
-  /// the dtype and on the device that the weights were taken in.
-  Tensor operator()(const Tensor& latents, const Tensor& timesteps,
-                    const Unet2DInputs& inputs) const;
+  /// the dtype and on the device that the weights were taken in. `added` is what control networks
+  /// add on the way.
+  Tensor operator()(const Tensor& latents, const Tensor& timesteps, const Unet2DInputs& inputs,
+                    const std::optional<ControlResiduals>& added = std::nullopt) const;
 
-  const Unet2DConditionConfig& config() const { return config_; }
+  const Unet2DConditionConfig& config() const { return encoder_.config(); }
 
  private:
-  UnetBlockShape shape_of(const UnetBlockConfig& block, int64_t in, int64_t skip) const;
-  void take_down_blocks(const io::WeightScope& scope);
   void take_up_blocks(const io::WeightScope& scope);
-  Tensor embed_time(const Tensor& timesteps, const Unet2DInputs& inputs) const;
-  Tensor embed_addition(const Unet2DInputs& inputs) const;
 
-  Unet2DConditionConfig config_;
-  at::TensorOptions options_;
-  nn::Conv2d conv_in_;
-  nn::TimestepEmbedding time_embedding_;
-  std::optional<nn::TimestepEmbedding> add_embedding_;
-  std::vector<UnetDownBlock> down_blocks_;
-  std::optional<UnetMidBlock> mid_block_;
+  UnetEncoder encoder_;
   std::vector<UnetUpBlock> up_blocks_;
   nn::GroupNorm conv_norm_out_;
   nn::Conv2d conv_out_;

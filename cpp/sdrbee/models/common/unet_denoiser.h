@@ -20,4 +20,7 @@ class UnetDenoiser final : public Denoiser {
   LazyNetwork<Unet2DCondition> network_;
 };
 
+/// What UNets and their ControlNets take from a Conditioning alike.
+Unet2DInputs unet_inputs(const Conditioning& conditioning);
+
 }  // namespace sdrbee

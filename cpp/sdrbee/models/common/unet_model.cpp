@@ -34,6 +34,7 @@ Capabilities capabilities_of(const UnetFacts& facts) {
   can.guidance = !facts.distilled_guidance;
   can.negative_prompt = can.guidance;
   can.tiling = true;
+  can.controlnet = !facts.aesthetic_score;
   return can;
 }
 

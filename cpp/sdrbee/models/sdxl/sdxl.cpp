@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sdrbee/control/open_control.h"
 #include "sdrbee/models/common/clip_text.h"
 #include "sdrbee/models/common/kl_autoencoder.h"
 #include "sdrbee/models/common/unet_model.h"
@@ -43,6 +44,7 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
   parts.info = describe(checkpoint, options);
   parts.prompt_encoder = std::make_unique<XlPromptEncoder>(checkpoint, options);
   parts.autoencoder = load_autoencoder(checkpoint, options, /*upcast=*/true);
+  parts.open_control = control::unet_controls(checkpoint, options);
   return make_unet_model(sealed, checkpoint, options, std::move(parts));
 }
 

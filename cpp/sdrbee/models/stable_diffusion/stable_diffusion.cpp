@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "sdrbee/control/open_control.h"
 #include "sdrbee/models/common/clip_text.h"
 #include "sdrbee/models/common/unet_model.h"
 #include "sdrbee/models/stable_diffusion/config.h"
@@ -48,6 +49,7 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
   LatentModelParts parts;
   parts.info = describe(checkpoint, options);
   parts.prompt_encoder = std::make_unique<ClipPromptEncoder>(checkpoint, options);
+  parts.open_control = control::unet_controls(checkpoint, options);
   return make_unet_model(sealed, checkpoint, options, std::move(parts));
 }
 

@@ -1,0 +1,183 @@
+#include "sdrbee/control/open_control.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "sdrbee/control/controlnet.h"
+#include "sdrbee/core/error.h"
+#include "sdrbee/io/component_override.h"
+#include "sdrbee/io/file_hash.h"
+#include "sdrbee/io/renamed_weights.h"
+#include "sdrbee/io/weight_file.h"
+#include "sdrbee/models/common/lazy_network.h"
+#include "sdrbee/models/common/ldm_rename_table.h"
+#include "sdrbee/models/common/read_config.h"
+#include "sdrbee/models/common/single_file_parts.h"
+#include "sdrbee/models/common/unet_denoiser.h"
+
+namespace sdrbee::control {
+namespace {
+
+namespace fs = std::filesystem;
+using Source = std::shared_ptr<const io::WeightSource>;
+
+constexpr const char* kOriginalPrefix = "control_model.";
+constexpr const char* kOriginalMarker = "input_hint_block.0.weight";
+constexpr const char* kMarker = "controlnet_cond_embedding.conv_in.weight";
+constexpr const char* kUnionMarker = "task_embedding";
+constexpr const char* kUnionLayers = "transformer_layes.";  // as in the files
+
+// What no tensor of a ControlNet tells and what is the same in its UNet.
+constexpr std::array kAsInUnet = {"act_fn",
+                                  "norm_num_groups",
+                                  "norm_eps",
+                                  "flip_sin_to_cos",
+                                  "freq_shift",
+                                  "attention_head_dim",
+                                  "num_attention_heads",
+                                  "addition_time_embed_dim"};
+
+/// A ControlNet's files, as a component of a model.
+struct OpenedControl {
+  io::Component component;
+  std::vector<fs::path> files;
+};
+
+/// The weights in the names of diffusers.
+Source with_current_names(const Source& file) {
+  Source source = file;
+  if (file->find(std::string(kOriginalPrefix) + kOriginalMarker))
+    source = below(file, kOriginalPrefix);
+  if (source->find(kOriginalMarker))
+    return std::make_shared<io::RenamedWeights>(source,
+                                                ldm::controlnet_rules(ldm::unet_layout(*source)));
+  if (source->find(kMarker)) return source;
+  throw UnsupportedModel(message("[", file->origin(""),
+                                 "] expected a ControlNet but this file has ", "neither '", kMarker,
+                                 "' nor '", kOriginalMarker, "'"));
+}
+
+std::vector<int64_t> image_widths(const io::WeightSource& weights) {
+  std::vector<int64_t> widths = {extent(weights, kMarker, 0)};
+  const std::string blocks = "controlnet_cond_embedding.blocks.";
+  for (int64_t i = 1; i < count_numbered(weights, blocks, ".weight"); i += 2)
+    widths.push_back(extent(weights, message(blocks, i, ".weight"), 0));
+  return widths;
+}
+
+/// The configuration that the tensors tell; the rest is as in the model's UNet.
+io::Config told_config(const io::WeightSource& weights, const io::Config& unet) {
+  ReadConfig read = read_unet_config(weights);
+  io::Json told = read.told.json();
+  told["_class_name"] = kControlNetClass;
+  told["conditioning_channels"] = extent(weights, kMarker, 1);
+  told["conditioning_embedding_out_channels"] = image_widths(weights);
+  if (weights.find(kUnionMarker)) {
+    told["_class_name"] = kUnionClass;
+    told["num_control_type"] = extent(weights, kUnionMarker, 0);
+    told["num_trans_channel"] = extent(weights, kUnionMarker, 1);
+    told["num_trans_layer"] = count_numbered(weights, kUnionLayers, ".ln_1.weight");
+  }
+  const bool as_wide = unet.int64s_or("block_out_channels", {}) == told["block_out_channels"];
+  for (const char* key : kAsInUnet)
+    if (as_wide && unet.has(key)) read.untold[key] = unet.json().at(key);
+  return io::merged_config(std::move(read.untold), io::Config(std::move(told), read.told.origin()));
+}
+
+OpenedControl open_file(const fs::path& path, const io::Config& unet) {
+  io::WeightFile file = io::open_weight_file(path);
+  const Source weights = with_current_names(file.source);
+  return {.component = {.name = message("control ", path.filename().string()),
+                        .library = "diffusers",
+                        .class_name = kControlNetClass,
+                        .config = told_config(*weights, unet),
+                        .weights = weights,
+                        .folder = {}},
+          .files = std::move(file.files)};
+}
+
+OpenedControl open_folder(const fs::path& path) {
+  OpenedControl opened;
+  const std::string name = fs::weakly_canonical(path).filename().string();
+  opened.component = io::open_component_folder(
+      path, {message("control ", name), "diffusers", kControlNetClass}, "", opened.files);
+  const std::string class_name = opened.component.config.string_or("_class_name", kControlNetClass);
+  if (class_name != kControlNetClass && class_name != kUnionClass)
+    throw UnsupportedModel(message("[", opened.component.config.origin(), "] expected a ",
+                                   kControlNetClass, " but got a ", class_name));
+  return opened;
+}
+
+/// Attention over types with a matrix for each of queries, keys and values.
+Source with_split_attention(const Source& source) {
+  std::vector<io::RenameRule> rules;
+  for (int64_t i = 0; i < count_numbered(*source, kUnionLayers, ".ln_1.weight"); ++i)
+    for (const char* kind : {"weight", "bias"}) {
+      const std::string attention = message(kUnionLayers, i, ".attn.");
+      io::RenameRule split = {attention + "in_proj_" + kind, {}, io::RenameVerb::Split};
+      for (const char* part : {"to_q.", "to_k.", "to_v."})
+        split.to.push_back(attention + part + kind);
+      rules.push_back(std::move(split));
+    }
+  if (rules.empty()) return source;
+  return std::make_shared<io::RenamedWeights>(source, rules);
+}
+
+/// A ControlNet whose weights are in memory while it is needed.
+class LoadedControl final : public ControlNetwork {
+ public:
+  LoadedControl(OpenedControl opened, const ControlNetConfig& config, const LoadOptions& options)
+      : files_(std::move(opened.files)),
+        always_guesses_(config.global_pool_conditions),
+        types_(config.fusion ? config.fusion->types : 0),
+        network_(opened.component, options,
+                 [config](const io::WeightScope& scope) { return ControlNet(scope, config); }) {}
+
+  ControlResiduals residuals(const Tensor& latents, const Tensor& timesteps,
+                             const Conditioning& conditioning,
+                             const ControlInput& control) override {
+    return network_.use()(latents, timesteps, unet_inputs(conditioning), control);
+  }
+
+  bool always_guesses() const override { return always_guesses_; }
+
+  int64_t find_type(const std::string& type) const override {
+    if (types_ > 0) return find_control_type(type, types_);
+    if (type.empty()) return 0;
+    throw InvalidRequest(message(
+        "[controls] this ControlNet follows one type of pictures; leave `type` '", type, "' out"));
+  }
+
+  const std::string& sha256() override {
+    if (sha256_.empty()) sha256_ = io::sha256_of_files(files_);
+    return sha256_;
+  }
+
+ private:
+  std::vector<fs::path> files_;
+  bool always_guesses_;
+  int64_t types_;  // 0: it follows one type
+  LazyNetwork<ControlNet> network_;
+  std::string sha256_;
+};
+
+}  // namespace
+
+std::function<std::shared_ptr<ControlNetwork>(const std::string& path)> unet_controls(
+    const io::Checkpoint& checkpoint, const LoadOptions& options) {
+  const io::Config& unet = checkpoint.component("unet").config;
+  return [unet, options](const std::string& path) -> std::shared_ptr<ControlNetwork> {
+    if (!fs::exists(path))
+      throw CheckpointError(message("[controls] expected a ControlNet's folder or file but there ",
+                                    "is nothing at '", path, "'"));
+    OpenedControl opened = fs::is_directory(path) ? open_folder(path) : open_file(path, unet);
+    opened.component.weights = with_split_attention(opened.component.weights);
+    const ControlNetConfig config = ControlNetConfig::from(opened.component.config);
+    check_fit(config, Unet2DConditionConfig::from(unet), path);
+    return std::make_shared<LoadedControl>(std::move(opened), config, options);
+  };
+}
+
+}  // namespace sdrbee::control

@@ -1,0 +1,41 @@
+// Networks beside the denoiser that read a picture and steer it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sdrbee/models/conditioning.h"
+
+namespace sdrbee {
+
+/// What a control network adds inside a UNet; each tensor is of the shape of what it is added to,
+/// or [B, C, 1, 1] where the network gives one value for a whole channel.
+struct ControlResiduals {
+  std::vector<Tensor> skips;  // one for each skip connection, from the highest resolution down
+  Tensor middle;              // to what leaves the middle block
+};
+
+/// A ControlNet (Zhang et al. 2023, arXiv:2302.05543), loaded for one model. Use it from the thread
+/// that uses the model.
+class ControlNetwork {
+ public:
+  virtual ~ControlNetwork() = default;
+
+  /// `latents` [B, C, h, w] and `timesteps` [B] as Denoiser::predict is given them, `conditioning`
+  /// and `control` of as many rows; strengths are left to the caller.
+  virtual ControlResiduals residuals(const Tensor& latents, const Tensor& timesteps,
+                                     const Conditioning& conditioning,
+                                     const ControlInput& control) = 0;
+
+  /// Whether it always runs in guess mode (networks that see no places, such as "shuffle").
+  virtual bool always_guesses() const = 0;
+
+  /// The index of what a picture shows ("canny", "depth", ...), for networks that follow pictures
+  /// of several types; an empty type for all others. Throws InvalidRequest that names those it has.
+  virtual int64_t find_type(const std::string& type) const = 0;
+
+  /// SHA-256 over the network's files, as hexadecimal text; computed at the first call.
+  virtual const std::string& sha256() = 0;
+};
+
+}  // namespace sdrbee

@@ -1,0 +1,206 @@
+"""Units of A1111's ControlNet extension, and what its clients ask beside them.
+
+https://github.com/Mikubill/sd-webui-controlnet/wiki/API
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sdrbee.hub.local import LocalModels
+from sdrbee.server.a1111_fields import Fields, json_object, wrong
+from sdrbee.server.a1111_pictures import encoded, picture
+from sdrbee.server.a1111_schema import A1111Error
+from sdrbee.server.http import Request, Response, Router, json_response
+from sdrbee.server.openapi import Endpoint
+
+if TYPE_CHECKING:
+    from sdrbee.server.app import Worker
+
+PREFIX = "/controlnet/"
+VERSION = 3  # of the extension's routes
+
+
+class Detect(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What /controlnet/detect reads."""
+
+    controlnet_module: str = "none"
+    controlnet_input_images: list[str] | None = None
+    controlnet_images: list[str] | None = None
+
+
+# The preprocessors: pictures come prepared.
+MODULES = ("none",)
+
+_RESIZE_MODES = ("Just Resize", "Crop and Resize", "Resize and Fill")
+_OLD_RESIZE_MODES = {
+    "Resize and Fill": "Resize and Fill",
+    "Inner Fit (Scale to Fit)": "Crop and Resize",
+    "Scale to Fit (Inner Fit)": "Crop and Resize",
+    "Outer Fit (Shrink to Fit)": "Resize and Fill",
+    "Envelope (Outer Fit)": "Resize and Fill",
+}
+_DETECT: dict[str, Any] = {"body": Detect, "errors": (413, 415, 422, 503)}
+_CONTROL_MODES = ("Balanced", "My prompt is more important", "ControlNet is more important")
+
+
+def is_controlnet(script: str) -> bool:
+    """Whether a script of `alwayson_scripts` is the extension."""
+    return script.lower() == "controlnet"
+
+
+def controls_of(body: Mapping[str, Any], fields: Fields) -> list[dict[str, Any]]:
+    """The native `controls` of a body's units. Decodes and encodes: not for an event loop.
+
+    Raises:
+        ApiError: 422 that names the field.
+    """
+    scripts = json_object(body.get("alwayson_scripts"), "alwayson_scripts")
+    controls = []
+    for name, script in scripts.items():
+        if not is_controlnet(name):
+            continue
+        units = script.get("args") if isinstance(script, dict) else script
+        if units is not None and not isinstance(units, list):
+            raise wrong(f"alwayson_scripts.{name}.args", "a list of units", units)
+        for index, unit in enumerate(units or []):
+            place = f"alwayson_scripts.{name}.args[{index}]"
+            unit = json_object(unit, place)
+            if Fields(unit).flag("enabled") is not False:
+                controls.append(_control(unit, place, body, fields))
+    return controls
+
+
+def _control(
+    unit: Mapping[str, Any], place: str, body: Mapping[str, Any], fields: Fields
+) -> dict[str, Any]:
+    of_unit = Fields(unit)
+    module = of_unit.text("module") or MODULES[0]
+    if module.lower() not in MODULES:
+        raise wrong(f"{place}.module", "'none': send the prepared picture", module)
+    if unit.get("mask"):
+        raise wrong(f"{place}.mask", "none: a unit acts on all of the picture", "a mask")
+    if of_unit.text("hr_option") not in ("", "Both"):
+        raise wrong(f"{place}.hr_option", "'Both'", unit["hr_option"])
+    mode = _choice(unit, "control_mode", place, _CONTROL_MODES)
+    if mode == 1:
+        raise wrong(f"{place}.control_mode", "'Balanced' or 'ControlNet is more important'", mode)
+    given = {
+        "name": _model(of_unit, place),
+        "image": _image(unit, place, body, fields),
+        "strength": of_unit.number("weight"),
+        "start": of_unit.number("guidance_start"),
+        "end": of_unit.number("guidance_end"),
+        "guess_mode": mode == 2 or bool(of_unit.flag("guess_mode")),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _model(unit: Fields, place: str) -> str:
+    """The name in the store: "canny [d14c016b]" is "canny"."""
+    name = unit.text("model").strip()
+    if name.endswith("]") and " [" in name:
+        name = name[: name.rindex(" [")]
+    if name in ("", "None"):
+        raise wrong(f"{place}.model", "one of /controlnet/model_list", name)
+    return name
+
+
+def _choice(unit: Mapping[str, Any], name: str, place: str, choices: tuple[str, ...]) -> int:
+    """A choice by its words or its number; 0 when absent."""
+    value = unit.get(name)
+    if value is None or value == "":
+        return 0
+    if isinstance(value, str) and value in choices:
+        return choices.index(value)
+    if value in range(len(choices)) and not isinstance(value, bool):
+        return int(value)
+    raise wrong(f"{place}.{name}", f"one of {', '.join(choices)}", value)
+
+
+def _image(unit: Mapping[str, Any], place: str, body: Mapping[str, Any], fields: Fields) -> str:
+    image = unit.get("image") or unit.get("input_image")
+    if isinstance(image, dict):
+        image = image.get("image")
+    if not image and isinstance(body.get("init_images"), list):
+        image = body["init_images"][0]  # as the extension does in img2img
+    if not image or not isinstance(image, str):
+        raise wrong(f"{place}.image", "a picture in base64", image)
+    resize = unit.get("resize_mode")
+    if isinstance(resize, str):
+        resize = _OLD_RESIZE_MODES.get(resize, resize)
+    mode = _choice({"resize_mode": resize}, "resize_mode", place, _RESIZE_MODES)
+    width, height = fields.whole("width"), fields.whole("height")
+    if mode == 0 or not width or not height:
+        return image
+    pixels = np.asarray(picture(f"{place}.image", image))
+    fitted = _cropped if mode == 1 else _filled
+    return encoded(fitted(pixels, width / height))
+
+
+def _cropped(pixels: npt.NDArray[np.uint8], proportions: float) -> npt.NDArray[np.uint8]:
+    """The middle of a picture, of these proportions."""
+    height, width = pixels.shape[:2]
+    rows = min(height, max(1, round(width / proportions)))
+    columns = min(width, max(1, round(height * proportions)))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return np.ascontiguousarray(pixels[top : top + rows, left : left + columns])
+
+
+def _filled(pixels: npt.NDArray[np.uint8], proportions: float) -> npt.NDArray[np.uint8]:
+    """The picture in the middle of one of these proportions, between bars of its edges' colour."""
+    height, width = pixels.shape[:2]
+    rows = max(height, round(width / proportions))
+    columns = max(width, round(height * proportions))
+    edges = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    whole = np.empty((rows, columns, pixels.shape[2]), np.uint8)
+    whole[:] = np.median(edges, axis=0).astype(np.uint8)
+    top, left = (rows - height) // 2, (columns - width) // 2
+    whole[top : top + height, left : left + width] = pixels
+    return whole
+
+
+def add_routes(router: Router, worker: Worker) -> None:
+    """What the extension's clients ask."""
+
+    async def version(_request: Request) -> Response:
+        return json_response(200, {"version": VERSION})
+
+    async def model_list(_request: Request) -> Response:
+        names = await asyncio.to_thread(LocalModels().names, "controlnet")
+        return json_response(200, {"model_list": names})
+
+    async def module_list(_request: Request) -> Response:
+        return json_response(200, {"module_list": list(MODULES), "module_detail": {}})
+
+    async def detect(request: Request) -> Response:
+        body = json_object(await worker.bodies.read_json(request), "body")
+        module = Fields(body).text("controlnet_module") or MODULES[0]
+        if module.lower() not in MODULES:
+            raise wrong("controlnet_module", f"one of {', '.join(MODULES)}", module)
+        images = body.get("controlnet_input_images", body.get("controlnet_images"))
+        if not isinstance(images, list) or not images:
+            raise wrong("controlnet_input_images", "a list of pictures in base64", images)
+        plain = await worker.in_thread(
+            lambda: [
+                base64.b64encode(picture("controlnet_input_images", one).encode("png")).decode()
+                for one in images
+            ]
+        )
+        return json_response(200, {"images": plain, "info": "Success"})
+
+    for method, name, handler, summary, more in (
+        ("GET", "version", version, "The version of A1111's ControlNet routes", {}),
+        ("GET", "model_list", model_list, "The ControlNets of the store", {}),
+        ("GET", "module_list", module_list, "The preprocessors", {}),
+        ("POST", "detect", detect, "Pictures through a preprocessor", _DETECT),
+    ):
+        endpoint = Endpoint(summary, dict[str, Any], error=A1111Error, **more)
+        router.add(method, PREFIX + name, handler, endpoint)
