@@ -29,7 +29,7 @@ ControlResiduals residuals_of(const Golden& golden, Dtype dtype, bool guess_mode
   const ControlNet net(golden.weights(dtype), ControlNetConfig::from(golden.config()));
   golden.check_all_weights_taken();
   return net(golden.input("latents"), golden.input("timesteps"), inputs_of(golden),
-             {.image = golden.input("image"), .guess_mode = guess_mode});
+             {.image = golden.input("image"), .strengths = {}, .guess_mode = guess_mode});
 }
 
 void expect_near(const ControlResiduals& residuals, const Golden& golden, const std::string& prefix,
