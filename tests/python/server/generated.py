@@ -99,7 +99,8 @@ def send_generated(url: str, count: int, seed: int) -> Counter[tuple[str, int]]:
             run_generated(operation.as_strategy(generation_mode=mode), share, seed, send)
     varied = sum(1 for operation in others if _is_varied(operation))
     for operation in others:
-        share = (count - sum(answers.values())) // varied + 1 if _is_varied(operation) else 1
+        left = max(0, count - sum(answers.values()))
+        share = left // varied + 1 if _is_varied(operation) else 1
         varied -= _is_varied(operation)
         run_generated(operation.as_strategy(), share, seed, send)
     return answers
@@ -107,7 +108,8 @@ def send_generated(url: str, count: int, seed: int) -> Counter[tuple[str, int]]:
 
 def _is_varied(operation: Any) -> bool:
     """Whether there is more than one request to it."""
-    return any(len(group) for group in (operation.path_parameters, operation.query))
+    groups = (operation.path_parameters, operation.query, operation.body)
+    return any(len(group) for group in groups)
 
 
 def run_generated(strategy: Any, count: int, seed: int, send: Any) -> None:
