@@ -1,0 +1,176 @@
+"""ControlNets over HTTP: named in the worker's store, by all routes that have them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import pytest
+import torch
+import webuiapi
+from parity.controls import randomise
+from server.conftest import Served, serve
+
+import sdrbee
+from sdrbee.hub.local import LocalModels, StoredModel
+from sdrbee.model_files import BUILTIN_FOLDER
+
+PROMPT = "a red circle left of a blue square"
+
+
+def edges(width: int = 128, height: int = 128) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(5).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def encoded(pixels: npt.NDArray[np.uint8]) -> str:
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a random ControlNet for the built-in model, "canny"."""
+    home: Path = tmp_path_factory.mktemp("home")
+    torch.manual_seed(3)
+    unet = diffusers.UNet2DConditionModel.from_pretrained(BUILTIN_FOLDER / "shapes" / "unet")
+    net = diffusers.ControlNetModel.from_unet(unet, load_weights_from_unet=False)
+    randomise(net, 3).save_pretrained(home / "net")  # type: ignore[operator]
+    store = LocalModels(home / "models")
+    store.add(StoredModel("canny", str(home / "net"), "hf:me/canny", kind="controlnet"))
+    store.add(StoredModel("lines", str(home / "net"), "hf:me/lines", kind="lora"))
+    return home
+
+
+@pytest.fixture(scope="module")
+def worker(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from serve(tmp_path_factory.mktemp("worker"), "shapes", SDRBEE_HOME=str(home))
+
+
+def expected(home: Path, **control: Any) -> npt.NDArray[np.uint8]:
+    control = {"model": home / "net", "image": edges(), **control}
+    image = sdrbee.load("shapes").generate(PROMPT, steps=2, seed=7, controls=[control])
+    return np.asarray(image)
+
+
+def made_by(worker: Served, **fields: Any) -> npt.NDArray[np.uint8]:
+    job = worker.submit(PROMPT, steps=2, seed=7, **fields)
+    end = worker.events(job)[-1]
+    assert end["type"] == "complete", end
+    return np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(end["image"]))))
+
+
+def test_a_control_is_found_by_its_name_in_the_store(worker: Served, home: Path) -> None:
+    control = {"name": "canny", "image": encoded(edges()), "strength": 0.8, "end": 0.5}
+    made = made_by(worker, controls=[control])
+    assert np.array_equal(made, expected(home, strength=0.8, end=0.5))
+    assert not np.array_equal(made, made_by(worker))
+
+
+def test_capabilities_list_them(worker: Served) -> None:
+    told = worker.ask("GET", "/v1/capabilities").json()
+    assert told["models"]["shapes"]["controls"] == ["canny"]
+    assert told["features"]["controls"] is True
+
+
+@pytest.mark.parametrize("name", ["lines", "cannot", "..", "net"])
+def test_other_names_are_refused(worker: Served, name: str) -> None:
+    control = {"name": name, "image": encoded(edges())}
+    body = {"operation": "image_generation", "prompt": PROMPT, "controls": [control]}
+    answer = worker.ask("POST", "/v1/jobs", body)
+    assert answer.status == 422, answer.body
+    assert answer.json()["error"]["field"] == "controls[0].name"
+
+
+def test_paths_are_no_names(worker: Served, home: Path) -> None:
+    control = {"name": str(home / "net"), "image": encoded(edges())}
+    body = {"operation": "image_generation", "prompt": PROMPT, "controls": [control]}
+    answer = worker.ask("POST", "/v1/jobs", body)
+    assert (answer.status, answer.json()["error"]["field"]) == (422, "controls[0].name")
+
+
+def test_the_clients_send_pictures_and_names(worker: Served, home: Path) -> None:
+    with sdrbee.Client(f"http://127.0.0.1:{worker.port}") as client:
+        control = {"model": "canny", "image": edges()}
+        made = client.generate(PROMPT, steps=2, seed=7, controls=[control])
+    assert np.array_equal(np.asarray(made), expected(home))
+
+
+@pytest.fixture
+def client(worker: Served) -> webuiapi.WebUIApi:
+    return webuiapi.WebUIApi(host="127.0.0.1", port=worker.port, sampler="Euler", steps=2)
+
+
+def test_units_of_webuiapi(client: webuiapi.WebUIApi, home: Path) -> None:
+    unit = webuiapi.ControlNetUnit(
+        image=PIL.Image.fromarray(edges()),
+        model="canny [0123abcd]",
+        weight=0.8,
+        guidance_start=0.0,
+        guidance_end=0.5,
+    )
+    off = webuiapi.ControlNetUnit(enabled=False)
+    asked: dict[str, Any] = {"prompt": PROMPT, "seed": 7, "width": 128, "height": 128}
+    asked |= {"cfg_scale": 3, "sampler_name": "Euler", "scheduler": "normal"}
+    made = client.txt2img(controlnet_units=[unit, off], **asked)
+    # webuiapi keeps the units of the call before in its default argument.
+    plain = client.txt2img(alwayson_scripts={}, **asked)
+    assert not np.array_equal(np.asarray(made.image), np.asarray(plain.image))
+    assert 'ControlNet 0: "Module: none, Model: net, Weight: 0.8' in made.info["infotexts"][0]
+    again = client.img2img(
+        images=[PIL.Image.fromarray(edges())],
+        denoising_strength=1,
+        controlnet_units=[webuiapi.ControlNetUnit(model="canny")],
+        **asked,
+    )
+    assert again.image.size == (128, 128)
+
+
+def test_what_webuiapi_asks_of_the_extension(client: webuiapi.WebUIApi) -> None:
+    assert client.controlnet_version() == 3
+    assert client.controlnet_model_list() == ["canny"]
+    assert client.controlnet_module_list() == ["none"]
+    found = client.controlnet_detect(images=[PIL.Image.fromarray(edges())], module="none")
+    assert np.array_equal(np.asarray(found.image), edges())
+
+
+UNITS: dict[str, tuple[dict[str, Any], str]] = {
+    "a preprocessor": ({"module": "canny"}, "module"),
+    "no model": ({"model": "None"}, "model"),
+    "no picture": ({"image": ""}, "image"),
+    "soft control": ({"control_mode": 1}, "control_mode"),
+    "an unknown mode": ({"control_mode": "Loud"}, "control_mode"),
+    "a mask": ({"mask": "aaaa"}, "mask"),
+    "one pass only": ({"hr_option": "Low res only"}, "hr_option"),
+}
+
+
+@pytest.mark.parametrize("case", UNITS)
+def test_units_that_cannot_be_done_are_refused(worker: Served, case: str) -> None:
+    fields, named = UNITS[case]
+    unit = {"model": "canny", "image": encoded(edges()), **fields}
+    body = {"prompt": PROMPT, "alwayson_scripts": {"controlnet": {"args": [unit]}}}
+    answer = worker.ask("POST", "/sdapi/v1/txt2img", body)
+    assert answer.status == 422, answer.body
+    assert f"args[0].{named}]" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "width", "height"),
+    [("Crop and Resize", 64, 128), ("Resize and Fill", 128, 64), (0, 64, 64)],
+)
+def test_pictures_of_other_proportions(
+    worker: Served, mode: str | int, width: int, height: int
+) -> None:
+    unit = {"model": "canny", "image": encoded(edges()), "resize_mode": mode}
+    scripts = {"ControlNet": {"args": [unit]}}
+    body = {"prompt": PROMPT, "steps": 1, "width": width, "height": height}
+    answer = worker.ask("POST", "/sdapi/v1/txt2img", {**body, "alwayson_scripts": scripts})
+    assert answer.status == 200, answer.body
