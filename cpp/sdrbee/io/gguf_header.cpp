@@ -8,6 +8,7 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/json.h"
+#include "sdrbee/io/utf8.h"
 
 namespace sdrbee::io {
 namespace {
@@ -29,18 +30,6 @@ constexpr uint32_t kListType = 9;
 static_assert(std::is_same_v<std::variant_alternative_t<kListType, GgufValue>, GgufList>);
 
 std::string in_tensor(const std::string& name) { return "tensor '" + name + "'"; }
-
-bool is_utf8(const std::string& text) {
-  const bool ascii = std::all_of(text.begin(), text.end(),
-                                 [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-  if (ascii) return true;
-  try {
-    Json(text).dump();
-    return true;
-  } catch (const Json::exception&) {
-    return false;
-  }
-}
 
 /// Reads numbers and texts one after the other and never past the end.
 class Cursor {

@@ -8,6 +8,7 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/inflate.h"
+#include "sdrbee/io/utf8.h"
 
 namespace sdrbee::io {
 namespace {
@@ -50,30 +51,6 @@ std::string from_latin1(std::string_view text) {
     }
   }
   return utf8;
-}
-
-/// The length of the UTF-8 sequence at the start of `text`, 0 when there is no valid one.
-size_t utf8_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i)
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  // Overlong forms, surrogates, and codes past U+10FFFF.
-  const bool wrong = (first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f) ||
-                     (first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) > 0x8f);
-  return wrong ? 0 : length;
-}
-
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const size_t length = utf8_length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
 }
 
 /// Valid UTF-8 as Latin-1; nothing when a character is not in it.
