@@ -45,10 +45,11 @@ from sdrbee._native import (  # noqa: E402
     system_info,
 )
 from sdrbee.conversion import Conversion, convert  # noqa: E402
-from sdrbee.engine import Engine, Job  # noqa: E402
+from sdrbee.engine import Engine  # noqa: E402
 from sdrbee.hub.errors import PullError  # noqa: E402
 from sdrbee.hub.local import StoredModel  # noqa: E402
 from sdrbee.hub.pulling import pull  # noqa: E402
+from sdrbee.job import Job  # noqa: E402
 from sdrbee.model import Model, describe, load  # noqa: E402
 from sdrbee.model_files import builtin_models  # noqa: E402
 from sdrbee.names import ModelNotFound  # noqa: E402

@@ -28,6 +28,7 @@ MODULES = [
     "sdrbee.hub.pulling",
     "sdrbee.conversion",
     "sdrbee.engine",
+    "sdrbee.job",
     "sdrbee.plugins",
     "sdrbee.testing",
     "sdrbee.server.app",

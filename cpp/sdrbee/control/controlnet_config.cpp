@@ -44,19 +44,13 @@ bool is_alike(const Unet2DConditionConfig& control, const Unet2DConditionConfig&
          (!control.addition || (unet.addition && unet.addition->input_width == addition));
 }
 
-int64_t positive(const io::Config& config, const char* key, int64_t fallback) {
-  const int64_t value = config.int64_or(key, fallback);
-  if (value < 1) config.reject(key, "a positive integer");
-  return value;
-}
-
 TypeFusionConfig read_fusion(const io::Config& config) {
   TypeFusionConfig fusion;
-  fusion.types = positive(config, "num_control_type", fusion.types);
-  fusion.channels = positive(config, "num_trans_channel", fusion.channels);
-  fusion.heads = positive(config, "num_trans_head", fusion.heads);
-  fusion.layers = positive(config, "num_trans_layer", fusion.layers);
-  fusion.time_width = positive(config, "addition_time_embed_dim", fusion.time_width);
+  fusion.types = config.positive_or("num_control_type", fusion.types);
+  fusion.channels = config.positive_or("num_trans_channel", fusion.channels);
+  fusion.heads = config.positive_or("num_trans_head", fusion.heads);
+  fusion.layers = config.positive_or("num_trans_layer", fusion.layers);
+  fusion.time_width = config.positive_or("addition_time_embed_dim", fusion.time_width);
   if (fusion.channels % fusion.heads != 0)
     config.reject("num_trans_head", "a number that divides num_trans_channel");
   return fusion;

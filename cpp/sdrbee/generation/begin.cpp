@@ -88,7 +88,7 @@ void choose_skipped_layers(Generation& generation, int64_t layers) {
 
 void encode_prompts(ImageModel& model, Generation& generation) {
   const GenerationRequest& request = generation.request;
-  const PixelSize size = generation.pass == 0 ? request.size() : hires_size(request, model.info());
+  const PixelSize size = size_of_pass(generation, model.info());
   EncodedPrompts encoded = model.encode(prompts_of(request, model.info(), size));
   if (model.info().capabilities.distilled_guidance)
     for (Conditioning& conditioning : encoded.conditionings)

@@ -17,12 +17,6 @@ namespace {
 
 constexpr double kSameProportions = 0.02;  // sides are rounded to multiples of the model's cells
 
-PixelSize size_of_pass(const Generation& generation, const ModelInfo& info) {
-  const GenerationRequest& request = generation.request;
-  if (generation.pass > 0) return hires_size(request, info);
-  return {*request.width, *request.height};
-}
-
 double proportions(PixelSize size) {
   return static_cast<double>(size.width) / static_cast<double>(size.height);
 }

@@ -1,13 +1,12 @@
 #include "sdrbee/generation/request.h"
 
 #include <algorithm>
-#include <cmath>
-#include <initializer_list>
 #include <random>
 #include <tuple>
 #include <utility>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/generation/field_checks.h"
 #include "sdrbee/generation/inpaint_source.h"
 #include "sdrbee/generation/second_pass.h"
 #include "sdrbee/sampling/samplers.h"
@@ -24,31 +23,6 @@ constexpr int64_t kMaxMargin = 8192;
 constexpr double kMaxScale = 8.0;
 constexpr double kMaxBlur = 512.0;
 constexpr double kMaxControlStrength = 10.0;
-
-void check_integer(const char* field, int64_t value, int64_t low, int64_t high) {
-  if (value < low || value > high)
-    throw InvalidRequest(message("[", field, "] expected ", low, " to ", high, " but got ", value));
-}
-
-/// Written so that NaN fails.
-void check_number(const char* field, double value, double low, double high) {
-  if (!(value >= low && value <= high))
-    throw InvalidRequest(message("[", field, "] expected ", low, " to ", high, " but got ", value));
-}
-
-void check_finite(const char* field, double value) {
-  if (!std::isfinite(value))
-    throw InvalidRequest(message("[", field, "] expected a finite number but got ", value));
-}
-
-void check_choice(const char* field, const std::string& value,
-                  std::initializer_list<std::string_view> allowed) {
-  if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return;
-  std::string listed;
-  for (const std::string_view choice : allowed)
-    listed += (listed.empty() ? "'" : ", '") + std::string(choice) + "'";
-  throw InvalidRequest(message("[", field, "] expected one of ", listed, " but got '", value, "'"));
-}
 
 int64_t nearest_side(int64_t pixels, const SizeLimits& limits) {
   const int64_t low = (limits.minimum + limits.multiple - 1) / limits.multiple * limits.multiple;
@@ -105,15 +79,6 @@ void resolve_size(GenerationRequest& request, const ModelInfo& info) {
     request.height = from_picture ? floored_side(own.height, limits) : own.height;
   check_side("width", *request.width, limits);
   check_side("height", *request.height, limits);
-}
-
-void check_picture(const char* field, const Image& image) {
-  const auto expected = static_cast<uint64_t>(image.size.width) *
-                        static_cast<uint64_t>(image.size.height) *
-                        static_cast<uint64_t>(image.channels);
-  if (image.size.width < 1 || image.size.height < 1 || image.pixels.size() != expected)
-    throw InvalidRequest(message("[", field, "] the picture has no pixels or a wrong size: ",
-                                 image.size.width, "x", image.size.height));
 }
 
 void check_mode(const GenerationRequest& request, const ModelInfo& info) {

@@ -35,6 +35,10 @@ PixelSize hires_size(const GenerationRequest& request, const ModelInfo& info) {
   return {side(*request.width), side(*request.height)};
 }
 
+PixelSize size_of_pass(const Generation& generation, const ModelInfo& info) {
+  return generation.pass == 0 ? generation.request.size() : hires_size(generation.request, info);
+}
+
 void begin_second_pass(ImageModel& model, Generation& generation) {
   const c10::InferenceMode inference;
   const nn::CircularPadding padding = padding_of(generation.request);

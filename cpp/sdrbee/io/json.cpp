@@ -143,6 +143,12 @@ int64_t Config::int64_or(std::string_view key, int64_t fallback) const {
   return values.front();
 }
 
+int64_t Config::positive_or(std::string_view key, int64_t fallback) const {
+  const int64_t value = int64_or(key, fallback);
+  if (value < 1) reject(key, "a positive integer");
+  return value;
+}
+
 double Config::double_or(std::string_view key, double fallback) const {
   if (!has(key)) return fallback;
   const Json& value = *value_.find(key);

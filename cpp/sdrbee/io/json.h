@@ -41,6 +41,8 @@ class Config {
   bool has(std::string_view key) const;
 
   int64_t int64_or(std::string_view key, int64_t fallback) const;
+  /// An integer of at least 1.
+  int64_t positive_or(std::string_view key, int64_t fallback) const;
   double double_or(std::string_view key, double fallback) const;
   bool bool_or(std::string_view key, bool fallback) const;
   std::string string_or(std::string_view key, std::string fallback) const;

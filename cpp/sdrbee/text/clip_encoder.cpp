@@ -5,7 +5,6 @@
 #include "sdrbee/core/check.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/nn/attention.h"
-#include "sdrbee/text/encoder_config.h"
 
 namespace sdrbee::text {
 namespace {
@@ -33,14 +32,15 @@ bool names_projection(const io::Config& config) {
 
 ClipTextConfig ClipTextConfig::from(const io::Config& config) {
   ClipTextConfig result;
-  result.vocab_size = positive(config, "vocab_size", result.vocab_size);
-  result.hidden_size = positive(config, "hidden_size", result.hidden_size);
-  result.intermediate_size = positive(config, "intermediate_size", result.intermediate_size);
-  result.num_hidden_layers = positive(config, "num_hidden_layers", result.num_hidden_layers);
-  result.num_attention_heads = positive(config, "num_attention_heads", result.num_attention_heads);
+  result.vocab_size = config.positive_or("vocab_size", result.vocab_size);
+  result.hidden_size = config.positive_or("hidden_size", result.hidden_size);
+  result.intermediate_size = config.positive_or("intermediate_size", result.intermediate_size);
+  result.num_hidden_layers = config.positive_or("num_hidden_layers", result.num_hidden_layers);
+  result.num_attention_heads =
+      config.positive_or("num_attention_heads", result.num_attention_heads);
   result.max_position_embeddings =
-      positive(config, "max_position_embeddings", result.max_position_embeddings);
-  result.projection_dim = positive(config, "projection_dim", result.projection_dim);
+      config.positive_or("max_position_embeddings", result.max_position_embeddings);
+  result.projection_dim = config.positive_or("projection_dim", result.projection_dim);
   result.eos_token_id = config.int64_or("eos_token_id", result.eos_token_id);
   result.layer_norm_eps = config.double_or("layer_norm_eps", result.layer_norm_eps);
   result.hidden_act = parse_activation(config);

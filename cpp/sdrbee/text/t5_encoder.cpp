@@ -9,7 +9,6 @@
 #include "sdrbee/core/check.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/nn/attention.h"
-#include "sdrbee/text/encoder_config.h"
 
 namespace sdrbee::text {
 namespace {
@@ -37,16 +36,16 @@ T5EncoderConfig T5EncoderConfig::from(const io::Config& config) {
   if (feed_forward != "gated-gelu")
     throw UnsupportedModel(message("[", config.origin(), "] 'feed_forward_proj': only gated-gelu ",
                                    "(T5 1.1) is supported but got ", feed_forward));
-  result.vocab_size = positive(config, "vocab_size", result.vocab_size);
-  result.d_model = positive(config, "d_model", result.d_model);
-  result.d_kv = positive(config, "d_kv", result.d_kv);
-  result.d_ff = positive(config, "d_ff", result.d_ff);
-  result.num_layers = positive(config, "num_layers", result.num_layers);
-  result.num_heads = positive(config, "num_heads", result.num_heads);
+  result.vocab_size = config.positive_or("vocab_size", result.vocab_size);
+  result.d_model = config.positive_or("d_model", result.d_model);
+  result.d_kv = config.positive_or("d_kv", result.d_kv);
+  result.d_ff = config.positive_or("d_ff", result.d_ff);
+  result.num_layers = config.positive_or("num_layers", result.num_layers);
+  result.num_heads = config.positive_or("num_heads", result.num_heads);
   result.relative_attention_num_buckets =
-      positive(config, "relative_attention_num_buckets", result.relative_attention_num_buckets);
+      config.positive_or("relative_attention_num_buckets", result.relative_attention_num_buckets);
   result.relative_attention_max_distance =
-      positive(config, "relative_attention_max_distance", result.relative_attention_max_distance);
+      config.positive_or("relative_attention_max_distance", result.relative_attention_max_distance);
   result.layer_norm_epsilon = config.double_or("layer_norm_epsilon", result.layer_norm_epsilon);
   if (result.relative_attention_num_buckets % 4 != 0)
     config.reject("relative_attention_num_buckets", "a multiple of 4");

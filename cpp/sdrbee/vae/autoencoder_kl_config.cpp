@@ -9,12 +9,6 @@ namespace {
 // More would make 2^count overflow long before any real network is reached.
 constexpr size_t kMaxBlocks = 16;
 
-int64_t positive(const io::Config& config, const char* key, int64_t fallback) {
-  const int64_t value = config.int64_or(key, fallback);
-  if (value < 1) config.reject(key, "a positive integer");
-  return value;
-}
-
 void require_block_types(const io::Config& config, const char* key, const std::string& type,
                          size_t count) {
   const auto types = config.strings_or(key, {type});
@@ -37,12 +31,12 @@ std::optional<std::vector<double>> per_channel(const io::Config& config, const c
 
 AutoencoderKlConfig AutoencoderKlConfig::from(const io::Config& config) {
   AutoencoderKlConfig result;
-  result.in_channels = positive(config, "in_channels", result.in_channels);
-  result.out_channels = positive(config, "out_channels", result.out_channels);
+  result.in_channels = config.positive_or("in_channels", result.in_channels);
+  result.out_channels = config.positive_or("out_channels", result.out_channels);
   result.block_out_channels = config.int64s_or("block_out_channels", result.block_out_channels);
-  result.layers_per_block = positive(config, "layers_per_block", result.layers_per_block);
-  result.latent_channels = positive(config, "latent_channels", result.latent_channels);
-  result.norm_num_groups = positive(config, "norm_num_groups", result.norm_num_groups);
+  result.layers_per_block = config.positive_or("layers_per_block", result.layers_per_block);
+  result.latent_channels = config.positive_or("latent_channels", result.latent_channels);
+  result.norm_num_groups = config.positive_or("norm_num_groups", result.norm_num_groups);
   const auto sample_size = config.int64s_or("sample_size", {result.sample_size});
   if (sample_size.empty() || sample_size.front() < 1)
     config.reject("sample_size", "a positive integer");

@@ -20,14 +20,8 @@ bool is_null(const io::Config& config, const char* key) {
   return config.json().contains(key) && config.json().at(key).is_null();
 }
 
-int64_t positive(const io::Config& config, const char* key, int64_t fallback) {
-  const int64_t value = config.int64_or(key, fallback);
-  if (value < 1) config.reject(key, "a positive integer");
-  return value;
-}
-
 int64_t odd_kernel(const io::Config& config, const char* key) {
-  const int64_t value = positive(config, key, 3);
+  const int64_t value = config.positive_or(key, 3);
   if (value % 2 == 0) unsupported(config, key, "an odd kernel");
   return value;
 }
@@ -205,8 +199,8 @@ std::optional<AdditionEmbeddingConfig> read_addition(const io::Config& config) {
   if (!config.has("addition_embed_type")) return std::nullopt;
   config.require("addition_embed_type", "text_time");
   return AdditionEmbeddingConfig{
-      .time_width = positive(config, "addition_time_embed_dim", 0),
-      .input_width = positive(config, "projection_class_embeddings_input_dim", 0)};
+      .time_width = config.positive_or("addition_time_embed_dim", 0),
+      .input_width = config.positive_or("projection_class_embeddings_input_dim", 0)};
 }
 
 void check_heads(const io::Config& config, const UnetBlockConfig& block) {
@@ -222,15 +216,15 @@ Unet2DConditionConfig Unet2DConditionConfig::from(const io::Config& config) {
   require_usual_options(config);
   const BlockReader blocks(config);
   Unet2DConditionConfig result;
-  result.in_channels = positive(config, "in_channels", result.in_channels);
-  result.out_channels = positive(config, "out_channels", result.out_channels);
+  result.in_channels = config.positive_or("in_channels", result.in_channels);
+  result.out_channels = config.positive_or("out_channels", result.out_channels);
   result.down_blocks = blocks.down();
   result.mid_block = blocks.mid();
   result.up_blocks = blocks.up();
   for (const auto& block : result.down_blocks) check_heads(config, block);
   for (const auto& block : result.up_blocks) check_heads(config, block);
   if (result.mid_block) check_heads(config, *result.mid_block);
-  result.norm_num_groups = positive(config, "norm_num_groups", result.norm_num_groups);
+  result.norm_num_groups = config.positive_or("norm_num_groups", result.norm_num_groups);
   result.norm_eps = config.double_or("norm_eps", result.norm_eps);
   const int64_t padding = config.int64_or("downsample_padding", 1);
   if (padding != 0 && padding != 1) unsupported(config, "downsample_padding", "0 or 1");
@@ -240,9 +234,9 @@ Unet2DConditionConfig Unet2DConditionConfig::from(const io::Config& config) {
   result.flip_sin_to_cos = config.bool_or("flip_sin_to_cos", result.flip_sin_to_cos);
   result.freq_shift = config.double_or("freq_shift", result.freq_shift);
   result.time_embedding_dim =
-      positive(config, "time_embedding_dim", 4 * result.down_blocks.front().channels);
+      config.positive_or("time_embedding_dim", 4 * result.down_blocks.front().channels);
   if (config.has("time_cond_proj_dim"))
-    result.time_cond_proj_dim = positive(config, "time_cond_proj_dim", 0);
+    result.time_cond_proj_dim = config.positive_or("time_cond_proj_dim", 0);
   result.addition = read_addition(config);
   return result;
 }
