@@ -30,6 +30,7 @@ MODULES = [
     "sdrbee.engine",
     "sdrbee.job",
     "sdrbee.plugins",
+    "sdrbee.preprocess.finding",
     "sdrbee.testing",
     "sdrbee.server.app",
     "sdrbee._native",

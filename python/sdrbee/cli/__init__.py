@@ -13,7 +13,7 @@ from typing import TextIO
 import click
 
 import sdrbee
-from sdrbee.cli import config, convert, inspect, models, render, running, serve
+from sdrbee.cli import config, convert, inspect, models, preprocess, render, running, serve
 from sdrbee.cli.output import print_json
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -45,6 +45,7 @@ for one in (
     *inspect.COMMANDS,
     *models.COMMANDS,
     *convert.COMMANDS,
+    *preprocess.COMMANDS,
     *serve.COMMANDS,
     *running.COMMANDS,
     *config.COMMANDS,

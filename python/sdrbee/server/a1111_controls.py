@@ -6,7 +6,6 @@ https://github.com/Mikubill/sd-webui-controlnet/wiki/API
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from sdrbee.hub.local import LocalModels
 from sdrbee.server.a1111_fields import Fields, json_object, wrong
+from sdrbee.server.a1111_modules import NONE, is_none, module_details, module_names, prepared
 from sdrbee.server.a1111_pictures import encoded, picture
 from sdrbee.server.a1111_schema import A1111Error
 from sdrbee.server.http import Request, Response, Router, json_response
@@ -31,13 +31,13 @@ VERSION = 3  # of the extension's routes
 class Detect(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What /controlnet/detect reads."""
 
-    controlnet_module: str = "none"
+    controlnet_module: str = NONE
     controlnet_input_images: list[str] | None = None
     controlnet_images: list[str] | None = None
+    controlnet_processor_res: float | None = None
+    controlnet_threshold_a: float | None = None
+    controlnet_threshold_b: float | None = None
 
-
-# The preprocessors: pictures come prepared.
-MODULES = ("none",)
 
 _RESIZE_MODES = ("Just Resize", "Crop and Resize", "Resize and Fill")
 _OLD_RESIZE_MODES = {
@@ -82,9 +82,6 @@ def _control(
     unit: Mapping[str, Any], place: str, body: Mapping[str, Any], fields: Fields
 ) -> dict[str, Any]:
     of_unit = Fields(unit)
-    module = of_unit.text("module") or MODULES[0]
-    if module.lower() not in MODULES:
-        raise wrong(f"{place}.module", "'none': send the prepared picture", module)
     if unit.get("mask"):
         raise wrong(f"{place}.mask", "none: a unit acts on all of the picture", "a mask")
     if of_unit.text("hr_option") not in ("", "Both"):
@@ -126,6 +123,30 @@ def _choice(unit: Mapping[str, Any], name: str, place: str, choices: tuple[str, 
 
 
 def _image(unit: Mapping[str, Any], place: str, body: Mapping[str, Any], fields: Fields) -> str:
+    """What the network follows: prepared by `module`, then cut or filled to the proportions."""
+    image = _given_image(unit, place, body)
+    resize = unit.get("resize_mode")
+    if isinstance(resize, str):
+        resize = _OLD_RESIZE_MODES.get(resize, resize)
+    mode = _choice({"resize_mode": resize}, "resize_mode", place, _RESIZE_MODES)
+    size = (fields.whole("width") or 0, fields.whole("height") or 0)
+    is_fitted = mode != 0 and all(size)
+    of_unit = Fields(unit)
+    module = of_unit.text("module")
+    if is_none(module) and not is_fitted:
+        return image
+    given = picture(f"{place}.image", image)
+    pixels = np.asarray(given)
+    if not is_none(module):
+        numbers = {name: of_unit.number(name) for name in ("threshold_a", "threshold_b")}
+        numbers["resolution"] = _resolution(of_unit, pixels, mode, size)
+        pixels = prepared(module, given, numbers, f"{place}.module")
+    if is_fitted:
+        pixels = (_cropped if mode == 1 else _filled)(pixels, size[0] / size[1])
+    return encoded(pixels)
+
+
+def _given_image(unit: Mapping[str, Any], place: str, body: Mapping[str, Any]) -> str:
     image = unit.get("image") or unit.get("input_image")
     if isinstance(image, dict):
         image = image.get("image")
@@ -133,16 +154,19 @@ def _image(unit: Mapping[str, Any], place: str, body: Mapping[str, Any], fields:
         image = body["init_images"][0]  # as the extension does in img2img
     if not image or not isinstance(image, str):
         raise wrong(f"{place}.image", "a picture in base64", image)
-    resize = unit.get("resize_mode")
-    if isinstance(resize, str):
-        resize = _OLD_RESIZE_MODES.get(resize, resize)
-    mode = _choice({"resize_mode": resize}, "resize_mode", place, _RESIZE_MODES)
-    width, height = fields.whole("width"), fields.whole("height")
-    if mode == 0 or not width or not height:
-        return image
-    pixels = np.asarray(picture(f"{place}.image", image))
-    fitted = _cropped if mode == 1 else _filled
-    return encoded(fitted(pixels, width / height))
+    return image
+
+
+def _resolution(
+    unit: Fields, pixels: npt.NDArray[np.uint8], mode: int, size: tuple[int, int]
+) -> float | None:
+    """The shorter side for a preprocessor: `processor_res`, or what the picture made needs."""
+    width, height = size
+    if not unit.flag("pixel_perfect") or not all(size):
+        return unit.number("processor_res")
+    rows, columns = pixels.shape[:2]
+    scale = (min if mode == 2 else max)(width / columns, height / rows)
+    return float(round(min(rows, columns) * scale))
 
 
 def _cropped(pixels: npt.NDArray[np.uint8], proportions: float) -> npt.NDArray[np.uint8]:
@@ -167,6 +191,22 @@ def _filled(pixels: npt.NDArray[np.uint8], proportions: float) -> npt.NDArray[np
     return whole
 
 
+def _detected(body: Mapping[str, Any]) -> list[str]:
+    """The pictures of a body through its preprocessor, in base64. Not for an event loop."""
+    fields = Fields(body)
+    images = body.get("controlnet_input_images", body.get("controlnet_images"))
+    if not isinstance(images, list) or not images:
+        raise wrong("controlnet_input_images", "a list of pictures in base64", images)
+    numbers = {
+        "resolution": fields.number("controlnet_processor_res"),
+        "threshold_a": fields.number("controlnet_threshold_a"),
+        "threshold_b": fields.number("controlnet_threshold_b"),
+    }
+    module = fields.text("controlnet_module") or NONE
+    given = (picture("controlnet_input_images", one) for one in images)
+    return [encoded(prepared(module, one, numbers, "controlnet_module")) for one in given]
+
+
 def add_routes(router: Router, worker: Worker) -> None:
     """What the extension's clients ask."""
 
@@ -178,23 +218,14 @@ def add_routes(router: Router, worker: Worker) -> None:
         return json_response(200, {"model_list": names})
 
     async def module_list(_request: Request) -> Response:
-        return json_response(200, {"module_list": list(MODULES), "module_detail": {}})
+        return json_response(
+            200, {"module_list": module_names(), "module_detail": module_details()}
+        )
 
     async def detect(request: Request) -> Response:
         body = json_object(await worker.bodies.read_json(request), "body")
-        module = Fields(body).text("controlnet_module") or MODULES[0]
-        if module.lower() not in MODULES:
-            raise wrong("controlnet_module", f"one of {', '.join(MODULES)}", module)
-        images = body.get("controlnet_input_images", body.get("controlnet_images"))
-        if not isinstance(images, list) or not images:
-            raise wrong("controlnet_input_images", "a list of pictures in base64", images)
-        plain = await worker.in_thread(
-            lambda: [
-                base64.b64encode(picture("controlnet_input_images", one).encode("png")).decode()
-                for one in images
-            ]
-        )
-        return json_response(200, {"images": plain, "info": "Success"})
+        pictures = await worker.in_thread(lambda: _detected(body))
+        return json_response(200, {"images": pictures, "info": "Success"})
 
     for method, name, handler, summary, more in (
         ("GET", "version", version, "The version of A1111's ControlNet routes", {}),

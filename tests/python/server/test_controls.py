@@ -21,6 +21,7 @@ from server.conftest import Served, serve
 import sdrbee
 from sdrbee.hub.local import LocalModels, StoredModel
 from sdrbee.model_files import BUILTIN_FOLDER
+from sdrbee.preprocess import preprocess
 
 PROMPT = "a red circle left of a blue square"
 
@@ -136,13 +137,52 @@ def test_units_of_webuiapi(client: webuiapi.WebUIApi, home: Path) -> None:
 def test_what_webuiapi_asks_of_the_extension(client: webuiapi.WebUIApi) -> None:
     assert client.controlnet_version() == 3
     assert client.controlnet_model_list() == ["canny"]
-    assert client.controlnet_module_list() == ["none"]
+    modules = client.controlnet_module_list()
+    assert modules[0] == "none"
+    assert {"canny", "softedge", "lineart_standard", "tile_resample", "invert"} <= {*modules}
     found = client.controlnet_detect(images=[PIL.Image.fromarray(edges())], module="none")
     assert np.array_equal(np.asarray(found.image), edges())
 
 
+def test_detect_runs_a_preprocessor(client: webuiapi.WebUIApi) -> None:
+    source = edges(40, 30)
+    found = client.controlnet_detect(
+        images=[PIL.Image.fromarray(source)],
+        module="canny",
+        processor_res=60,
+        threshold_a=50,
+        threshold_b=150,
+    )
+    expected = preprocess("canny", source, resolution=60, low=50, high=150)
+    assert np.array_equal(np.asarray(found.image), np.asarray(expected))
+
+
+def test_a_unit_prepares_its_picture(client: webuiapi.WebUIApi) -> None:
+    source = edges(32, 32)
+    ready = np.asarray(preprocess("canny", source, resolution=128, low=64, high=64))
+    asked: dict[str, Any] = {"prompt": PROMPT, "seed": 7, "width": 128, "height": 128}
+
+    def made(picture: npt.NDArray[np.uint8], **fields: Any) -> npt.NDArray[np.uint8]:
+        unit = webuiapi.ControlNetUnit(image=PIL.Image.fromarray(picture), model="canny", **fields)
+        return np.asarray(client.txt2img(controlnet_units=[unit], **asked).image)
+
+    expected = made(ready)
+    assert np.array_equal(made(source, module="Canny", processor_res=128), expected)
+    assert np.array_equal(made(source, module="canny", pixel_perfect=True), expected)
+    assert not np.array_equal(made(source), expected)
+
+
+@pytest.mark.parametrize(("module", "told"), [("depth", "sdrbee.preprocessors"), ("no", "canny")])
+def test_detect_says_what_is_missing(worker: Served, module: str, told: str) -> None:
+    body = {"controlnet_module": module, "controlnet_input_images": [encoded(edges())]}
+    answer = worker.ask("POST", "/controlnet/detect", body)
+    assert answer.status == 422, answer.body
+    assert told in answer.json()["detail"]
+
+
 UNITS: dict[str, tuple[dict[str, Any], str]] = {
-    "a preprocessor": ({"module": "canny"}, "module"),
+    "an unknown preprocessor": ({"module": "cannot"}, "module"),
+    "a preprocessor of a package": ({"module": "openpose"}, "module"),
     "no model": ({"model": "None"}, "model"),
     "no picture": ({"image": ""}, "image"),
     "soft control": ({"control_mode": 1}, "control_mode"),

@@ -1,0 +1,125 @@
+"""The preprocessors by the names and numbers of A1111's ControlNet extension."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import sdrbee
+from sdrbee.preprocess import PreprocessorMissing, Setting, own_preprocessors, preprocess
+from sdrbee.preprocess.finding import RESOLUTION, preprocessor_names
+from sdrbee.preprocess.pixels import Picture
+from sdrbee.server.a1111_fields import wrong
+from sdrbee.server.errors import ApiError
+
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A preprocessor as the extension knows it."""
+
+    preprocessor: str
+    sliders: tuple[str, ...] = ()
+    """The settings that `threshold_a` and `threshold_b` are; the others keep their defaults."""
+    has_resolution: bool = True
+
+
+# Only where the extension's module does the same has it the extension's longer name.
+_OWN = {
+    NONE: Module("passthrough", has_resolution=False),
+    "invert": Module("invert", has_resolution=False),
+    "canny": Module("canny", ("low", "high")),
+    "softedge": Module("softedge"),
+    "scribble": Module("scribble"),
+    "lineart_standard": Module("lineart"),
+    "blur_gaussian": Module("blur", ("sigma",)),
+    "tile_resample": Module("tile", ("factor",), has_resolution=False),
+    "normal": Module("normal", ("background",)),
+}
+
+
+def module_names() -> list[str]:
+    """What a unit's `module` may be."""
+    taken = {module.preprocessor for module in _OWN.values()}
+    return [*_OWN, *(name for name in preprocessor_names() if name not in taken)]
+
+
+def module_details() -> dict[str, Any]:
+    """The sliders of each module, as the extension tells them."""
+    return {
+        name: {
+            "model_free": False,
+            "sliders": [
+                {
+                    "name": one.name,
+                    "value": one.default,
+                    "min": one.least,
+                    "max": one.most,
+                    "step": 1 if one.is_whole else 0.01,
+                }
+                for one in _sliders(_module(name))
+            ],
+        }
+        for name in module_names()
+    }
+
+
+def is_none(name: str) -> bool:
+    """Whether the picture stays as it is."""
+    return name.lower() in ("", NONE)
+
+
+def prepared(
+    name: str, image: sdrbee.Image, numbers: Mapping[str, float | None], place: str
+) -> Picture:
+    """The picture through a module.
+
+    Args:
+        name: Of the module, in upper or lower case.
+        image: The picture.
+        numbers: `resolution`, `threshold_a` and `threshold_b`. As in the extension, what is absent
+            or out of range is the default.
+        place: The field that holds the module's name.
+
+    Raises:
+        ApiError: 422: there is no such module, or it can't be used.
+    """
+    module = _module(name.lower())
+    given = {
+        setting.name: _in_range(setting, numbers.get(f"threshold_{letter}"))
+        for setting, letter in zip(_settings(module), "ab", strict=False)
+    }
+    side = int(_in_range(RESOLUTION, numbers.get("resolution"))) if module.has_resolution else None
+    try:
+        return np.asarray(preprocess(module.preprocessor, image, resolution=side, **given))
+    except (PreprocessorMissing, sdrbee.PluginError) as error:
+        raise ApiError(422, "invalid_field", f"[{place}] {error}", field=place) from None
+    except sdrbee.InvalidRequest as error:
+        if name.lower() in module_names():
+            raise
+        raise wrong(place, f"one of {', '.join(module_names())}", name) from error
+
+
+def _module(name: str) -> Module:
+    return _OWN.get(name) or Module(name)
+
+
+def _settings(module: Module) -> list[Setting]:
+    """What the thresholds set."""
+    one = own_preprocessors().get(module.preprocessor)
+    by_name = {} if one is None else {setting.name: setting for setting in one.settings}
+    return [by_name[slider] for slider in module.sliders]
+
+
+def _sliders(module: Module) -> list[Setting]:
+    return [*([RESOLUTION] if module.has_resolution else []), *_settings(module)]
+
+
+def _in_range(setting: Setting, value: float | None) -> float:
+    if value is None or not setting.least <= value <= setting.most:
+        return setting.default
+    return value
