@@ -8,8 +8,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 
-class StateInUse(OSError):
-    """Another process has the directory."""
+class StateError(OSError):
+    """The directory can't be used."""
+
+
+class StateInUse(StateError):
+    """Another process has it."""
 
 
 class StateDirectory:
@@ -20,12 +24,18 @@ class StateDirectory:
 
         Raises:
             StateInUse: Another worker runs on it.
-            OSError: It can't be made or written.
+            StateError: It can't be made or written.
         """
         self.path = path
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.chmod(0o700)
-        self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.chmod(0o700)
+            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StateError(
+                f"[state_dir] {path} can't be used: {error.strerror}; give another --state-dir, "
+                "or --no-journal"
+            ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sdrbee.server.state_directory import StateDirectory, StateInUse, default_state_path
+from sdrbee.server.state_directory import (
+    StateDirectory,
+    StateError,
+    StateInUse,
+    default_state_path,
+)
 from sdrbee.server.store import Accepted, Kept, Store, Told
 from sdrbee.server.wire import Submission
 
@@ -147,6 +152,12 @@ def test_a_directory_has_one_worker(tmp_path: Path) -> None:
         StateDirectory(path)
     first.close()
     StateDirectory(path).close()
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StateError, match=r"\[state_dir\] .*file/below can't be used: .*--state-dir"):
+        StateDirectory(tmp_path / "file" / "below")
 
 
 def test_names_of_state_directories(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
