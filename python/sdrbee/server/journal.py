@@ -84,9 +84,14 @@ class Journal:
     async def finish(
         self, job_id: str, accepted: Accepted, told: Told, pictures: Sequence[bytes]
     ) -> None:
-        """Writes a job's end down for good. Raises StorageError."""
+        """Writes a job's end down, for good where the next run would not come to the same end by
+        itself. Raises StorageError."""
+        ends_so_anyway = told.cancel_asked and told.status == "cancelled"
         await self._do(
-            _Task(lambda store: store.finish(job_id, accepted, told, pictures), durable=True)
+            _Task(
+                lambda store: store.finish(job_id, accepted, told, pictures),
+                durable=not ends_so_anyway,
+            )
         )
 
     async def tell(self, job_id: str, told: Told) -> None:
