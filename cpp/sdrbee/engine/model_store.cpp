@@ -17,13 +17,6 @@ int64_t loaded_bytes(const ResidentModel& resident) {
   return bytes;
 }
 
-/// What the weights of the model take when all are loaded.
-int64_t whole_bytes(const ResidentModel& resident) {
-  int64_t bytes = 0;
-  for (const auto& [name, part] : resident.model->memory().states()) bytes += part.bytes;
-  return bytes;
-}
-
 /// Destroys models, which takes too long for a lock, and gives their memory back.
 void let_go(std::vector<std::unique_ptr<ResidentModel>> models) {
   if (models.empty()) return;
@@ -35,13 +28,7 @@ void let_go(std::vector<std::unique_ptr<ResidentModel>> models) {
 
 /// What its weights take when all that may be loaded at once is.
 int64_t ModelStore::most_bytes(const Entry& entry) {
-  return std::min(whole_bytes(*entry.resident), entry.limit.value_or(INT64_MAX));
-}
-
-const ModelSource& ModelStore::source(const std::string& name) const {
-  const auto found = std::ranges::find(sources_, name, &ModelSource::name);
-  SDRBEE_CHECK(found != sources_.end());
-  return *found;
+  return std::min(entry.resident->model->memory().whole_bytes(), entry.limit.value_or(INT64_MAX));
 }
 
 /// What is left of the budget beside the other pinned models.
@@ -59,7 +46,7 @@ std::optional<int64_t> ModelStore::room_for(const std::string& name) const {
 
 ResidentModel& ModelStore::use(const std::string& name) {
   rest();
-  const ModelSource& wanted = source(name);
+  const ModelSource& wanted = sources_.find(name);
   std::optional<int64_t> limit = room_for(name);
   if (wanted.memory_limit) limit = std::min(*wanted.memory_limit, limit.value_or(INT64_MAX));
   drop_misfit(name, limit);
@@ -89,7 +76,7 @@ void ModelStore::drop_misfit(const std::string& name, std::optional<int64_t> lim
     if (entry.first != name || entry.second.limit == limit) return false;
     const int64_t least =
         std::min(limit.value_or(INT64_MAX), entry.second.limit.value_or(INT64_MAX));
-    return whole_bytes(*entry.second.resident) > least;
+    return entry.second.resident->model->memory().whole_bytes() > least;
   }));
 }
 

@@ -1,7 +1,6 @@
 // The one denoising loop.
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <map>
@@ -11,6 +10,7 @@
 #include "sdrbee/generation/generation.h"
 #include "sdrbee/generation/second_pass.h"
 #include "sdrbee/generation/tiling.h"
+#include "sdrbee/models/computing.h"
 
 namespace sdrbee {
 namespace {
@@ -129,7 +129,7 @@ std::vector<int64_t> batch_key(const Generation& generation) {
 
 void advance(ImageModel& model, std::span<Generation* const> generations,
              const CancelToken& cancel) {
-  const c10::InferenceMode inference;
+  const Computing computing(model);
   std::vector<std::unique_ptr<Running>> all;
   for (Generation* generation : generations) {
     if (generation->done()) continue;

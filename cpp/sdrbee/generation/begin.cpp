@@ -1,7 +1,6 @@
 // The start of a generation: prompts and first latents.
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 
@@ -12,6 +11,7 @@
 #include "sdrbee/generation/plan_request.h"
 #include "sdrbee/generation/second_pass.h"
 #include "sdrbee/generation/tiling.h"
+#include "sdrbee/models/computing.h"
 
 namespace sdrbee {
 namespace {
@@ -117,7 +117,7 @@ void attach_pictures(Generation& generation) {
 }
 
 Generation begin(ImageModel& model, const GenerationRequest& request) {
-  const c10::InferenceMode inference;
+  const Computing computing(model);
   PlannedRequest planned = plan_request(request, model.info());
   const uint64_t seed = *planned.request.seed;
   Generation generation{.request = std::move(planned.request),
@@ -136,7 +136,7 @@ Generation begin(ImageModel& model, const GenerationRequest& request) {
 }
 
 void restore_conditions(ImageModel& model, Generation& generation) {
-  const c10::InferenceMode inference;
+  const Computing computing(model);
   open_controls(model, generation);
   encode_prompts(model, generation);
   attach_pictures(generation);

@@ -1,5 +1,4 @@
 // The end of a generation: latents to picture.
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <iterator>
@@ -11,12 +10,13 @@
 #include "sdrbee/generation/recipe.h"
 #include "sdrbee/generation/source_image.h"
 #include "sdrbee/generation/tiling.h"
+#include "sdrbee/models/computing.h"
 
 namespace sdrbee {
 
 GeneratedImage finish(ImageModel& model, Generation&& generation) {
   SDRBEE_CHECK(generation.done(), "finish before the last step");
-  const c10::InferenceMode inference;
+  const Computing computing(model);
   const GenerationRequest& request = generation.request;
   GeneratedImage result;
   result.seed = *request.seed;

@@ -11,6 +11,7 @@
 #include "sdrbee/core/rng.h"
 #include "sdrbee/generation/source_image.h"
 #include "sdrbee/generation/tiling.h"
+#include "sdrbee/models/computing.h"
 
 namespace sdrbee {
 namespace {
@@ -27,7 +28,7 @@ Tensor cells(const Tensor& latents) {
 }  // namespace
 
 PreviewMap PreviewMap::fit(ImageModel& model) {
-  const c10::InferenceMode inference;
+  const Computing computing(model);
   constexpr int64_t kPatches = kFitSide / kPatchSide;
   const Tensor patches =
       NoiseSource(0).normal({1, model.info().latent_channels, kPatches, kPatches});
@@ -50,7 +51,7 @@ Image PreviewMap::apply(const Tensor& latents) const {
 std::optional<Image> Previewer::operator()(const Generation& generation) {
   if (generation.request.preview == "none" || !generation.denoised.defined()) return std::nullopt;
   if (generation.request.preview == "full") {
-    const c10::InferenceMode inference;
+    const Computing computing(*model_);
     const nn::CircularPadding padding = padding_of(generation.request);
     return float_to_image(picture_to_float(model_->autoencoder().decode(generation.denoised)));
   }

@@ -1,6 +1,5 @@
 // Generations as bytes: CBOR (RFC 8949) with the tensors as byte strings.
 #include <ATen/ops/empty.h>
-#include <c10/core/InferenceMode.h>
 
 #include <cstring>
 
@@ -11,6 +10,7 @@
 #include "sdrbee/generation/recipe.h"
 #include "sdrbee/generation/request_fields.h"
 #include "sdrbee/generation/sealed_json.h"
+#include "sdrbee/models/computing.h"
 
 namespace sdrbee {
 namespace {
@@ -208,7 +208,7 @@ std::vector<uint8_t> save(const Generation& generation, const ModelInfo& info) {
 }
 
 Generation restore(ImageModel& model, GenerationRequest request, const Json& progress) {
-  const c10::InferenceMode inference;
+  const Computing computing(model);
   try {
     Generation generation = unpack_generation(model, std::move(request), progress);
     restore_conditions(model, generation);

@@ -1,7 +1,6 @@
 #include "sdrbee/generation/second_pass.h"
 
 #include <ATen/ops/upsample_bilinear2d.h>
-#include <c10/core/InferenceMode.h>
 
 #include "sdrbee/core/resample.h"
 #include "sdrbee/generation/conditions.h"
@@ -10,6 +9,7 @@
 #include "sdrbee/generation/plan_request.h"
 #include "sdrbee/generation/source_image.h"
 #include "sdrbee/generation/tiling.h"
+#include "sdrbee/models/computing.h"
 
 namespace sdrbee {
 namespace {
@@ -40,7 +40,7 @@ PixelSize size_of_pass(const Generation& generation, const ModelInfo& info) {
 }
 
 void begin_second_pass(ImageModel& model, Generation& generation) {
-  const c10::InferenceMode inference;
+  const Computing computing(model);
   const nn::CircularPadding padding = padding_of(generation.request);
   PassPlan pass = plan_second_pass(generation.request, model.info());
   const PixelSize size = hires_size(generation.request, model.info());

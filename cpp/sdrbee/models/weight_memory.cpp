@@ -134,6 +134,13 @@ void WeightMemory::load_all() {
   load(chosen);
 }
 
+int64_t WeightMemory::whole_bytes() const {
+  const std::lock_guard lock(mutex_);
+  int64_t bytes = 0;
+  for (const Entry& one : entries_) bytes += one.state.bytes;
+  return bytes;
+}
+
 std::map<std::string, ComponentMemory> WeightMemory::states() const {
   const std::lock_guard lock(mutex_);
   std::map<std::string, ComponentMemory> states;

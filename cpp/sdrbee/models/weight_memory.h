@@ -58,6 +58,9 @@ class WeightMemory {
   /// Loads components, side by side, in the order in which they were added, as long as they fit.
   void load_all();
 
+  /// What the weights of all components take together while they are loaded.
+  int64_t whole_bytes() const;
+
   /// All components by name.
   std::map<std::string, ComponentMemory> states() const;
 
