@@ -58,20 +58,23 @@ ModelInfo info_of(const std::string& name, const ModelOrigin& origin, const std:
       message("[", name, "] lacks ", missing, "; give these components when you add the model"));
 }
 
+engine::ModelSource source_of(const std::string& name, const ModelOrigin& origin,
+                              const std::vector<std::string>& devices) {
+  return {.name = name,
+          .info = info_of(name, origin, devices.front()),
+          .load =
+              [origin, devices](int64_t worker, std::optional<int64_t> limit) {
+                return load_model(origin, devices[static_cast<size_t>(worker)], limit);
+              },
+          .memory_limit = memory_limit_of(origin)};
+}
+
 std::unique_ptr<Engine> make_engine(const NamedModels& models,
                                     const std::vector<std::string>& devices,
                                     engine::EngineOptions options) {
   if (devices.empty()) throw InvalidRequest("[devices] expected one or more but got none");
   std::vector<engine::ModelSource> sources;
-  for (const auto& [name, origin] : models)
-    sources.push_back(
-        {.name = name,
-         .info = info_of(name, origin, devices.front()),
-         .load =
-             [origin = origin, devices](int64_t worker, std::optional<int64_t> limit) {
-               return load_model(origin, devices[static_cast<size_t>(worker)], limit);
-             },
-         .memory_limit = memory_limit_of(origin)});
+  for (const auto& [name, origin] : models) sources.push_back(source_of(name, origin, devices));
   options.workers = static_cast<int64_t>(devices.size());
   return std::make_unique<Engine>(std::move(sources), options);
 }
@@ -238,6 +241,14 @@ void register_engine(py::module_& module) {
                  make_engine(models, devices, options).release());
            }),
            py::arg("models"), py::arg("devices"), py::arg("options"))
+      .def(
+          "add",
+          [](Engine& self, const std::string& name, const ModelOrigin& origin,
+             const std::vector<std::string>& devices) {
+            self.add(source_of(name, origin, devices));
+          },
+          py::arg("name"), py::arg("origin"), py::arg("devices"),
+          py::call_guard<py::gil_scoped_release>())
       .def("submit", &Engine::submit, py::arg("request"), py::arg("options"),
            py::call_guard<py::gil_scoped_release>())
       .def("check_room", &Engine::check_room, py::arg("count"))
@@ -250,9 +261,9 @@ void register_engine(py::module_& module) {
       .def("stop", &Engine::stop, py::arg("checkpoint"), py::call_guard<py::gil_scoped_release>())
       .def_property_readonly("models",
                              [](const Engine& self) {
-                               std::map<std::string, ModelInfo> infos;
-                               for (const engine::ModelSource& model : self.models())
-                                 infos[model.name] = model.info;
+                               std::vector<std::pair<std::string, ModelInfo>> infos;
+                               for (const engine::ModelSource* model : self.models())
+                                 infos.emplace_back(model->name, model->info);
                                return infos;
                              })
       .def_property_readonly("status", &status);

@@ -43,7 +43,7 @@ class Engine:
         [0, 1, 2]
     """
 
-    __slots__ = ("__weakref__", "_engine", "_models")
+    __slots__ = ("__weakref__", "_devices", "_dtype", "_engine", "_models")
 
     def __init__(
         self,
@@ -87,9 +87,10 @@ class Engine:
         """
         if not isinstance(models, Mapping):
             models = {_own_name(models): models}
+        self._devices, self._dtype = list(devices), dtype
         self._engine = _native.Engine(
             [_named(name, model, dtype) for name, model in models.items()],
-            list(devices),
+            self._devices,
             _native.EngineOptions(
                 queue_limit,
                 max_batch,
@@ -102,9 +103,29 @@ class Engine:
                 ),
             ),
         )
-        infos = self._engine.models
-        self._models = {name: infos[name] for name in models}
+        self._models = dict(self._engine.models)
         _open_engines.add(self)
+
+    def add(self, name: str, model: Any) -> None:
+        """Adds a model that jobs may ask for from now on; the first that does loads it.
+
+        Args:
+            name: What it is called.
+            model: What `load` takes as a name, or a mapping of the arguments of `load`.
+
+        Raises:
+            CheckpointError, UnsupportedModel, InvalidRequest: As for a new engine, and when there
+                is a model of that name.
+
+        Example:
+            >>> import sdrbee
+            >>> with sdrbee.Engine("shapes") as engine:
+            ...     engine.add("other", {"name": "shapes", "dtype": "fp32"})
+            ...     list(engine.models)
+            ['shapes', 'other']
+        """
+        self._engine.add(*_named(name, model, self._dtype), self._devices)
+        self._models = dict(self._engine.models)
 
     def submit(
         self,

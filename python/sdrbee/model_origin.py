@@ -32,12 +32,21 @@ def model_origin(
     if isinstance(name, type):
         return _plugin(name.id, lambda: name, options, files)
     name = os.fspath(name)
-    find = None if name in builtin_models() or os.sep in name else find_plugin(name)
+    find = _plugin_called(name)
     if find is not None:
         return _plugin(name, find, options, files)
     if options is not None:
         raise _native.InvalidRequest(f"[options] {name!r} is no plug-in, which alone takes options")
     return model_files(name, **files)
+
+
+def is_plugin(name: ModelName) -> bool:
+    """Whether a name means a plug-in."""
+    return isinstance(name, type) or _plugin_called(os.fspath(name)) is not None
+
+
+def _plugin_called(name: str) -> Callable[[], Any] | None:
+    return None if name in builtin_models() or os.sep in name else find_plugin(name)
 
 
 def _plugin(

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 #include <utility>
 
 #include "sdrbee/core/error.h"
@@ -26,7 +25,7 @@ void check(const StoreOptions& options) {
                                  options.keep_alive->count()));
 }
 
-void check(const std::vector<ModelSource>& models, const EngineOptions& options) {
+void check(const EngineOptions& options) {
   check_at_least_one("workers", options.workers);
   check_at_least_one("queue_limit", options.queue_limit);
   check_at_least_one("max_batch", options.max_batch);
@@ -34,11 +33,6 @@ void check(const std::vector<ModelSource>& models, const EngineOptions& options)
     throw InvalidRequest(message("[checkpoint_interval] expected 0 s or more but got ",
                                  options.checkpoint_interval->count()));
   check(options.store);
-  if (models.empty()) throw InvalidRequest("[models] expected one or more but got none");
-  std::set<std::string> names;
-  for (const ModelSource& model : models)
-    if (!names.insert(model.name).second)
-      throw InvalidRequest(message("[models] '", model.name, "' is there twice"));
 }
 
 void check(const JobOptions& options) {
@@ -55,7 +49,7 @@ void check(const JobOptions& options) {
 
 Engine::Engine(std::vector<ModelSource> models, const EngineOptions& options)
     : models_(std::move(models)), queue_(std::make_shared<JobQueue>(options.queue_limit)) {
-  check(models_, options);
+  check(options);
   for (int64_t index = 0; index < options.workers; ++index)
     workers_.push_back(
         std::make_unique<Worker>(index, models_, queue_,
@@ -79,19 +73,9 @@ void Engine::stop(bool checkpoint) {
   if (deadlines_.joinable()) deadlines_.join();
 }
 
-const ModelSource& Engine::source(const std::string& name) const {
-  if (name.empty()) return models_.front();
-  const auto found = std::ranges::find(models_, name, &ModelSource::name);
-  if (found != models_.end()) return *found;
-  std::string known;
-  for (const ModelSource& model : models_)
-    known += (known.empty() ? "'" : ", '") + model.name + "'";
-  throw InvalidRequest(message("[model] expected one of ", known, " but got '", name, "'"));
-}
-
 std::shared_ptr<Job> Engine::submit(GenerationRequest request, JobOptions options) {
   check(options);
-  const ModelSource& model = source(options.model);
+  const ModelSource& model = models_.find(options.model);
   options.model = model.name;
   if (!options.resume.empty() && !request.seed) request.seed = checkpoint_seed(options.resume);
   GenerationRequest resolved = plan_request(std::move(request), model.info).request;
@@ -102,7 +86,7 @@ std::shared_ptr<Job> Engine::submit(GenerationRequest request, JobOptions option
 }
 
 std::vector<std::shared_future<void>> Engine::load(const std::string& name) {
-  const std::string& wanted = source(name).name;
+  const std::string& wanted = models_.find(name).name;
   const std::lock_guard lock(mutex_);
   if (workers_.empty()) throw Cancelled("[load] the engine has stopped");
   std::vector<std::shared_future<void>> answers;
@@ -111,13 +95,13 @@ std::vector<std::shared_future<void>> Engine::load(const std::string& name) {
 }
 
 void Engine::unload(const std::string& name) {
-  const std::string& wanted = source(name).name;
+  const std::string& wanted = models_.find(name).name;
   const std::lock_guard lock(mutex_);
   for (const auto& worker : workers_) worker->unload(wanted);
 }
 
 void Engine::pin(const std::string& name, bool pinned) {
-  const std::string& wanted = source(name).name;
+  const std::string& wanted = models_.find(name).name;
   const std::lock_guard lock(mutex_);
   for (const auto& worker : workers_) worker->pin(wanted, pinned);
 }

@@ -78,13 +78,16 @@ class Engine {
   /// Whether a model stays in memory once it is loaded, whatever the options of the store say.
   void pin(const std::string& name, bool pinned);
 
-  const std::vector<ModelSource>& models() const { return models_; }
+  /// Adds a model that jobs may ask for from now on. Throws InvalidRequest when there is one of
+  /// that name.
+  void add(ModelSource model) { models_.add(std::move(model)); }
+
+  /// All models, the first one first; they stay where they are.
+  std::vector<const ModelSource*> models() const { return models_.all(); }
   EngineStatus status() const;
 
  private:
-  const ModelSource& source(const std::string& name) const;
-
-  const std::vector<ModelSource> models_;
+  ModelSources models_;
   const std::shared_ptr<JobQueue> queue_;
   std::atomic<uint64_t> last_id_ = 0;
   mutable std::mutex mutex_;  // of the two below

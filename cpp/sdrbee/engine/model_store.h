@@ -9,26 +9,15 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "sdrbee/engine/job.h"
+#include "sdrbee/engine/model_sources.h"
 #include "sdrbee/generation/preview.h"
 #include "sdrbee/models/image_model.h"
 
 namespace sdrbee::engine {
-
-/// A model that an engine may be asked for.
-struct ModelSource {
-  std::string name;
-  ModelInfo info;  ///< that of the loaded model
-  /// Loads it for the engine's worker of that number, on the worker's thread. Where a limit is
-  /// given, its components take turns, so that their weights never take more bytes together.
-  std::function<std::unique_ptr<ImageModel>(int64_t worker, std::optional<int64_t> limit_bytes)>
-      load;
-  std::optional<int64_t> memory_limit = {};  ///< that its weights keep to by themselves
-};
 
 /// What decides which models stay in memory; without it all do.
 struct StoreOptions {
@@ -74,7 +63,7 @@ struct ResidentModel {
 class ModelStore {
  public:
   /// `sources` must outlive the store.
-  ModelStore(std::span<const ModelSource> sources, int64_t worker, const StoreOptions& options)
+  ModelStore(const ModelSources& sources, int64_t worker, const StoreOptions& options)
       : sources_(sources), worker_(worker), options_(options) {}
 
   /// The model, from now on in use in the place of the one before it. Throws what loading throws,
@@ -116,7 +105,6 @@ class ModelStore {
   using Gone = std::vector<std::unique_ptr<ResidentModel>>;  // to be destroyed without the lock
 
   static int64_t most_bytes(const Entry& entry);
-  const ModelSource& source(const std::string& name) const;
   std::optional<int64_t> room_for(const std::string& name) const;
   void drop_misfit(const std::string& name, std::optional<int64_t> limit);
   void make_room_for(const std::string& name);
@@ -125,7 +113,7 @@ class ModelStore {
   bool stays(const Entries::value_type& entry) const;
   Gone take_if(const std::function<bool(Entries::value_type&)>& which);
 
-  const std::span<const ModelSource> sources_;
+  const ModelSources& sources_;
   const int64_t worker_;
   const StoreOptions options_;
 

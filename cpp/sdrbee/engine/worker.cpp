@@ -17,7 +17,7 @@ Generation begin_or_resume(ImageModel& model, const Work& work, size_t index) {
 
 }  // namespace
 
-Worker::Worker(int64_t index, std::span<const ModelSource> models, std::shared_ptr<JobQueue> queue,
+Worker::Worker(int64_t index, const ModelSources& models, std::shared_ptr<JobQueue> queue,
                const WorkerOptions& options)
     : models_(models),
       queue_(std::move(queue)),
@@ -47,7 +47,7 @@ WorkerStatus Worker::status() const {
 }
 
 void Worker::run() {
-  if (options_.preload) load(models_.front().name);  // a job of a model that failed tries again
+  if (options_.preload) load(models_.find("").name);  // a job of a model that failed tries again
   while (fill()) {
     if (queue_->closed()) end_jobs();
     batch_->step();

@@ -9,7 +9,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -45,7 +44,7 @@ struct WorkerStatus {
 class Worker {
  public:
   /// `models` must outlive the worker.
-  Worker(int64_t index, std::span<const ModelSource> models, std::shared_ptr<JobQueue> queue,
+  Worker(int64_t index, const ModelSources& models, std::shared_ptr<JobQueue> queue,
          const WorkerOptions& options);
 
   /// Waits for the thread to end.
@@ -81,7 +80,7 @@ class Worker {
   void keep_outcome(const std::string& name, const std::exception* error);
   void refuse_load_requests();
 
-  const std::span<const ModelSource> models_;
+  const ModelSources& models_;
   const std::shared_ptr<JobQueue> queue_;
   const WorkerOptions options_;
   std::atomic<bool> checkpoint_at_end_ = false;

@@ -15,6 +15,7 @@ from sdrbee.cli.worker import announcement, announcement_options
 from sdrbee.engine import DEFAULT_MAX_LOADED_MODELS
 from sdrbee.hub.local import LocalModels
 from sdrbee.model_files import model_path
+from sdrbee.model_origin import is_plugin
 from sdrbee.plugins import plugin_names
 from sdrbee.server.priority import DEFAULT_NICENESS, in_nice_threads
 
@@ -96,7 +97,7 @@ def _state(arguments: Mapping[str, Any]) -> Path | None:
     default=DEFAULT_NICENESS,
     show_default=True,
     type=click.IntRange(0, 19),
-    help="How far computing gives way to answering and to other programs.",
+    help="How far computing gives way to answering and to other programs; not with plug-ins.",
 )
 @click.option(
     "--memory-budget",
@@ -143,7 +144,8 @@ def _state(arguments: Mapping[str, Any]) -> Path | None:
     help="Seconds past a job's deadline after which a hanging model ends the process.",
 )
 def serve(models: tuple[str, ...], **arguments: Any) -> None:
-    """Serve image generation over HTTP: the models that are named, or all of `sdrbee list`.
+    """Serve image generation over HTTP: the models that are named, or all of `sdrbee list` and
+    those that are pulled meanwhile.
 
     Requests go to POST /v1/jobs, their progress, previews and pictures come from the stream that
     it names. Settings may stand in the environment (SDRBEE_SERVE_PORT for --port) or in the
@@ -155,9 +157,12 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
     outside = front(arguments)
     webhooks = webhook_policy(arguments)
     outside.guard()  # before a model is looked at
+    served = _models(models)
+    # A thread that gives way while it holds the interpreter holds up all answers.
+    niceness = 0 if any(map(is_plugin, served.values())) else arguments["nice"]
     engine = in_nice_threads(
         lambda: sdrbee.Engine(
-            _models(models),
+            served,
             devices=arguments["devices"] or ("auto",),
             dtype=arguments["dtype"],
             queue_limit=arguments["queue"],
@@ -168,7 +173,7 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
             keep_alive=arguments["keep_alive"],
             checkpoint_interval=_CHECKPOINT_S,
         ),
-        arguments["nice"],
+        niceness,
     )
     serve_http(
         engine,
@@ -181,6 +186,7 @@ def serve(models: tuple[str, ...], **arguments: Any) -> None:
         log_format=arguments["log_format"],
         strip_metadata=arguments["strip_metadata"],
         hang_grace_s=arguments["hang_grace"] or DEFAULT_GRACE_S,
+        follow=None if models else LocalModels(),
     )
 
 

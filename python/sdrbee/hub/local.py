@@ -46,6 +46,12 @@ class StoredModel:
     pulled: str = ""
     """When, as ISO 8601 in UTC."""
 
+    @property
+    def full_names(self) -> tuple[str, ...]:
+        """What it may be called among the versions of its name, the shortest first."""
+        states = (state for state in (self.revision, self.commit) if state)
+        return self.name, *(f"{self.name}@{state}" for state in states)
+
     def is_same_version(self, other: StoredModel) -> bool:
         """Whether the two rows are one version of one model."""
         return (self.name, self.revision, self.commit) == (other.name, other.revision, other.commit)
@@ -83,6 +89,11 @@ class LocalModels:
         """Where downloaded files are."""
         return self.folder / _FILES
 
+    @property
+    def index(self) -> Path:
+        """The file of its rows, which each change replaces."""
+        return self.folder / _INDEX
+
     def all(self, kind: str | None = None) -> list[StoredModel]:
         """All models of a kind, the latest pulled first.
 
@@ -97,11 +108,7 @@ class LocalModels:
         one, the others end in ``@revision``, or ``@commit`` where that is taken."""
         result: dict[str, StoredModel] = {}
         for model in self.all(kind):
-            for name in (
-                model.name,
-                f"{model.name}@{model.revision}",
-                f"{model.name}@{model.commit}",
-            ):
+            for name in model.full_names:
                 if name not in result:
                     result[name] = model
                     break
@@ -162,18 +169,17 @@ class LocalModels:
             written = self.folder / f"{_INDEX}.new"
             rows = {"version": 1, "models": [asdict(model) for model in models]}
             written.write_bytes(msgspec.json.format(msgspec.json.encode(rows)))
-            written.replace(self.folder / _INDEX)
+            written.replace(self.index)
 
     def _read(self) -> list[StoredModel]:
-        index = self.folder / _INDEX
         try:
-            rows = msgspec.json.decode(index.read_bytes(), type=_Index).models
+            rows = msgspec.json.decode(self.index.read_bytes(), type=_Index).models
             return [_row(row) for row in rows]
         except FileNotFoundError:
             return []
         except (msgspec.MsgspecError, TypeError) as error:
             raise CheckpointError(
-                f"[{index}] expected the index of the local store but got {error}; move it away "
+                f"[{self.index}] expected the index of the local store but got {error}; move it away "
                 "and pull the models again"
             ) from None
 

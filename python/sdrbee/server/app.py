@@ -16,7 +16,7 @@ from sdrbee.server.answers import WorkerInfo
 from sdrbee.server.bodies import Bodies
 from sdrbee.server.book import Book
 from sdrbee.server.errors import ApiError, api_error
-from sdrbee.server.guard import Guard
+from sdrbee.server.guard import Guard, is_open
 from sdrbee.server.http import (
     ClientGone,
     Receive,
@@ -33,6 +33,7 @@ from sdrbee.server.journal import Journal
 from sdrbee.server.limits import Limits
 from sdrbee.server.logs import REQUEST_ID, request_id
 from sdrbee.server.metrics import Metrics
+from sdrbee.server.pulled import Pulled
 from sdrbee.server.watchdog import Watchdog
 
 Result = TypeVar("Result")
@@ -82,6 +83,8 @@ class Worker:
         self.identity = Identity()
         self.companions: list[Callable[[], Coroutine[Any, Any, None]]] = []
         """What runs beside the requests, from the start to the end."""
+        self.pulled: Pulled | None = None
+        """What comes into the local store, where all of it is served."""
         self._executor = ThreadPoolExecutor(_CODEC_THREADS, thread_name_prefix="codec")
         self.metrics = Metrics(engine)
         self.book = Book(
@@ -157,6 +160,8 @@ class Worker:
     async def _answer(self, request: Request) -> Response:
         try:
             request.caller = self.guard.check(request)
+            if self.pulled is not None and not is_open(request.path):
+                await self.pulled.look()
             return await self._router.answer(request)
         except ClientGone:
             return Response(400)  # nobody reads it

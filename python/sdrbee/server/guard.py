@@ -36,8 +36,7 @@ class Guard:
         """The caller's name. Raises ApiError 401 or 403."""
         host = self._check_host(request)
         self._check_origin(request, host)
-        path = request.path
-        if not self.keys or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+        if not self.keys or is_open(request.path):
             return ""
         return self._check_key(request)
 
@@ -71,6 +70,11 @@ class Guard:
         if caller is None:
             raise ApiError(401, "bad_key", "the API key is not one of this worker's")
         return caller
+
+
+def is_open(path: str) -> bool:
+    """Whether it is answered without a key."""
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
 
 
 def _given_key(request: Request) -> str | None:

@@ -74,7 +74,7 @@ class _Models:
         self._engine = worker.engine
         # Loading takes its time: not among the threads that decode and encode pictures.
         self._loading = ThreadPoolExecutor(_LOADING_THREADS, thread_name_prefix="loading")
-        self._created = {name: _created(info) for name, info in self._engine.models.items()}
+        self._began = int(time.time())
 
     async def list(self, _request: Request) -> Response:
         rows = [self._row(name) for name in self._engine.models]
@@ -111,7 +111,7 @@ class _Models:
         return {
             "id": name,
             "object": "model",
-            "created": self._created[name],
+            "created": _created(info, self._began),
             "owned_by": _owner(name),
             "family": info.family,
             "variant": info.variant,
@@ -130,9 +130,9 @@ def _owner(name: str) -> str:
     return publisher if separator else "sdrbee" if name in builtin_models() else "user"
 
 
-def _created(info: sdrbee.ModelInfo) -> int:
-    """When its files came here; for models without files, now."""
+def _created(info: sdrbee.ModelInfo, began: int) -> int:
+    """When its files came here; for models without files, when the worker `began`."""
     try:
         return int(Path(info.source).stat().st_mtime)
     except OSError:
-        return int(time.time())
+        return began

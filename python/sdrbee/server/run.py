@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import sdrbee
+from sdrbee.hub.local import LocalModels
 from sdrbee.server.announcer import Announcement, announce
 from sdrbee.server.app import Worker
 from sdrbee.server.draining import DrainingServer
@@ -16,6 +17,7 @@ from sdrbee.server.front import Front
 from sdrbee.server.journal import Journal
 from sdrbee.server.limits import Limits
 from sdrbee.server.logs import write_logs
+from sdrbee.server.pulled import Pulled
 from sdrbee.server.state_directory import StateDirectory
 from sdrbee.server.watchdog import DEFAULT_GRACE_S, Watchdog
 from sdrbee.server.webhooks import Policy, Webhooks
@@ -46,6 +48,7 @@ def serve_http(
     log_format: str = "text",
     strip_metadata: bool = False,
     hang_grace_s: float = DEFAULT_GRACE_S,
+    follow: LocalModels | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT.
 
@@ -61,6 +64,7 @@ def serve_http(
         log_format: ``text`` or ``json``.
         strip_metadata: Pictures leave without their recipe and the mark of their origin.
         hang_grace_s: How long a device may hang past a deadline before the process ends.
+        follow: A store; models that are pulled into it from now on are served, too.
 
     Raises:
         InvalidRequest: Others than this machine could ask without a key.
@@ -81,6 +85,8 @@ def serve_http(
         watchdog=Watchdog(engine, grace_s=hang_grace_s),
     )
     worker.book.webhooks = Webhooks(webhooks)
+    if follow is not None:
+        worker.pulled = Pulled(engine, follow)
     worker.companions.append(partial(front.keys.follow, worker.guard.keys))
     bound = front.bind()
     port = bound.getsockname()[1]

@@ -261,6 +261,19 @@ TEST_F(EngineTest, StopEndsAllJobsOnce) {
   EXPECT_EQ(running->state(), JobState::Cancelled) << "jobs outlive their engine";
 }
 
+TEST_F(EngineTest, ModelsMayBeAddedWhileJobsRun) {
+  const auto engine = make();
+  const auto first = occupy(*engine);
+  EXPECT_THROW(engine->submit(request_for("b"), {.model = "late"}), InvalidRequest);
+  engine->add(pattern_source(behaviour, "late"));
+  EXPECT_THROW(engine->add(pattern_source(behaviour, "late")), InvalidRequest);
+  const auto late = engine->submit(request_for("b"), {.model = "late"});
+  behaviour->closed = false;
+  ASSERT_TRUE(late->wait(kLong));
+  EXPECT_EQ(late->state(), JobState::Done);
+  EXPECT_EQ(engine->models().back()->name, "late");
+}
+
 TEST_F(EngineTest, RefusesImpossibleOptions) {
   EXPECT_THROW(Engine({}, {}), InvalidRequest);
   EXPECT_THROW(Engine({pattern_source(behaviour), pattern_source(behaviour)}, {}), InvalidRequest);

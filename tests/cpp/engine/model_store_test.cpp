@@ -29,11 +29,7 @@ class ModelStoreTest : public ::testing::Test {
   std::shared_ptr<testing::Behaviour> behaviour = std::make_shared<testing::Behaviour>();
   std::deque<CountedWeights> weights;
   std::vector<std::string> told;  ///< "a@limit" for each time that a model was loaded
-  std::vector<ModelSource> sources;
-
-  ModelStoreTest() {
-    for (const std::string name : {"a", "b", "c", "d"}) sources.push_back(source(name));
-  }
+  ModelSources sources{{source("a"), source("b"), source("c"), source("d")}};
 
   ModelSource source(const std::string& name) {
     ModelSource made = testing::pattern_source(behaviour, name);
@@ -135,7 +131,9 @@ TEST_F(ModelStoreTest, PinnedModelsMayTakeAllRoom) {
 }
 
 TEST_F(ModelStoreTest, AModelsOwnLimitIsKept) {
-  sources[0].memory_limit = 150;
+  ModelSource limited = source("e");
+  limited.memory_limit = 150;
+  sources.add(std::move(limited));
   ModelStore store = make({.memory_budget = 350});
   store.load("b");
   store.use("a");

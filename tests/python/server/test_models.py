@@ -150,3 +150,30 @@ def test_without_arguments_the_whole_store_is_served(tmp_path: Path) -> None:
         assert worker.ask("GET", f"/v1/jobs/{job_id}").json()["model"] == "someone/good"
         assert worker.events(job_id)[-1]["type"] == "complete"
     assert "warning: bad is left out" in (tmp_path / "worker.log").read_text()
+
+
+def test_a_model_that_is_pulled_meanwhile_is_served(tmp_path: Path) -> None:
+    store = LocalModels(tmp_path / "models")
+
+    def pull(name: str, folder: str, commit: str) -> None:
+        shutil.copytree(BUILTIN_FOLDER / "shapes", store.files / folder)
+        row = StoredModel(name=name, path=f"files/{folder}", source=name, commit=commit)
+        store.add(row)
+
+    for worker in serve(tmp_path, SDRBEE_HOME=str(tmp_path)):
+        body = {"operation": "image_generation", "prompt": "a star", "steps": 1, "model": "late"}
+        assert worker.ask("POST", "/v1/jobs", body).status == 404
+        pull("someone/late", "one", "1234567")
+        answer = worker.ask("POST", "/v1/jobs", body)
+        assert answer.status == 200
+        assert worker.events(answer.json()["job_id"])[-1]["type"] == "complete"
+        pull("someone/late", "two", "89abcde")
+        (store.files / "bad").mkdir()
+        store.add(StoredModel(name="bad", path="files/bad", source="bad"))
+        listed = [model["id"] for model in worker.ask("GET", "/v1/models").json()["data"]]
+        assert listed == ["shapes", "shapes-inpaint", "someone/late", "someone/late@89abcde"]
+        store.index.write_text("no index")
+        assert len(worker.ask("GET", "/v1/models").json()["data"]) == 4
+    log = (tmp_path / "worker.log").read_text()
+    assert "bad is left out" in log
+    assert "expected the index of the local store" in log
