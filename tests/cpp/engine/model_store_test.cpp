@@ -177,12 +177,14 @@ TEST_F(ModelStoreTest, LetsModelsGoThatWereIdleForTooLong) {
 }
 
 TEST_F(ModelStoreTest, AModelThatCannotBeLoadedLeavesTheOthers) {
-  sources[1].load = [](int64_t, std::optional<int64_t>) -> std::unique_ptr<ImageModel> {
+  ModelSource broken = source("broken");
+  broken.load = [](int64_t, std::optional<int64_t>) -> std::unique_ptr<ImageModel> {
     throw CheckpointError("[file] broken");
   };
+  sources.add(std::move(broken));
   ModelStore store = make({.max_loaded = 1});
   store.load("a");
-  EXPECT_THROW(store.load("b"), CheckpointError);
+  EXPECT_THROW(store.load("broken"), CheckpointError);
   EXPECT_EQ(names(store), (Names{"a"}));
 }
 
