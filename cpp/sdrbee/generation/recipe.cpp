@@ -9,6 +9,7 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/core/sha256.h"
 #include "sdrbee/generation/request_fields.h"
+#include "sdrbee/models/computing.h"
 #include "sdrbee/models/control_network.h"
 
 namespace sdrbee {
@@ -32,6 +33,7 @@ std::string latents_sha256(const LatentImage& latents) {
 }
 
 Json environment(ImageModel& model) {
+  const Computing computing(model);  // says with how many threads
   Json all = build_environment();
   all["device"] = model.info().device;
   all["dtype"] = model.info().dtype;

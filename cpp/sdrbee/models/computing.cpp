@@ -1,5 +1,7 @@
 #include "sdrbee/models/computing.h"
 
+#include <ATen/Parallel.h>
+
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -16,7 +18,7 @@ constexpr int64_t kSmallBytes = int64_t{64} << 20;
 // had before.
 int share_among([[maybe_unused]] int threads) {
 #ifdef _OPENMP
-  const int before = omp_get_max_threads();
+  const int before = at::get_num_threads();  // sets the thread's number when it asks first
   omp_set_num_threads(threads);
   return before;
 #else

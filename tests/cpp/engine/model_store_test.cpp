@@ -136,9 +136,9 @@ TEST_F(ModelStoreTest, AModelsOwnLimitIsKept) {
   sources.add(std::move(limited));
   ModelStore store = make({.memory_budget = 350});
   store.load("b");
-  store.use("a");
-  EXPECT_EQ(told, (Names{"b@350", "a@150"}));
-  EXPECT_EQ(names(store), (Names{"a", "b"})) << "150 + 200";
+  store.use("e");
+  EXPECT_EQ(told, (Names{"b@350", "e@150"}));
+  EXPECT_EQ(names(store), (Names{"b", "e"})) << "150 + 200";
 }
 
 TEST_F(ModelStoreTest, UnloadsAtOnceOrWhenTheModelIsNoLongerInUse) {
