@@ -179,8 +179,8 @@ class LocalModels:
             return []
         except (msgspec.MsgspecError, TypeError) as error:
             raise CheckpointError(
-                f"[{self.index}] expected the index of the local store but got {error}; move it away "
-                "and pull the models again"
+                f"[{self.index}] expected the index of the local store but got {error}; move it "
+                "away and pull the models again"
             ) from None
 
 

@@ -156,7 +156,7 @@ def test_a_directory_has_one_worker(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StateError, match=r"\[state_dir\] .*file/below can't be used: .*--state-dir"):
+    with pytest.raises(StateError, match=r"file/below can't be used: .*--state-dir"):
         StateDirectory(tmp_path / "file" / "below")
 
 
