@@ -6,6 +6,7 @@
 
 #include "bindings.h"
 #include "latents.h"
+#include "loras.h"
 #include "picture.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/request_fields.h"
@@ -21,7 +22,7 @@ struct IsOptional<std::optional<T>> : std::true_type {};
 /// A row of sdrbee.request_fields(): what the command line is made from.
 struct RequestField {
   std::string name;
-  std::string type;  // str, int, float, bool, "list of int" or "list of float"
+  std::string type;  // str, int, float, bool, "list of int", "list of float" or "list of loras"
   bool optional = false;
   py::object default_value;
   std::string doc;
@@ -35,6 +36,7 @@ std::string type_name() {
   if constexpr (std::is_integral_v<T>) return "int";
   if constexpr (std::is_same_v<T, double>) return "float";
   if constexpr (std::is_same_v<T, std::vector<int64_t>>) return "list of int";
+  if constexpr (std::is_same_v<T, std::vector<lora::LoraUse>>) return "list of loras";
   return "list of float";
 }
 
@@ -99,6 +101,8 @@ T field_from_python(std::string_view field, py::handle value) {
     return integer<T>(field, value);
   } else if constexpr (std::is_same_v<T, double>) {
     return number(field, value);
+  } else if constexpr (std::is_same_v<T, std::vector<lora::LoraUse>>) {
+    return loras_from_python(value);
   } else {
     return sequence<typename T::value_type>(field, value);
   }
@@ -108,6 +112,8 @@ template <typename T>
 py::object field_to_python(const T& value) {
   if constexpr (IsOptional<T>::value) {
     return value ? field_to_python(*value) : py::none();
+  } else if constexpr (std::is_same_v<T, std::vector<lora::LoraUse>>) {
+    return loras_to_python(value);
   } else if constexpr (std::is_same_v<T, std::vector<double>> ||
                        std::is_same_v<T, std::vector<int64_t>>) {
     py::list list;

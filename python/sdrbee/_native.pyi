@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
+from sdrbee.adapters import LoraSource
 from sdrbee.requests import Control
 
 _ImageSource: TypeAlias = (
@@ -106,6 +107,7 @@ class GenerationRequest:
         hires_denoising_strength: float = ...,
         hires_upscaler: str = ...,
         tiling: str = ...,
+        loras: Sequence[LoraSource] | None = ...,
         output: str = ...,
         preview: str = ...,
         exact: bool = ...,
@@ -163,6 +165,7 @@ class GenerationRequest:
     hires_denoising_strength: float
     hires_upscaler: str
     tiling: str
+    loras: list[dict[str, Any]]
     output: str
     preview: str
     exact: bool
@@ -196,7 +199,11 @@ class RequestField:
     @property
     def name(self) -> str: ...
     @property
-    def type(self) -> Literal["str", "int", "float", "bool", "list of int", "list of float"]: ...
+    def type(
+        self,
+    ) -> Literal[
+        "str", "int", "float", "bool", "list of int", "list of float", "list of loras"
+    ]: ...
     @property
     def optional(self) -> bool: ...
     @property

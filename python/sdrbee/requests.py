@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import PIL.Image
 
+    from sdrbee.adapters import LoraSource
+
     ImageSource: TypeAlias = (
         str
         | PathLike[str]
@@ -92,6 +94,7 @@ class RequestFields(TypedDict, total=False):
     hires_denoising_strength: float
     hires_upscaler: str
     tiling: str
+    loras: Sequence[LoraSource] | None
     preview: str
     exact: bool
     image: ImageSource | None

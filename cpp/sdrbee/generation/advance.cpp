@@ -3,6 +3,7 @@
 #include <ATen/ops/full.h>
 
 #include <algorithm>
+#include <bit>
 #include <map>
 
 #include "sdrbee/core/check.h"
@@ -92,6 +93,7 @@ void evaluate(ImageModel& model, const std::vector<Running*>& batch) {
   const nn::CircularPadding padding = padding_of(batch.front()->generation->request);
   Conditioning conditioning = stack(rows);
   conditioning.controls = control_inputs(parts);
+  model.adapt(batch.front()->generation->request.loras);  // all of the batch have the same ones
   const Tensor raw = model.denoiser().predict(at::cat(inputs), at::cat(timesteps), conditioning);
   int64_t next_row = 0;
   for (Running* running : batch) {
@@ -122,6 +124,11 @@ std::vector<int64_t> batch_key(const Generation& generation) {
   }
   for (const char axis : generation.request.tiling) key.push_back(axis);
   add_controls_to_key(generation, key);
+  for (const lora::LoraUse& use : generation.request.loras) {
+    for (const char digit : use.sha256) key.push_back(digit);
+    key.push_back(std::bit_cast<int64_t>(use.strength));
+    for (const double strength : use.blocks) key.push_back(std::bit_cast<int64_t>(strength));
+  }
   // `exact` runs alone: its key is its own address.
   key.push_back(generation.request.exact ? reinterpret_cast<int64_t>(&generation) : 0);
   return key;

@@ -87,6 +87,12 @@ void choose_skipped_layers(Generation& generation, int64_t layers) {
 }
 
 void encode_prompts(ImageModel& model, Generation& generation) {
+  const auto warn = [&](std::vector<std::string> warnings) {
+    for (std::string& warning : warnings)
+      if (std::ranges::find(generation.warnings, warning) == generation.warnings.end())
+        generation.warnings.push_back(std::move(warning));
+  };
+  warn(model.adapt(generation.request.loras));
   const GenerationRequest& request = generation.request;
   const PixelSize size = size_of_pass(generation, model.info());
   EncodedPrompts encoded = model.encode(prompts_of(request, model.info(), size));
@@ -98,9 +104,7 @@ void encode_prompts(ImageModel& model, Generation& generation) {
   if (encoded.conditionings.size() > 1) generation.conditions.base = encoded.conditionings[1];
   if (model.info().skippable_layers > 0)
     choose_skipped_layers(generation, model.info().skippable_layers);
-  for (std::string& warning : encoded.warnings)
-    if (std::ranges::find(generation.warnings, warning) == generation.warnings.end())
-      generation.warnings.push_back(std::move(warning));
+  warn(std::move(encoded.warnings));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "sdrbee/generation/field_checks.h"
 #include "sdrbee/generation/inpaint_source.h"
 #include "sdrbee/generation/second_pass.h"
+#include "sdrbee/lora/block_strengths.h"
 #include "sdrbee/sampling/samplers.h"
 #include "sdrbee/sampling/schedules.h"
 
@@ -23,6 +24,7 @@ constexpr int64_t kMaxMargin = 8192;
 constexpr double kMaxScale = 8.0;
 constexpr double kMaxBlur = 512.0;
 constexpr double kMaxControlStrength = 10.0;
+constexpr size_t kMaxLoras = 32;
 
 int64_t nearest_side(int64_t pixels, const SizeLimits& limits) {
   const int64_t low = (limits.minimum + limits.multiple - 1) / limits.multiple * limits.multiple;
@@ -263,6 +265,22 @@ void check_skipped_layers(const GenerationRequest& request, const ModelInfo& inf
   check_number("skip_layer_guidance_stop", request.skip_layer_guidance_stop, 0.0, 1.0);
 }
 
+void check_loras(const GenerationRequest& request, const Capabilities& can) {
+  if (request.loras.empty()) return;
+  if (!can.lora) throw InvalidRequest("[loras] expected none: this model doesn't take them");
+  if (request.loras.size() > kMaxLoras)
+    throw InvalidRequest(
+        message("[loras] expected at most ", kMaxLoras, " but got ", request.loras.size()));
+  for (const lora::LoraUse& use : request.loras) {
+    if (use.path.empty())
+      throw InvalidRequest(message("[loras] expected a file but got none for '", use.name, "'"));
+    if (!std::isfinite(use.strength))
+      throw InvalidRequest(
+          message("[loras] expected a finite strength of '", use.name, "' but got ", use.strength));
+    lora::check_block_strengths(use.name, use.blocks);
+  }
+}
+
 void resolve_true_guidance(GenerationRequest& request, const Capabilities& can) {
   std::optional<double>& scale = request.true_guidance_scale;
   if (scale && !can.true_guidance)
@@ -347,6 +365,7 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   check_shown(request, info);
   check_controls(request, info.capabilities);
   check_texts(request, info.capabilities);
+  check_loras(request, info.capabilities);
   check_sigmas(request);
   check_names(request);
   const ModeDefaults& defaults = info.defaults(request.mode());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sdrbee/core/image.h"
+#include "sdrbee/lora/lora_use.h"
 #include "sdrbee/models/model_info.h"
 
 namespace sdrbee {
@@ -79,6 +80,7 @@ struct GenerationRequest {
   double hires_denoising_strength = 0.7;
   std::string hires_upscaler = "latent";
   std::string tiling = "none";
+  std::vector<lora::LoraUse> loras;
   std::string output = "image";
   std::string preview = "none";
   bool exact = false;

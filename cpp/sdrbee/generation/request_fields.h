@@ -97,6 +97,10 @@ void visit_request_fields(Visitor&& visit) {
         "what enlarges for the second pass: 'latent' (bilinear) or 'lanczos' (of the picture)");
   visit("tiling", &R::tiling,
         "'x', 'y' or 'xy': a picture whose opposite edges fit together; 'none'");
+  visit("loras", &R::loras,
+        "LoRAs that act: (file or name in the model store, strength) each, or a dict of name or "
+        "path, strength, blocks (a list as of A1111's lora-block-weight) and strict (False: keys "
+        "that mean nothing in the model are a warning)");
   visit("output", &R::output, "'image' (8 bit), 'float' (0..1 before rounding) or 'latent'");
   visit("preview", &R::preview, "pictures on the way: 'none', 'fast' or 'full'");
   visit("exact", &R::exact, "run alone in every step, so that the picture repeats bit by bit");

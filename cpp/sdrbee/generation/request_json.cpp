@@ -4,6 +4,7 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/recipe.h"
 #include "sdrbee/generation/request_fields.h"
+#include "sdrbee/lora/lora_use_json.h"
 
 namespace sdrbee {
 namespace {

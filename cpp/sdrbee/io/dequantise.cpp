@@ -1,6 +1,7 @@
 #include "sdrbee/io/dequantise.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <c10/util/Half.h>
 
@@ -66,6 +67,13 @@ Tensor expand_all(const QuantisedTensor& tensor, Dtype dtype) {
   return result;
 }
 
+/// `values` [rows, ...] and what is added to its rows.
+Tensor with_added(const Tensor& values, const AddedRows& added) {
+  const Tensor rows = values.reshape({values.size(0), -1});
+  return (added.down.defined() ? at::addmm(rows, added.up, added.down) : rows + added.up)
+      .view(values.sizes());
+}
+
 }  // namespace
 
 bool can_dequantise(GgmlType type) {
@@ -87,6 +95,10 @@ void require_dequantisable(GgmlType type, std::string_view name, std::string_vie
 }
 
 Tensor dequantise(const QuantisedTensor& tensor, Dtype dtype) {
+  if (tensor.added.up.defined())
+    return with_added(dequantise({tensor.type, tensor.shape, tensor.bytes}, Dtype::Float),
+                      tensor.added)
+        .to(dtype);
   if (!can_dequantise(tensor.type))
     throw UnsupportedModel(message("[dequantise] expected a tensor of type ", dequantisable_types(),
                                    " but got ", ggml_type_name(tensor.type)));

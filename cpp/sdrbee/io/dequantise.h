@@ -19,10 +19,10 @@ std::string dequantisable_types();
 /// tensor `name` of the file `origin`.
 void require_dequantisable(GgmlType type, std::string_view name, std::string_view origin);
 
-/// The values in `dtype`, on the CPU. Quantised values are computed in fp32, bit for bit as
-/// `gguf.quants.dequantize` of gguf 0.19 does it, and rounded once to `dtype`. Plain values whose
-/// dtype is `dtype` share the memory of `tensor.bytes`. Throws UnsupportedModel for a type that it
-/// doesn't know.
+/// The values in `dtype`, on the CPU, and what is added to them. Quantised values are computed in
+/// fp32, bit for bit as `gguf.quants.dequantize` of gguf 0.19 does it, and rounded once to `dtype`.
+/// Plain values whose dtype is `dtype` share the memory of `tensor.bytes`. Throws UnsupportedModel
+/// for a type that it doesn't know.
 Tensor dequantise(const QuantisedTensor& tensor, Dtype dtype);
 
 }  // namespace sdrbee::io

@@ -75,8 +75,10 @@ QuantisedTensor narrow_rows(const QuantisedTensor& tensor, int64_t begin, int64_
   SDRBEE_CHECK(has_whole_rows(tensor) && !tensor.shape.empty());
   const auto row_bytes = static_cast<int64_t>(tensor.bytes.nbytes()) / tensor.shape.front();
   QuantisedTensor rows = {tensor.type, tensor.shape,
-                          tensor.bytes.narrow(0, begin * row_bytes, count * row_bytes)};
+                          tensor.bytes.narrow(0, begin * row_bytes, count * row_bytes),
+                          tensor.added};
   rows.shape.front() = count;
+  if (rows.added.up.defined()) rows.added.up = rows.added.up.narrow(0, begin, count);
   return rows;
 }
 

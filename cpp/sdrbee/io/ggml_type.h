@@ -72,6 +72,13 @@ const GgmlLayout& ggml_layout(GgmlType type);
 /// "Q4_K", as the gguf package writes it.
 std::string_view ggml_type_name(GgmlType type);
 
+/// What is added to the rows of a quantised tensor when they are expanded, fp32: up [rows, rank] x
+/// down [rank, values of a row], or `up` [rows, values of a row] alone; undefined: nothing.
+struct AddedRows {
+  Tensor up;
+  Tensor down;
+};
+
 /// A tensor as a GGUF file stores it.
 struct QuantisedTensor {
   GgmlType type = GgmlType::F32;
@@ -81,6 +88,7 @@ struct QuantisedTensor {
   /// The blocks, a contiguous uint8 vector on the CPU. It may alias a mapped file: never write
   /// to it.
   Tensor bytes;
+  AddedRows added = {};
 };
 
 /// Whether the rows of the outermost extent are whole blocks, so that they can be taken alone.

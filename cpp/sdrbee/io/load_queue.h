@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <functional>
 #include <iterator>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -16,7 +18,18 @@ class LoadQueue {
  public:
   using Task = std::function<void()>;
 
-  void add(Task task) { tasks_.push_back(std::move(task)); }
+  /// `fills` names the tensor that the task reads.
+  void add(Task task, std::string fills = "") {
+    tasks_.push_back({std::move(task), std::move(fills)});
+  }
+
+  bool empty() const { return tasks_.empty(); }
+
+  /// Whether each of the tensors is read by a task.
+  bool reads_all(const std::set<std::string>& names) const;
+
+  /// The tasks that read one of the tensors.
+  LoadQueue reading(const std::set<std::string>& names) const;
 
   /// Takes over the tasks of another queue, after its own.
   void append(LoadQueue other) { std::ranges::move(other.tasks_, std::back_inserter(tasks_)); }
@@ -26,7 +39,11 @@ class LoadQueue {
   void run();
 
  private:
-  std::vector<Task> tasks_;
+  struct NamedTask {
+    Task run;
+    std::string fills;
+  };
+  std::vector<NamedTask> tasks_;
 };
 
 }  // namespace sdrbee::io

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "sdrbee/core/cast.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/dequantise.h"
 
@@ -100,7 +99,7 @@ std::function<Tensor()> WeightScope::promise(std::string_view name, at::IntArray
       c10::multiply_integers(shape) * static_cast<int64_t>(c10::elementSize(dtype_));
   const std::string key = claim_present(name, shape, bytes);
   return [source = source_, key, dtype = dtype_, device = device_] {
-    return cast(source->read(key), dtype).to(device);
+    return source->read_as(key, dtype).to(device);
   };
 }
 
@@ -114,8 +113,8 @@ std::function<QuantisedTensor()> WeightScope::promise_blocks(std::string_view na
   return [source = source_, key] { return source->read_blocks(key); };
 }
 
-void WeightScope::put_off(LoadQueue::Task task) const {
-  queue_ ? queue_->add(std::move(task)) : task();
+void WeightScope::put_off(std::string_view name, LoadQueue::Task task) const {
+  queue_ ? queue_->add(std::move(task), full_name(name)) : task();
 }
 
 Tensor WeightScope::take(std::string_view name, at::IntArrayRef shape) const {

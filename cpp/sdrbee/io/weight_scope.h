@@ -65,9 +65,9 @@ class WeightScope {
   std::function<QuantisedTensor()> promise_blocks(std::string_view name,
                                                   at::IntArrayRef shape) const;
 
-  /// Runs `task` when the network is built, beside other tasks on any thread; at once without a
-  /// queue.
-  void put_off(LoadQueue::Task task) const;
+  /// Runs `task`, which reads the tensor `path.name`, when the network is built, beside other tasks
+  /// on any thread; at once without a queue. It may be run again, when the tensor has changed.
+  void put_off(std::string_view name, LoadQueue::Task task) const;
 
   /// Like take, but nothing when there is no such name.
   std::optional<Tensor> take_if_present(std::string_view name, at::IntArrayRef shape) const;

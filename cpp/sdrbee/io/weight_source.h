@@ -34,6 +34,9 @@ class WeightSource {
   /// to it. Throws CheckpointError when there is no such name.
   virtual Tensor read(const std::string& name) const = 0;
 
+  /// The values of read() in `dtype`, rounded once; the same rules hold.
+  virtual Tensor read_as(const std::string& name, Dtype dtype) const;
+
   /// A tensor whose WeightInfo says `blocks`, as it is stored; the same rules hold. Throws
   /// CheckpointError when there is no such name, InternalError when it is not in blocks.
   virtual QuantisedTensor read_blocks(const std::string& name) const;

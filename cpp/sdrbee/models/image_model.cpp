@@ -18,6 +18,12 @@ Tensor mask_by_cells(const Tensor& mask, int64_t cell) {
   return mask.slice(2, 0, std::nullopt, cell).slice(3, 0, std::nullopt, cell).contiguous();
 }
 
+std::vector<std::string> ImageModel::adapt(std::vector<lora::LoraUse>& loras) {
+  if (!loras.empty())
+    throw InvalidRequest(message("[loras] the model '", info().variant, "' takes none"));
+  return {};
+}
+
 Tensor ImageModel::inpaint_channels(const Tensor& mask, const Tensor& masked_latents) const {
   const Tensor cells = mask_by_cells(mask, info().latent_downscale).to(masked_latents.options());
   return at::cat({cells, masked_latents}, 1);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sdrbee/core/device.h"
+#include "sdrbee/lora/lora_use.h"
 #include "sdrbee/models/conditioning.h"
 #include "sdrbee/models/model_info.h"
 #include "sdrbee/models/weight_memory.h"
@@ -79,6 +80,13 @@ class ImageModel {
 
   /// Where its components' weights are.
   virtual WeightMemory& memory() = 0;
+
+  /// Lets these LoRAs act, and no others, from the next use of each component on; what changes is
+  /// read anew at that use, from the model's files. Gives each of `loras` the hash of its file, and
+  /// returns what users should know. Throws CheckpointError for a file that is damaged, holds no
+  /// LoRA or does not fit the model, and InvalidRequest where the model takes none, or the file is
+  /// another one than `sha256` says; then the LoRAs before stay.
+  virtual std::vector<std::string> adapt(std::vector<lora::LoraUse>& loras);
 
   /// What a network with `native_inpaint` takes as Conditioning::channels: by default the mask by
   /// cells, then the masked picture's latents, as in Stable Diffusion's inpainting networks.

@@ -131,6 +131,7 @@ std::unique_ptr<ImageModel> Registry::load(const std::filesystem::path& path,
   Opened opened = open(path, options);
   opened.options.memory = std::make_shared<WeightMemory>(options.memory_limit_bytes);
   opened.options.prompt_cache = std::make_shared<PromptCache>(options.prompt_cache_bytes);
+  opened.options.adapters = std::make_shared<Adapters>();
   return opened.family->load(Sealed(), opened.checkpoint, opened.options);
 }
 

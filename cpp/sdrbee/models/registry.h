@@ -10,6 +10,7 @@
 
 #include "sdrbee/core/device.h"
 #include "sdrbee/io/checkpoint.h"
+#include "sdrbee/models/adapters.h"
 #include "sdrbee/models/image_model.h"
 #include "sdrbee/models/model_description.h"
 #include "sdrbee/models/plugin_model.h"
@@ -37,6 +38,7 @@ struct LoadOptions {
   /// What the components of the model share; Registry::load makes them.
   std::shared_ptr<WeightMemory> memory;
   std::shared_ptr<PromptCache> prompt_cache;
+  std::shared_ptr<Adapters> adapters;
 };
 
 /// One variant of a family: `sdrbee list --families` prints these.

@@ -109,6 +109,17 @@ void WeightMemory::use(WeightHolder& holder) {
   wanted.last_use = ++clock_;
 }
 
+void WeightMemory::let_go(WeightHolder& holder) {
+  const std::lock_guard lock(mutex_);
+  holder.drop();
+  entry(holder).state.loaded = false;
+}
+
+bool WeightMemory::is_loaded(const WeightHolder& holder) {
+  const std::lock_guard lock(mutex_);
+  return entry(holder).state.loaded;
+}
+
 void WeightMemory::check_limit() const {
   const std::lock_guard lock(mutex_);
   const auto largest = std::max_element(

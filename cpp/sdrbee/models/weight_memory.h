@@ -52,6 +52,11 @@ class WeightMemory {
   /// theirs go until it fits beside the rest, and it is loaded.
   void use(WeightHolder& holder);
 
+  /// Lets a component's weights go, to be loaded at its next use.
+  void let_go(WeightHolder& holder);
+
+  bool is_loaded(const WeightHolder& holder);
+
   /// Throws InvalidRequest, saying the least limit, when the largest component is over the limit.
   void check_limit() const;
 

@@ -45,17 +45,18 @@ Linear::Linear(const io::WeightScope& scope, int64_t in, int64_t out, bool bias)
 void Linear::take_later(const io::WeightScope& scope, int64_t in, int64_t out) {
   const std::vector<int64_t> shape = stored_shape(scope, in, out);
   if (auto blocks = scope.promise_blocks("weight", shape)) {
-    scope.put_off(
-        [layer = *this, blocks = std::move(blocks), dtype = scope.dtype(), in, out]() mutable {
-          io::QuantisedTensor stored = blocks();
-          stored.shape = {out, in};
-          layer.keep_quantised({std::move(stored), dtype});
-        });
+    scope.put_off("weight", [layer = *this, blocks = std::move(blocks), dtype = scope.dtype(), in,
+                             out]() mutable {
+      io::QuantisedTensor stored = blocks();
+      stored.shape = {out, in};
+      layer.keep_quantised({std::move(stored), dtype});
+    });
     return;
   }
-  scope.put_off([layer = *this, weight = scope.promise("weight", shape), in, out]() mutable {
-    layer.replace_weight(weight().view({out, in}));
-  });
+  scope.put_off("weight",
+                [layer = *this, weight = scope.promise("weight", shape), in, out]() mutable {
+                  layer.replace_weight(weight().view({out, in}));
+                });
 }
 
 void Linear::keep_quantised(QuantisedWeight weight) { *weight_ = {{}, false, std::move(weight)}; }
@@ -96,14 +97,15 @@ Geglu::Geglu(const io::WeightScope& scope, int64_t in, int64_t out)
   const auto info = proj.find("weight");
   if (auto blocks = proj.promise_blocks("weight", {2 * out, in});
       blocks && io::has_whole_rows({*info->blocks, info->shape, {}})) {
-    proj.put_off([layer = *this, blocks = std::move(blocks), dtype = scope.dtype(), out]() mutable {
-      const io::QuantisedTensor stored = blocks();
-      layer.value_.keep_quantised({io::narrow_rows(stored, 0, out), dtype});
-      layer.gate_.keep_quantised({io::narrow_rows(stored, out, out), dtype});
-    });
+    proj.put_off("weight",
+                 [layer = *this, blocks = std::move(blocks), dtype = scope.dtype(), out]() mutable {
+                   const io::QuantisedTensor stored = blocks();
+                   layer.value_.keep_quantised({io::narrow_rows(stored, 0, out), dtype});
+                   layer.gate_.keep_quantised({io::narrow_rows(stored, out, out), dtype});
+                 });
     return;
   }
-  proj.put_off([layer = *this, weight = proj.promise("weight", {2 * out, in})]() mutable {
+  proj.put_off("weight", [layer = *this, weight = proj.promise("weight", {2 * out, in})]() mutable {
     layer.replace_weight(weight());
   });
 }

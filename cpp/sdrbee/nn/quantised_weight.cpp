@@ -88,12 +88,16 @@ Tensor look_up_quantised(const QuantisedWeight& table, const Tensor& ids) {
   if (!io::has_whole_rows(table.blocks))
     return at::index_select(io::dequantise(table.blocks, table.dtype), 0, ids.reshape(-1))
         .view(shape);
+  const io::AddedRows& added = table.blocks.added;
   const Tensor rows = table.blocks.bytes.view({row_count(table), -1});
   const Tensor chosen = at::index_select(rows, 0, ids.reshape(-1));
-  return io::dequantise({.type = table.blocks.type,
-                         .shape = {chosen.size(0), width},
-                         .bytes = chosen.view({-1})},
-                        table.dtype)
+  return io::dequantise(
+             {.type = table.blocks.type,
+              .shape = {chosen.size(0), width},
+              .bytes = chosen.view({-1}),
+              .added = {added.up.defined() ? added.up.index_select(0, ids.reshape(-1)) : added.up,
+                        added.down}},
+             table.dtype)
       .view(shape);
 }
 

@@ -16,7 +16,7 @@ class StoredTable {
       : dtype_(scope.dtype()) {
     auto values =
         scope.device().is_cpu() ? scope.promise_stored(name, shape) : scope.promise(name, shape);
-    scope.put_off([weight = weight_, values = std::move(values)] {
+    scope.put_off(name, [weight = weight_, values = std::move(values)] {
       *weight = {values(), false, std::nullopt};
     });
   }

@@ -57,6 +57,15 @@ def control(text: str) -> dict[str, Any]:
     return given
 
 
+def lora(text: str) -> tuple[str, float]:
+    """A LoRA and its strength: ``ink:0.8``; 1 without a strength."""
+    name, _, strength = text.rpartition(":")
+    try:
+        return (name, float(strength)) if name else (text, 1.0)
+    except ValueError:
+        return text, 1.0
+
+
 def memory_size(text: str) -> int:
     """A size of memory: ``4GiB``."""
     try:
@@ -71,6 +80,7 @@ _TYPES: dict[str, Any] = {
     "float": float,
     "list of int": integers,
     "list of float": numbers,
+    "list of loras": lora,
 }
 
 
@@ -97,6 +107,17 @@ def _option(field: Any) -> Callable[[Command], Command]:
     shown = "" if field.optional or field.default in ("", []) else f"  [default: {field.default}]"
     if field.type == "bool":
         return click.option(f"--{name}/--no-{name}", default=None, help=field.doc + shown)
+    if field.type.startswith("list of loras"):
+        return click.option(
+            f"--{name.removesuffix('s')}",
+            f"--{name}",
+            field.name,
+            type=_TYPES[field.type],
+            multiple=True,
+            metavar="NAME[:STRENGTH]",
+            callback=lambda _context, _option, given: list(given) or None,
+            help="a LoRA's file, or its name in the model store, and how much of it; repeatable",
+        )
     return click.option(f"--{name}", type=_TYPES[field.type], default=None, help=field.doc + shown)
 
 

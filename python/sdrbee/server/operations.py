@@ -119,7 +119,11 @@ def any_operation(limits: Limits) -> Any:
 def _operation_type(operation: str, limits: Limits) -> type[msgspec.Struct]:
     types = {
         **_own_fields(limits),
-        **{row.name: _request_field(row, limits) for row in sdrbee.request_fields()},
+        **{
+            row.name: _request_field(row, limits)
+            for row in sdrbee.request_fields()
+            if row.name not in _ADAPTERS
+        },
     }
     for name in NOT_ON_THE_WIRE:
         del types[name]

@@ -125,7 +125,7 @@ def _given(read: msgspec.Struct) -> dict[str, Any]:
 
 
 # The names that the wire's fields share with the engine's request.
-_REQUEST_FIELDS = {row.name for row in sdrbee.request_fields()} - set(NOT_ON_THE_WIRE)
+_REQUEST_FIELDS = {row.name for row in sdrbee.request_fields()} - {*NOT_ON_THE_WIRE, *FEATURES}
 
 
 def _request_fields(given: Mapping[str, Any]) -> dict[str, Any]:

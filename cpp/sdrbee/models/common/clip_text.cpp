@@ -101,8 +101,8 @@ ClipFeatures ClipText::encode(const text::TokenRows& rows, int64_t clip_skip) co
   for (const auto& row : rows.rows) flat.insert(flat.end(), row.begin(), row.end());
   std::vector<int64_t> known_by = flat;
   known_by.push_back(clip_skip);
-  const std::vector<Tensor> made =
-      cache_->get_or_make(prompt_key(names_.encoder, known_by), [&]() -> std::vector<Tensor> {
+  const std::vector<Tensor> made = cache_->get_or_make(
+      prompt_key(names_.encoder + encoder_.adapter_key(), known_by), [&]() -> std::vector<Tensor> {
         const auto count = static_cast<int64_t>(rows.rows.size());
         const text::ClipTextEncoder& encoder = encoder_.use();
         const text::ClipTextOutput output =

@@ -21,9 +21,11 @@ class LatentModel final : public ImageModel {
         checkpoint_(checkpoint),
         device_(options.device),
         memory_(options.memory),
+        adapters_(options.adapters),
         parts_(std::move(parts)) {
     SDRBEE_CHECK(parts_.prompt_encoder && parts_.denoiser && parts_.autoencoder);
     memory_->check_limit();
+    if (adapters_) adapters_->set_names(parts_.lora_names);
   }
 
   const ModelInfo& info() const override { return parts_.info; }
@@ -39,6 +41,11 @@ class LatentModel final : public ImageModel {
 
   EncodedPrompts encode(std::span<const Prompt> prompts) override {
     return parts_.prompt_encoder->encode(prompts);
+  }
+
+  std::vector<std::string> adapt(std::vector<lora::LoraUse>& loras) override {
+    return adapters_ && !parts_.lora_names.empty() ? adapters_->use(loras)
+                                                   : ImageModel::adapt(loras);
   }
 
   Tensor inpaint_channels(const Tensor& mask, const Tensor& masked_latents) const override {
@@ -65,6 +72,7 @@ class LatentModel final : public ImageModel {
   io::Checkpoint checkpoint_;
   Device device_;
   std::shared_ptr<WeightMemory> memory_;
+  std::shared_ptr<Adapters> adapters_;
   LatentModelParts parts_;
   std::map<std::string, std::weak_ptr<ControlNetwork>> controls_;  // those in memory, by path
   std::deque<std::shared_ptr<ControlNetwork>> latest_controls_;    // the latest first

@@ -4,7 +4,9 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "sdrbee/lora/lora_targets.h"
 #include "sdrbee/models/common/prompt_encoder.h"
 #include "sdrbee/models/registry.h"
 
@@ -17,6 +19,8 @@ struct LatentModelParts {
   std::unique_ptr<PromptEncoder> prompt_encoder;
   std::unique_ptr<Denoiser> denoiser;
   std::unique_ptr<Autoencoder> autoencoder;
+  /// What LoRA files call the components; empty: the model takes no LoRAs.
+  std::vector<lora::ComponentNames> lora_names = {};
   /// See ImageModel::inpaint_channels; null: as there.
   Tensor (*inpaint_channels)(const Tensor& mask, const Tensor& masked_latents) = nullptr;
   /// Opens a control network, see ImageModel::control; null: the model takes none.

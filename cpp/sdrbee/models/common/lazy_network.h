@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "sdrbee/io/checkpoint.h"
 #include "sdrbee/io/load_queue.h"
 #include "sdrbee/io/weight_scope.h"
+#include "sdrbee/lora/adapted_weights.h"
+#include "sdrbee/models/adapters.h"
 #include "sdrbee/models/registry.h"
 #include "sdrbee/models/weight_memory.h"
 
@@ -35,6 +38,9 @@ class LazyNetwork {
   /// The network with its weights, until the next use of another one of the same model.
   const Network& use() const { return holder_->use(); }
 
+  /// The LoRAs that act on it, as a key: empty without any.
+  std::string adapter_key() const { return holder_->adapter_key(); }
+
  private:
   class Holder final : public WeightHolder {
    public:
@@ -43,8 +49,10 @@ class LazyNetwork {
         : component_(component),
           options_(options),
           build_(std::move(build)),
-          ignorable_(std::move(ignorable)) {
+          ignorable_(std::move(ignorable)),
+          weights_(std::make_shared<lora::AdaptedWeights>(component.weights)) {
       SDRBEE_CHECK(options_.memory != nullptr);
+      if (options_.adapters) options_.adapters->add(component_.name, weights_);
       const int64_t bytes = build_from_headers();
       options_.memory->add(*this, component_.name, bytes);
     }
@@ -53,13 +61,16 @@ class LazyNetwork {
     Holder& operator=(const Holder&) = delete;
 
     const Network& use() {
+      renew_weights();
       options_.memory->use(*this);
       return *network_;
     }
 
+    std::string adapter_key() const { return weights_->key(); }
+
     io::LoadQueue prepare() override {
       if (!network_) build_from_headers();
-      return std::exchange(queue_, {});
+      return queue_;
     }
 
     void drop() override {
@@ -68,12 +79,26 @@ class LazyNetwork {
     }
 
    private:
+    /// Reads what adapters that came or went have changed: the large weights alone, or all where
+    /// others changed, which the layers hold as values.
+    void renew_weights() {
+      const std::set<std::string> changed = weights_->renew();
+      if (changed.empty() || !network_) return;
+      try {
+        if (!queue_.reads_all(changed)) return options_.memory->let_go(*this);
+        if (options_.memory->is_loaded(*this)) queue_.reading(changed).run();
+      } catch (...) {
+        options_.memory->let_go(*this);
+        throw;
+      }
+    }
+
     /// The network without its large weights; returns the bytes of all of them.
     int64_t build_from_headers() {
       io::WeightLedger ledger;
-      network_.emplace(build_(
-          io::WeightScope(*component_.weights, ledger, options_.dtype, options_.device, &queue_)));
-      ledger.check_all_taken(*component_.weights, "", ignorable_);
+      network_.emplace(
+          build_(io::WeightScope(*weights_, ledger, options_.dtype, options_.device, &queue_)));
+      ledger.check_all_taken(*weights_, "", ignorable_);
       return ledger.bytes();
     }
 
@@ -81,8 +106,9 @@ class LazyNetwork {
     LoadOptions options_;
     Build build_;
     std::vector<std::string> ignorable_;
+    std::shared_ptr<lora::AdaptedWeights> weights_;
     std::optional<Network> network_;
-    io::LoadQueue queue_;  // what the network still waits for
+    io::LoadQueue queue_;  // what reads the network's large weights
   };
 
   std::unique_ptr<Holder> holder_;

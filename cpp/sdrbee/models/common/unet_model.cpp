@@ -6,6 +6,7 @@
 #include "sdrbee/models/common/component_fit.h"
 #include "sdrbee/models/common/describe_model.h"
 #include "sdrbee/models/common/kl_autoencoder.h"
+#include "sdrbee/models/common/ldm_rename_table.h"
 #include "sdrbee/models/common/unet_2d_condition_config.h"
 #include "sdrbee/models/common/unet_denoiser.h"
 
@@ -35,7 +36,19 @@ Capabilities capabilities_of(const UnetFacts& facts) {
   can.negative_prompt = can.guidance;
   can.tiling = true;
   can.controlnet = !facts.aesthetic_score;
+  can.lora = true;
   return can;
+}
+
+/// What LoRA files call the parts of Stable Diffusion: kohya's names are with underscores, those of
+/// diffusers, PEFT and ComfyUI with dots; some have the blocks of the original code.
+std::vector<lora::ComponentNames> lora_names(const Unet2DConditionConfig& unet) {
+  const std::vector<io::RenameRule> text = {{"text_model.", {""}}};
+  const ldm::UnetLayout layout = {.levels = static_cast<int64_t>(unet.down_blocks.size()),
+                                  .layers_per_block = unet.down_blocks.front().layers};
+  return {{"unet", {"lora_unet_", "unet.", "diffusion_model."}, ldm::unet_rules(layout)},
+          {"text_encoder", {"lora_te_", "lora_te1_", "text_encoder."}, text},
+          {"text_encoder_2", {"lora_te2_", "text_encoder_2."}, text}};
 }
 
 }  // namespace
@@ -65,8 +78,9 @@ ModelInfo describe_unet_model(const io::Checkpoint& checkpoint, const LoadOption
 
 std::unique_ptr<ImageModel> make_unet_model(Sealed sealed, const io::Checkpoint& checkpoint,
                                             const LoadOptions& options, LatentModelParts parts) {
-  parts.denoiser =
-      std::make_unique<UnetDenoiser>(checkpoint.component("unet", "UNet2DConditionModel"), options);
+  const io::Component& unet = checkpoint.component("unet", "UNet2DConditionModel");
+  parts.lora_names = lora_names(Unet2DConditionConfig::from(unet.config));
+  parts.denoiser = std::make_unique<UnetDenoiser>(unet, options);
   if (!parts.autoencoder) parts.autoencoder = load_autoencoder(checkpoint, options);
   return make_latent_model(sealed, checkpoint, options, std::move(parts));
 }

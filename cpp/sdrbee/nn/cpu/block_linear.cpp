@@ -152,8 +152,8 @@ void write_panel(const LinearProblem& problem, const Panel& panel, const float* 
 
 bool has_block_linear(const Tensor& x, const io::QuantisedTensor& weight) {
   return x.device().is_cpu() && x.scalar_type() == Dtype::BFloat16 && x.numel() > 0 &&
-         cpu_level() >= CpuLevel::Avx512Bf16 && io::has_whole_rows(weight) &&
-         io::find_block_expander<Bf16Bits>(weight.type) != nullptr;
+         cpu_level() >= CpuLevel::Avx512Bf16 && !weight.added.up.defined() &&
+         io::has_whole_rows(weight) && io::find_block_expander<Bf16Bits>(weight.type) != nullptr;
 }
 
 Tensor block_linear(const Tensor& x, const io::QuantisedTensor& weight, const Tensor& bias) {

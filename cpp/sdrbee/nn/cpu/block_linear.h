@@ -6,7 +6,7 @@
 namespace sdrbee::nn::cpu {
 
 /// Whether block_linear can take such a weight and such an input on this machine: bf16 on the CPU
-/// with AVX512-BF16, quantised rows that are whole blocks.
+/// with AVX512-BF16, quantised rows that are whole blocks and that nothing is added to.
 bool has_block_linear(const Tensor& x, const io::QuantisedTensor& weight);
 
 /// x W^T + bias for x [rows, in], a weight [out, in] (or [out, in, 1, 1]) and a bias [out] or

@@ -1,0 +1,129 @@
+"""LoRAs of a request: the forms in which they are given, and the files that their names mean."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from sdrbee._native import InvalidRequest
+from sdrbee.hub.local import LocalModels
+from sdrbee.names import ModelNotFound
+
+# What diffusers calls the one file of a folder.
+_USUAL_FILE = "pytorch_lora_weights.safetensors"
+
+
+class LoraFields(TypedDict, total=False):
+    """A LoRA with all that can be said of it."""
+
+    name: str
+    """Its name in the model store; with `path`, only what messages and recipes call it."""
+    path: str | os.PathLike[str]
+    strength: float
+    """How much of it; 1.0 when absent. May be negative; 0 is as good as none."""
+    blocks: Sequence[float]
+    """Factors by block, as of A1111's extension lora-block-weight: 17, 26, or for XL 12, 20."""
+    strict: bool
+    """Whether keys that mean nothing in the model are an error (the default) or a warning."""
+    sha256: str
+    """Refuses another file than the one with this hash."""
+
+
+LoraSource = str | os.PathLike[str] | tuple[str | os.PathLike[str], float] | LoraFields
+
+_DEFAULTS: dict[str, Any] = {"strength": 1.0, "blocks": [], "strict": True, "sha256": ""}
+_SHOWN = 10  # names that an error lists when none is near
+_EXPECTED = "a file or name, (file or name, strength), or a dict of name or path"
+
+
+def read_loras(value: Any) -> list[dict[str, Any]]:
+    """The LoRAs of a request, each with all its fields.
+
+    Raises:
+        TypeError: One is of none of the forms, or has a field that there isn't.
+        InvalidRequest: No file and no LoRA of the model store is called so.
+    """
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
+        raise TypeError(f"[loras] expected a list of LoRAs but got {value!r}")
+    return [_read(row) for row in value]
+
+
+def _read(row: Any) -> dict[str, Any]:
+    if isinstance(row, (str, os.PathLike)):
+        return _fields({"path": row}, by_name=True)
+    if isinstance(row, (tuple, list)) and len(row) == 2:
+        return _fields({"path": row[0], "strength": row[1]}, by_name=True)
+    if not isinstance(row, Mapping):
+        raise TypeError(f"[loras] expected {_EXPECTED} but got {row!r}")
+    unknown = set(row) - set(LoraFields.__annotations__)
+    if unknown or (not row.get("path") and not row.get("name")):
+        raise TypeError(
+            f"[loras] expected {_EXPECTED}, with any of {', '.join(_DEFAULTS)}, but got {row!r}"
+        )
+    return _fields(row, by_name=False)
+
+
+def _fields(row: Mapping[str, Any], by_name: bool) -> dict[str, Any]:
+    fields = {**_DEFAULTS, **row}
+    for name, kind in (("strength", (int, float)), ("strict", bool), ("sha256", str)):
+        value = fields[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and name == "strength"):
+            raise TypeError(f"[loras] expected {name} to be a {_told(kind)} but got {value!r}")
+    given = fields.get("path")
+    if given and not isinstance(given, (str, os.PathLike)):
+        raise TypeError(f"[loras] expected a path but got {given!r}")
+    if given and (not by_name or Path(given).exists() or _looks_like_path(given)):
+        path = _file_in(Path(given))
+    else:
+        path = lora_file(os.fspath(given or fields["name"]))
+    return {
+        **fields,
+        "name": fields.get("name") or (path.stem if given and Path(given).exists() else str(given)),
+        "path": os.fspath(path),
+        "strength": float(fields["strength"]),
+        "blocks": [float(strength) for strength in fields["blocks"]],
+    }
+
+
+def _told(kind: Any) -> str:
+    return "number" if isinstance(kind, tuple) else kind.__name__
+
+
+def _looks_like_path(given: str | os.PathLike[str]) -> bool:
+    """Whether the text can't be a name, so that what is missing is a file."""
+    return not isinstance(given, str) or Path(given).suffix == ".safetensors"
+
+
+def lora_file(name: str) -> Path:
+    """The file of a LoRA of the model store.
+
+    Raises:
+        InvalidRequest: There is none of that name.
+    """
+    store = LocalModels()
+    try:
+        return _file_in(store.path_of(store.find(name, "lora")))
+    except ModelNotFound:
+        near = difflib.get_close_matches(name, known := store.names("lora"), cutoff=0.3)
+        listed = ", ".join(repr(one) for one in near or known[:_SHOWN])
+        raise InvalidRequest(
+            f"[loras] {name!r} is no LoRA of the model store"
+            + (f"; there {'are' if ',' in listed else 'is'} {listed}" if listed else ", which has none")
+        ) from None
+
+
+def _file_in(path: Path) -> Path:
+    """The file itself, or the one LoRA of a folder."""
+    if not path.is_dir():
+        return path
+    if (path / _USUAL_FILE).is_file():
+        return path / _USUAL_FILE
+    files = sorted(path.glob("*.safetensors"))
+    if len(files) != 1:
+        raise InvalidRequest(
+            f"[loras] expected a folder with one .safetensors file but {path} has {len(files)}"
+        )
+    return files[0]
