@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 from sdrbee._native import InvalidRequest
 from sdrbee.hub.local import LocalModels
@@ -32,7 +33,7 @@ class LoraFields(TypedDict, total=False):
     """Refuses another file than the one with this hash."""
 
 
-LoraSource = str | os.PathLike[str] | tuple[str | os.PathLike[str], float] | LoraFields
+LoraSource: TypeAlias = str | os.PathLike[str] | tuple[str | os.PathLike[str], float] | LoraFields
 
 _DEFAULTS: dict[str, Any] = {"strength": 1.0, "blocks": [], "strict": True, "sha256": ""}
 _SHOWN = 10  # names that an error lists when none is near
@@ -49,6 +50,44 @@ def read_loras(value: Any) -> list[dict[str, Any]]:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
         raise TypeError(f"[loras] expected a list of LoRAs but got {value!r}")
     return [_read(row) for row in value]
+
+
+# https://github.com/AUTOMATIC1111/stable-diffusion-webui/blob/master/modules/extra_networks.py
+_TAG = re.compile(r"<lora:([^>]+)>")
+
+
+def take_lora_tags(prompt: str) -> tuple[str, list[dict[str, Any]]]:
+    """The prompt without A1111's ``<lora:name:0.8>``, and the LoRAs that they name; with
+    ``:lbw=1,0,...`` strengths by block.
+
+    Raises:
+        InvalidRequest: A tag says what isn't done here.
+
+    Example:
+        >>> from sdrbee.adapters import take_lora_tags
+        >>> take_lora_tags("a cat <lora:ink:0.8>")
+        ('a cat ', [{'name': 'ink', 'strength': 0.8}])
+    """
+    rows = [_read_tag(match[0], match[1].split(":")) for match in _TAG.finditer(prompt)]
+    return _TAG.sub("", prompt), rows
+
+
+def _read_tag(tag: str, parts: Sequence[str]) -> dict[str, Any]:
+    name, *rest = parts
+    row: dict[str, Any] = {"name": name, "strength": 1.0}
+    try:
+        for place, part in enumerate(rest):
+            if part.startswith("lbw="):
+                row["blocks"] = [float(one) for one in part.removeprefix("lbw=").split(",")]
+            elif place == 0:
+                row["strength"] = float(part)
+            else:
+                raise ValueError
+    except ValueError:
+        raise InvalidRequest(
+            f"[prompt] expected <lora:name:strength>, or with :lbw= and numbers, but got {tag}"
+        ) from None
+    return row
 
 
 def _read(row: Any) -> dict[str, Any]:
@@ -111,7 +150,11 @@ def lora_file(name: str) -> Path:
         listed = ", ".join(repr(one) for one in near or known[:_SHOWN])
         raise InvalidRequest(
             f"[loras] {name!r} is no LoRA of the model store"
-            + (f"; there {'are' if ',' in listed else 'is'} {listed}" if listed else ", which has none")
+            + (
+                f"; there {'are' if ',' in listed else 'is'} {listed}"
+                if listed
+                else ", which has none"
+            )
         ) from None
 
 

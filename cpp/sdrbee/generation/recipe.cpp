@@ -162,7 +162,10 @@ std::string a1111_parameters(const Json& recipe) {
   const auto source = recipe.at("model").at("source").get<std::string>();
   const GenerationRequest request = request_from_json(recipe.at("request"));
   std::ostringstream text;
-  text << request.prompt << '\n';
+  text << request.prompt;
+  for (const lora::LoraUse& use : request.loras)
+    text << " <lora:" << use.name << ':' << use.strength << '>';
+  text << '\n';
   if (request.negative_prompt && !request.negative_prompt->empty())
     text << "Negative prompt: " << *request.negative_prompt << '\n';
   text << "Steps: " << request.steps.value() << ", Sampler: " << request.sampler.value()

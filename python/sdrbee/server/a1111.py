@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import sdrbee
+from sdrbee.hub.local import LocalModels
 from sdrbee.server import a1111_controls
 from sdrbee.server.a1111_fields import Fields, wrong
 from sdrbee.server.a1111_names import sampler_items, sampler_label, schedule_items
@@ -58,6 +59,7 @@ def add_routes(router: Router, worker: Worker) -> None:
         ("POST", "unload-checkpoint", dialect.unload_checkpoint),
         ("POST", "reload-checkpoint", dialect.reload_checkpoint),
         ("GET", "memory", dialect.memory),
+        ("GET", "loras", dialect.loras),
     ):
         router.add(method, PREFIX + name, handler, ENDPOINTS[method, name])
     lists = {**_FIXED, "samplers": sampler_items(), "schedulers": schedule_items()}
@@ -68,7 +70,6 @@ def add_routes(router: Router, worker: Worker) -> None:
 # Lists that are the same at all times; empty for what isn't done here.
 _FIXED: dict[str, Any] = {
     "sd-vae": [],
-    "loras": [],
     "embeddings": {"loaded": {}, "skipped": {}},
     "scripts": {"txt2img": [], "img2img": []},
     "script-info": [],
@@ -243,6 +244,11 @@ class _A1111:
             }
             for name in self._worker.engine.models
         ]
+        return json_response(200, answer)
+
+    async def loras(self, _request: Request) -> Response:
+        names = await asyncio.to_thread(LocalModels().names, "lora")
+        answer = [{"name": name, "alias": name, "path": name, "metadata": {}} for name in names]
         return json_response(200, answer)
 
     async def refresh_checkpoints(self, _request: Request) -> Response:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sdrbee
+from sdrbee.adapters import take_lora_tags
 from sdrbee.server.a1111_controls import controls_of, is_controlnet
 from sdrbee.server.a1111_fields import Fields, json_object, wrong
 from sdrbee.server.a1111_names import sampler_fields
@@ -131,8 +132,10 @@ def _read(
 ) -> Submission:
     settings = settings.updated(body.get("override_settings"))
     _refuse_what_is_on(body, fields)
+    prompt, loras = _loras(fields.text("prompt"))
     operation = {
-        "prompt": fields.text("prompt"),
+        "prompt": prompt,
+        "loras": loras or None,
         # A1111 has no other none than the empty one, which it makes zeros for XL as we do none.
         "negative_prompt": fields.text("negative_prompt") or None,
         "prompt_syntax": PROMPT_SYNTAX,
@@ -152,6 +155,14 @@ def _read(
     return read_operation(
         {name: value for name, value in operation.items() if value is not None}, limits
     )
+
+
+def _loras(prompt: str) -> tuple[str, list[dict[str, Any]]]:
+    """The prompt without `<lora:name:strength>`, and what these ask for."""
+    try:
+        return take_lora_tags(prompt)
+    except sdrbee.InvalidRequest as error:
+        raise ApiError(422, "invalid_field", str(error), field="prompt") from None
 
 
 def _refuse_what_is_on(body: Mapping[str, Any], fields: Fields) -> None:

@@ -56,6 +56,10 @@ class Lora(msgspec.Struct, kw_only=True, omit_defaults=True):
     name: StoreName | None = None
     path: Annotated[StoreName, Meta(description="rbee's word for `name`")] | None = None
     strength: Strength = 1.0
+    blocks: (
+        Annotated[list[float], Meta(max_length=64, description="factors by block, as of A1111's")]
+        | None
+    ) = None
 
 
 class Control(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -7,6 +7,7 @@ import io
 import math
 import struct
 import zlib
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,8 @@ import PIL.Image
 import pytest
 
 import sdrbee
+from sdrbee.hub.local import LocalModels, StoredModel
+from sdrbee.server.a1111_request import Settings, read_txt2img
 from sdrbee.server.errors import ApiError
 from sdrbee.server.limits import Limits
 from sdrbee.server.operations import FEATURES, NOT_ON_THE_WIRE, OPERATIONS, operation_types
@@ -69,6 +72,7 @@ WRONG: dict[str, list[Any]] = {
     "int": ["5", 2.5, 2.0, True, [], {}, 1 << 200],
     "float": ["NaN", "1.5", True, [], {}, math.nan, math.inf, 10**400],
     "list of int": [5, "1,2", [1.5], ["1"], [True], [None], {}],
+    "list of loras": [5, "ink", [5], [None], {"name": "ink"}, [{"name": 5}]],
     "list of float": [5.0, ["1"], [math.nan], [[1.0]], [None], {}],
 }
 
@@ -105,6 +109,33 @@ def test_an_adapters_name_is_no_path(key: str, name: str) -> None:
     assert refusal(loras=[{key: name}]).field == f"loras[0].{key}"
 
 
+def test_a_loras_name_is_of_the_model_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDRBEE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ink.safetensors").write_bytes(b"")
+    with pytest.raises(sdrbee.InvalidRequest, match=r"^\[loras\] 'ink.safetensors' is no LoRA"):
+        read(loras=[{"name": "ink.safetensors"}]).request()
+    stored = StoredModel("me/ink", str(tmp_path / "ink.safetensors"), "hf:me/ink", kind="lora")
+    LocalModels().add(stored)
+    rows = read(loras=[{"path": "ink", "strength": 0.5, "blocks": [1.0] * 17}]).request().loras
+    assert [(row["name"], row["path"], row["strength"]) for row in rows] == [
+        ("ink", stored.path, 0.5)
+    ]
+    assert rows[0]["blocks"] == [1.0] * 17
+
+
+def test_tags_of_a1111_are_loras() -> None:
+    body = {"prompt": "a star <lora:ink:0.5>", "steps": 1}
+    submission = read_txt2img(body, Settings(), LIMITS)
+    assert submission.fields["prompt"] == "a star "
+    assert submission.fields["loras"] == [{"name": "ink", "strength": 0.5}]
+    with pytest.raises(ApiError) as caught:
+        read_txt2img({"prompt": "a <lora:../ink:1>"}, Settings(), LIMITS)
+    assert caught.value.field == "loras[0].name"
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -137,7 +168,6 @@ def test_a_bad_field_of_the_worker_is_named(fields: dict[str, Any], named: str) 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"loras": [{"path": "pixel", "strength": 0.5}]},
         {"controls": [{"name": "canny", "image": png(), "strength": 1, "start": 0, "end": 0.5}]},
         {"ip_adapters": [{"name": "face", "image": png()}]},
         {"embeddings": [{"name": "style", "token": "<style>"}]},
