@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.comparison import CACHE, ROOT, arguments
 
-_FULL_SIZE = ("unet_step", "vae_decode", "load", "memory")
+_FULL_SIZE = ("unet_step", "vae_decode", "load", "memory", "lora")
 _BUILT_IN = ("import_time", "cold_generate", "batching", "serving", "serving_baseline")
 
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from bench.resident import memory_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 PROMPT = "a red circle left of a blue square on a green background"
@@ -45,7 +47,7 @@ class SdrbeeEngine:
         """Reads all weights, which `load` leaves to their first use."""
         self._model.warm_up()
 
-    def begin(self, steps: int, size: int, output: str) -> None:
+    def begin(self, steps: int, size: int, output: str, loras: Sequence[str] = ()) -> None:
         self._generation = self._model.begin(
             self._sdrbee.GenerationRequest(
                 prompt=PROMPT,
@@ -56,6 +58,7 @@ class SdrbeeEngine:
                 sampler="euler",
                 guidance_scale=7.5,
                 output=output,
+                loras=[*loras],
             )
         )
 
@@ -102,6 +105,11 @@ class DiffusersEngine:
 
     def warm_up(self) -> None:
         """Nothing: `load` has read all weights."""
+
+    def apply(self, file: str) -> None:
+        """Lets a LoRA act."""
+        self._pipe.load_lora_weights(file, adapter_name="one")
+        self._pipe.set_adapters(["one"], [1.0])
 
     def begin(self, steps: int, size: int, output: str) -> None:
         torch = self._torch

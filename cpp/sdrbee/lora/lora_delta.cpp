@@ -24,9 +24,11 @@ struct Parts {
   std::vector<int64_t> shape(Role role) const { return file.shape(module, role); }
 
   [[noreturn]] void fail(Role role, const std::string& expected) const {
+    const std::string base = file.likely_base();
     throw CheckpointError(message("[", file.path().string(), "] tensor '", module.tensors.at(role),
                                   "': expected ", expected, " but got shape ",
-                                  shape_text(shape(role))));
+                                  shape_text(shape(role)),
+                                  base.empty() ? "" : "; the file looks made for ", base));
   }
 
   /// Both of a pair must be there.
