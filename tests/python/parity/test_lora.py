@@ -301,7 +301,10 @@ def test_nothing_is_left_of_a_lora(open_variant: OpenVariant, tmp_path: Path) ->
     other = write_lora(tmp_path / "other.safetensors", pipeline, diffusers_peft, seed=2)
     fresh = sdrbee.load(pair.folder, dtype="float32")
     plain = picture(fresh)
-    alone = {file: picture(sdrbee.load(pair.folder, dtype="float32"), loras=[file]) for file in (one, other)}
+    alone = {
+        file: picture(sdrbee.load(pair.folder, dtype="float32"), loras=[file])
+        for file in (one, other)
+    }
     for loras in ([one], [other], [(one, 0.5), (other, -1.0)], [one], [], [other]):
         made = picture(fresh, loras=loras)
         if len(loras) == 1:
