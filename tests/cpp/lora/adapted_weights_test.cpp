@@ -1,9 +1,8 @@
 #include "sdrbee/lora/adapted_weights.h"
 
 #include <ATen/ops/equal.h>
+#include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
-#include <ATen/ops/ones.h>
-#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 #include "io/temporary_folder.h"
@@ -12,6 +11,7 @@
 #include "sdrbee/io/quantise.h"
 #include "sdrbee/lora/lora_delta.h"
 #include "sdrbee/lora/lora_targets.h"
+#include "sdrbee/nn/quantised_weight.h"
 #include "support/memory_weights.h"
 
 namespace sdrbee::lora {
@@ -92,6 +92,20 @@ TEST_F(AdaptedWeightsTest, AddsToBlocksWhenTheyAreExpanded) {
   EXPECT_LT(largest_difference(io::dequantise(io::narrow_rows(changed, 2, 3), Dtype::Float),
                                expected.narrow(0, 2, 3)),
             1e-5);
+}
+
+TEST_F(AdaptedWeightsTest, ProductsWithBlocksHaveWhatIsAdded) {
+  auto all = targets(std::make_shared<BlockWeights>(io::quantise(weight_, io::GgmlType::Q8_0)));
+  AdaptedWeights& weights = *all.front().weights;
+  weights.want(match(write(lora_), {}, all, LayerNames(all)).changes.front());
+  weights.renew();
+  const io::QuantisedTensor changed = weights.read_blocks("to_q.weight");
+  for (const Dtype dtype : {Dtype::Float, Dtype::BFloat16}) {
+    const Tensor x = random_tensor({5, 32}, 4).to(dtype);
+    const Tensor expected = at::linear(x, io::dequantise(changed, dtype));
+    EXPECT_LT(test::relative_error(nn::run_quantised_matrix(x, {changed, dtype}, {}), expected),
+              dtype == Dtype::Float ? 1e-5 : 1e-2);
+  }
 }
 
 TEST_F(AdaptedWeightsTest, ListsWhatMeansNothing) {
