@@ -125,7 +125,7 @@ Tensor lokr_delta(const Parts& parts) {
   else
     w2 = at::matmul(parts.read(Role::LokrW2A), matrix(parts.read(Role::LokrW2B)));
   while (w1.dim() < w2.dim()) w1 = w1.unsqueeze(-1);
-  const Tensor whole = at::kron(w1, w2);
+  const Tensor whole = at::kron(w1.contiguous(), w2.contiguous());
   // Where both matrices are whole there is no rank, and alpha has no meaning.
   if (parts.has(Role::LokrW1) && parts.has(Role::LokrW2)) return whole;
   const Role factor = parts.has(Role::LokrW2B) ? Role::LokrW2B : Role::LokrW1B;

@@ -30,6 +30,12 @@ std::string complaint(const lora::LoraUse& use, const lora::LoraFile& file,
                  matched.unmatched.size() > kListedKeys ? "\n  ..." : "");
 }
 
+/// When the file was written; a file that isn't there is told by whoever opens it.
+std::filesystem::file_time_type last_change(const lora::LoraUse& use) {
+  std::error_code missing;
+  return std::filesystem::last_write_time(use.path, missing);
+}
+
 void check_hash(const lora::LoraUse& use, const lora::LoraFile& file) {
   if (!use.sha256.empty() && use.sha256 != file.sha256())
     throw InvalidRequest(message("[loras] '", label(use), "': expected the file with SHA-256 ",
@@ -53,8 +59,7 @@ void Adapters::find_targets() {
 
 /// The file of `use`, opened and matched anew where it is not the one that is known.
 const Adapters::Known& Adapters::known(const lora::LoraUse& use) {
-  std::error_code missing;
-  const auto changed = std::filesystem::last_write_time(use.path, missing);
+  const auto changed = last_change(use);
   const auto found = std::ranges::find_if(known_, [&](const Known& one) {
     return one.use.path == use.path && one.use.strength == use.strength &&
            one.use.blocks == use.blocks && one.changed == changed;
@@ -73,7 +78,9 @@ const Adapters::Known& Adapters::known(const lora::LoraUse& use) {
 }
 
 std::vector<std::string> Adapters::use(std::vector<lora::LoraUse>& loras) {
-  if (loras == acting_) return warnings_;
+  std::vector<std::filesystem::file_time_type> changed;
+  for (const lora::LoraUse& use : loras) changed.push_back(last_change(use));
+  if (loras == acting_ && changed == acting_since_) return warnings_;
   find_targets();
   std::vector<std::string> warnings;
   std::vector<lora::WeightChanges> changes(targets_.size());
@@ -92,6 +99,7 @@ std::vector<std::string> Adapters::use(std::vector<lora::LoraUse>& loras) {
   for (size_t i = 0; i < changes.size(); ++i) targets_[i].weights->want(std::move(changes[i]));
   for (size_t i = 0; i < loras.size(); ++i) loras[i].sha256 = hashes[i];
   acting_ = loras;
+  acting_since_ = std::move(changed);
   warnings_ = std::move(warnings);
   return warnings_;
 }

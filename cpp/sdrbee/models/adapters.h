@@ -1,7 +1,9 @@
 // The LoRAs that act on a model.
 #pragma once
 
+#include <filesystem>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,7 +43,8 @@ class Adapters {
   std::optional<lora::LayerNames> layers_;
   std::list<Known> known_;  // the most recently used first
   std::vector<lora::LoraUse> acting_;
-  std::vector<std::string> warnings_;  // about those that act
+  std::vector<std::filesystem::file_time_type> acting_since_;  // when their files were written
+  std::vector<std::string> warnings_;                          // about those that act
 };
 
 }  // namespace sdrbee

@@ -144,7 +144,10 @@ def diffusers_old(layer: Layer, seed: int) -> State:
 
 
 def dora(layer: Layer, seed: int) -> State:
-    """PEFT's magnitudes: the norms of the rows, each a little changed."""
+    """PEFT's magnitudes: the norms of the rows, each a little changed. Of the UNet alone: diffusers
+    passes over those of text encoders."""
+    if layer.component != "unet":
+        return {}
     state = diffusers_peft(layer, seed)
     name = f"{layer.component}.{in_text_model(layer)}.lora_magnitude_vector"
     norms = layer.weight.detach().flatten(1).norm(dim=1)

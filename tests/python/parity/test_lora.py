@@ -175,7 +175,7 @@ def lokr_tucker(layer: Layer, seed: int) -> tuple[State, torch.Tensor]:
     first = (w1a.double() @ w1b.double())[:, :, None, None]
     state = {"lokr_w1_a": w1a, "lokr_w1_b": w1b, "lokr_t2": t2}
     state |= {"lokr_w2_a": w2a, "lokr_w2_b": w2b, "alpha": torch.tensor(1.5)}
-    return state, torch.kron(first, w2) * (1.5 / 3)
+    return state, torch.kron(first, w2.contiguous()) * (1.5 / 3)
 
 
 def locon_tucker(layer: Layer, seed: int) -> tuple[State, torch.Tensor]:
@@ -206,7 +206,8 @@ def dora_scale(layer: Layer, seed: int) -> tuple[State, torch.Tensor]:
     others = [axis for axis in range(weight.dim()) if axis != kept]
     merged = weight + delta.reshape(weight.shape)
     norms = torch.linalg.vector_norm(merged, dim=others, keepdim=True)
-    scale = (weight.norm(dim=others, keepdim=True) * 1.3).float()
+    own = torch.linalg.vector_norm(weight, dim=others, keepdim=True)
+    scale = (own * 1.3).float()
     return state | {"dora_scale": scale}, merged * (scale.double() / norms) - weight
 
 
