@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdrbee._native import CheckpointError, Image, InvalidRequest
+from sdrbee.adapters import lora_file
 from sdrbee.hub.local import LocalModels
 from sdrbee.model import Model, load
 from sdrbee.model_files import BUILTIN_FOLDER, builtin_models, control_path
@@ -67,6 +68,9 @@ def replay(
     session = model._session
     pictures = {"image": image, "mask": mask, "control_image": control_image}
     shown = _with_controls(recipe, controls)
+    for use in recipe["request"].get("loras", []):
+        if not use.get("path"):  # a server tells names only
+            use["path"] = os.fspath(lora_file(use["name"]))
     request = session.replay_request(json.dumps(recipe), pictures, latents, shown)
     made: Image = session.generate([request], None, None)[0]
     return made

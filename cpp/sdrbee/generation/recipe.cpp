@@ -155,6 +155,8 @@ Json with_model_name(Json recipe, const std::string& name) {
   if (const auto found = request.find("controls"); found != request.end())
     for (Json& control : *found)
       control["model"] = last_part(control.at("model").get<std::string>());
+  if (const auto loras = request.find("loras"); loras != request.end())
+    for (Json& use : *loras) use.erase("path");  // it is found again by name and hash
   return recipe;
 }
 
