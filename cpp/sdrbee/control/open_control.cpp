@@ -166,9 +166,11 @@ class LoadedControl final : public ControlNetwork {
 }  // namespace
 
 std::function<std::shared_ptr<ControlNetwork>(const std::string& path)> unet_controls(
-    const io::Checkpoint& checkpoint, const LoadOptions& options) {
+    const io::Checkpoint& checkpoint, LoadOptions options) {
+  options.adapters = nullptr;  // LoRAs change the model, not what steers it
   const io::Config& unet = checkpoint.component("unet").config;
-  return [unet, options](const std::string& path) -> std::shared_ptr<ControlNetwork> {
+  return [unet, options = std::move(options)](
+             const std::string& path) -> std::shared_ptr<ControlNetwork> {
     if (!fs::exists(path))
       throw CheckpointError(message("[controls] expected a ControlNet's folder or file but there ",
                                     "is nothing at '", path, "'"));

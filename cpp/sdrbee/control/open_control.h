@@ -18,6 +18,6 @@ namespace sdrbee::control {
 /// It throws CheckpointError for a missing or damaged file, UnsupportedModel for one that is no
 /// ControlNet, and InvalidRequest for one that is for another kind of model.
 std::function<std::shared_ptr<ControlNetwork>(const std::string& path)> unet_controls(
-    const io::Checkpoint& checkpoint, const LoadOptions& options);
+    const io::Checkpoint& checkpoint, LoadOptions options);
 
 }  // namespace sdrbee::control
