@@ -22,6 +22,12 @@ using test::largest_difference;
 using test::MemoryWeights;
 using test::random_tensor;
 
+LoraUse half() {
+  LoraUse use;
+  use.strength = 0.5;
+  return use;
+}
+
 /// Weights that stay in blocks.
 class BlockWeights final : public io::WeightSource {
  public:
@@ -63,7 +69,7 @@ class AdaptedWeightsTest : public ::testing::Test {
 TEST_F(AdaptedWeightsTest, AddsAndTakesAwayExactly) {
   auto all = targets(std::make_shared<MemoryWeights>(
       std::map<std::string, Tensor>{{"to_q.weight", weight_}, {"to_k.weight", weight_}}));
-  Matched matched = match(write(lora_), {.strength = 0.5}, all, LayerNames(all));
+  Matched matched = match(write(lora_), half(), all, LayerNames(all));
   EXPECT_TRUE(matched.unmatched.empty());
   AdaptedWeights& weights = *all.front().weights;
 
@@ -84,7 +90,7 @@ TEST_F(AdaptedWeightsTest, AddsToBlocksWhenTheyAreExpanded) {
   const io::QuantisedTensor blocks = io::quantise(weight_, io::GgmlType::Q8_0);
   auto all = targets(std::make_shared<BlockWeights>(blocks));
   AdaptedWeights& weights = *all.front().weights;
-  weights.want(match(write(lora_), {.strength = 0.5}, all, LayerNames(all)).changes.front());
+  weights.want(match(write(lora_), half(), all, LayerNames(all)).changes.front());
   weights.renew();
   const io::QuantisedTensor changed = weights.read_blocks("to_q.weight");
   const Tensor expected = io::dequantise(blocks, Dtype::Float) + at::matmul(up_, down_) * 0.5;
