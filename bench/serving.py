@@ -34,8 +34,9 @@ _WARM_PICTURES = 100
 
 _ENGINE = """
 import sys, time, sdrbee
+from bench.served_mock import MODELS
 model, threads, steps, count = sys.argv[1], *map(int, sys.argv[2:])
-with sdrbee.Engine(model, preload=True) as engine:
+with sdrbee.Engine(MODELS if model == "mock" else model, preload=True) as engine:
     engine.submit("a", steps=1).result()
     for _ in sys.stdin:
         began = time.perf_counter()

@@ -71,13 +71,15 @@ class ServedProcess:
 
 
 class Worker(ServedProcess):
-    """``sdrbee serve``, once a picture can be made."""
+    """``sdrbee serve``, once a picture can be made; "mock" is that of `bench.served_mock`."""
 
     def __init__(self, model: str, threads: int, *options: str, nice: int = _NICENESS) -> None:
-        command = [sys.executable, "-m", "sdrbee", "serve", model, "--port", "0", *options]
-        command += ["--nice", str(nice)]
         self._state = tempfile.TemporaryDirectory()
-        super().__init__([*command, "--state-dir", self._state.name], threads)
+        command = [sys.executable, "-m", "sdrbee", "serve", model, "--port", "0", *options]
+        command += ["--nice", str(nice), "--state-dir", self._state.name]
+        if model == "mock":
+            command = [sys.executable, "-m", "bench.served_mock", self._state.name]
+        super().__init__(command, threads)
         while self.ask("GET", "/ready")[0] != 200:
             time.sleep(0.05)
         self.picture(steps=1)  # reads all weights

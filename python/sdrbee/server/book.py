@@ -6,9 +6,10 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import sdrbee
@@ -106,7 +107,8 @@ class Book:
                 another operation, 410 for one of a job that is no longer
                 kept, 503 while the worker starts or ends, 507 when it can't be written down.
         """
-        record = Record(
+        make = partial(
+            Record,
             submission,
             None,
             caller,
@@ -118,14 +120,13 @@ class Book:
         )
         if idempotency_key is None:
             with self._share(caller):
-                await self._accept(record, None)
-            return record
+                return await self._accept(submission, model, make, None)
         digest = await asyncio.to_thread(digest_of, submission, model)
         async with self._keys.use(caller, idempotency_key, digest) as job_id:
             if job_id is not None:
                 return self.find(job_id, caller)
             with self._share(caller):
-                await self._accept(record, digest)
+                record = await self._accept(submission, model, make, digest)
             self._keys.put([Key(caller, idempotency_key, digest, record.job_id, record.created)])
             return record
 
@@ -225,19 +226,21 @@ class Book:
         finally:
             self._accepting[caller] -= 1
 
-    async def _accept(self, record: Record, digest: bytes | None) -> None:
+    async def _accept(
+        self, submission: Submission, model: str, make: Callable[[], Record], digest: bytes | None
+    ) -> Record:
         if self.refusal is not None:
             raise self.refusal
-        submission = record.submission
         self.webhooks.check(submission.webhook_url)
-        submission.check_features(record.model, self._engine.models[record.model])
+        submission.check_features(model, self._engine.models[model])
         request = await self._request(submission)
-        if self._fit.has(submission, record.model):
+        if self._fit.has(submission, model):
             self._engine.check_room(request.count)
+        record = make()
         try:
             job = engine_job(self._engine, request, record, deadline_s=submission.deadline_s)
         except sdrbee.QueueFull:  # only what fits is told so
-            self._fit.add(submission, record.model)
+            self._fit.add(submission, model)
             raise
         record.job = job
         # Were it chosen anew, a job that begins again after a crash would be another picture.
@@ -250,6 +253,7 @@ class Book:
         self._records[record.job_id] = record
         self._begin_following(record, job)
         self._forget_old()
+        return record
 
     async def _request(self, submission: Submission) -> sdrbee.GenerationRequest:
         """The engine's request; in a thread where there are pictures to decode."""
