@@ -2,7 +2,8 @@
 
 Ten thousand POSTs from Debian's ``hey`` and /health meanwhile, 256 readers of a stream of which 64
 are slow, cancelling, memory over a thousand pictures, the time to the first preview, and pictures a
-second against calling the engine directly.
+second against calling the engine directly. ``--awake yes`` for virtual machines with neighbours,
+see `bench.awake`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from bench.awake import awake
 from bench.comparison import ROOT, arguments, environment, in_turn, value_row, write_values
 from bench.engines import PROMPT
 from bench.serving_worker import Worker
@@ -225,7 +227,9 @@ def throughput(model: str, threads: int, runs: int, count: int) -> list[dict[str
 
 
 def main() -> None:
-    options = arguments(__doc__ or "", model="shapes", posts="10000", pictures="1000", parts="all")
+    options = arguments(
+        __doc__ or "", model="shapes", posts="10000", pictures="1000", parts="all", awake="no"
+    )
     if shutil.which("hey") is None:
         raise SystemExit("[serving] hey is missing: apt-get install hey")
     runs, threads, model = options.pairs, options.threads, options.model
@@ -238,10 +242,16 @@ def main() -> None:
     }
     chosen = list(parts) if options.parts == "all" else options.parts.split(",")
     rows: list[dict[str, Any]] = []
-    for part in chosen:
-        print(f"== {part}", flush=True)
-        rows += parts[part]()
-    write_values(options.out, "serving" if model == "shapes" else f"serving_{model}", rows)
+    with awake(options.awake == "yes"):
+        for part in chosen:
+            print(f"== {part}", flush=True)
+            rows += parts[part]()
+    write_values(
+        options.out,
+        "serving" if model == "shapes" else f"serving_{model}",
+        rows,
+        awake=options.awake,
+    )
 
 
 def _load_rows(model: str, threads: int, runs: int, count: int) -> list[dict[str, Any]]:
