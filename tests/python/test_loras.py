@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +174,24 @@ def test_a_recipe_knows_the_file(model: sdrbee.Model, file: Path, tmp_path: Path
     save_file(lora(seed=1), file)
     with pytest.raises(sdrbee.InvalidRequest, match=r"\[loras\] 'ink'.*SHA-256"):
         sdrbee.replay(tmp_path / "picture.png", model=model)
+
+
+def test_a_request_leaves_the_weights_as_they_were(file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(SHAPES, folder)
+
+    def hashes() -> dict[Path, str]:
+        return {
+            path: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(folder.rglob("*.safetensors"))
+        }
+
+    before = hashes()
+    model = sdrbee.load(folder, dtype="fp32")
+    plain = hashlib.sha256(made(model)).hexdigest()
+    made(model, loras=[(file, 0.7)])
+    assert hashlib.sha256(made(model)).hexdigest() == plain
+    assert hashes() == before
 
 
 def test_an_engine_takes_turns_with_sets(file: Path, tmp_path: Path) -> None:
