@@ -155,7 +155,9 @@ class Engine:
             **fields: With a prompt, other fields of `GenerationRequest`.
 
         Raises:
-            InvalidRequest: A value is out of range for the model.
+            InvalidRequest: A value is out of range for the model, or a prompt is too long under
+                ``long_prompt="error"``. Where the model is not in memory yet, its tokens are
+                counted when it is, and the job fails then.
             ModelNotFound: There is no such model.
             CheckpointError: `resume` is damaged, or of another request or build.
             QueueFull: Too many pictures wait.

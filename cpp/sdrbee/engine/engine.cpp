@@ -45,10 +45,17 @@ void check(const JobOptions& options) {
                                  " s but got ", options.deadline->count()));
 }
 
+std::vector<ModelSource> watched(std::vector<ModelSource> models,
+                                 const std::shared_ptr<PromptChecks>& checks) {
+  for (ModelSource& model : models) model = PromptChecks::watched(std::move(model), checks);
+  return models;
+}
+
 }  // namespace
 
 Engine::Engine(std::vector<ModelSource> models, const EngineOptions& options)
-    : models_(std::move(models)), queue_(std::make_shared<JobQueue>(options.queue_limit)) {
+    : models_(watched(std::move(models), prompt_checks_)),
+      queue_(std::make_shared<JobQueue>(options.queue_limit)) {
   check(options);
   for (int64_t index = 0; index < options.workers; ++index)
     workers_.push_back(
@@ -78,7 +85,9 @@ std::shared_ptr<Job> Engine::submit(GenerationRequest request, JobOptions option
   const ModelSource& model = models_.find(options.model);
   options.model = model.name;
   if (!options.resume.empty() && !request.seed) request.seed = checkpoint_seed(options.resume);
-  GenerationRequest resolved = plan_request(std::move(request), model.info).request;
+  const std::shared_ptr<const PromptCheck> tokenizers = prompt_checks_->find(model.name);
+  GenerationRequest resolved =
+      plan_request(std::move(request), model.info, tokenizers.get()).request;
   if (!options.resume.empty()) read_checkpoint(options.resume, resolved);
   auto job = std::make_shared<Job>(++last_id_, std::move(resolved), std::move(options));
   queue_->push(job);

@@ -12,6 +12,7 @@
 
 #include "sdrbee/engine/job.h"
 #include "sdrbee/engine/job_queue.h"
+#include "sdrbee/engine/prompt_checks.h"
 #include "sdrbee/engine/worker.h"
 
 namespace sdrbee::engine {
@@ -53,9 +54,10 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Checks all of the request that can be checked without weights and puts it in the queue. Throws
-  /// InvalidRequest, QueueFull, Cancelled after stop(), and CheckpointError when options.resume is
-  /// damaged or of another request or build.
+  /// Checks all of the request that can be checked without weights and puts it in the queue; the
+  /// tokens of prompts are counted where a worker has the model in memory. Throws InvalidRequest,
+  /// QueueFull, Cancelled after stop(), and CheckpointError when options.resume is damaged or of
+  /// another request or build.
   std::shared_ptr<Job> submit(GenerationRequest request, JobOptions options = {});
 
   /// Throws QueueFull when a request for so many pictures would be refused now: costs less than to
@@ -80,13 +82,16 @@ class Engine {
 
   /// Adds a model that jobs may ask for from now on. Throws InvalidRequest when there is one of
   /// that name.
-  void add(ModelSource model) { models_.add(std::move(model)); }
+  void add(ModelSource model) {
+    models_.add(PromptChecks::watched(std::move(model), prompt_checks_));
+  }
 
   /// All models, the first one first; they stay where they are.
   std::vector<const ModelSource*> models() const { return models_.all(); }
   EngineStatus status() const;
 
  private:
+  const std::shared_ptr<PromptChecks> prompt_checks_ = std::make_shared<PromptChecks>();
   ModelSources models_;
   const std::shared_ptr<JobQueue> queue_;
   std::atomic<uint64_t> last_id_ = 0;

@@ -9,68 +9,13 @@
 #include "sdrbee/generation/draw_latents.h"
 #include "sdrbee/generation/generation.h"
 #include "sdrbee/generation/plan_request.h"
+#include "sdrbee/generation/prompt_plan.h"
 #include "sdrbee/generation/second_pass.h"
 #include "sdrbee/generation/tiling.h"
 #include "sdrbee/models/computing.h"
 
 namespace sdrbee {
 namespace {
-
-/// How the picture of a pass is framed. Sizes that are the picture's own are so in both passes.
-Framing framing_of(const GenerationRequest& request, PixelSize size) {
-  if (request.original_size.empty()) return {};
-  const auto of_this_pass = [&](const std::vector<int64_t>& given) {
-    const PixelSize chosen{given[0], given[1]};
-    return chosen == request.size() ? size : chosen;
-  };
-  return {.original_size = of_this_pass(request.original_size),
-          .target_size = of_this_pass(request.target_size),
-          .crop_left = request.crop[0],
-          .crop_top = request.crop[1]};
-}
-
-/// The weight of the prompt against the negative one.
-double contrast_of(const GenerationRequest& request, const ModelInfo& info) {
-  return info.capabilities.guidance ? *request.guidance_scale - info.neutral_guidance_scale + 1.0
-                                    : request.true_guidance_scale.value_or(1.0);
-}
-
-bool guides_against_negative(const GenerationRequest& request, const ModelInfo& info) {
-  const Capabilities& can = info.capabilities;
-  // Beside a guidance that needs none, a negative prompt must be given to have an effect.
-  const bool prompted = can.guidance || (can.true_guidance && request.negative_prompt);
-  return prompted && contrast_of(request, info) > 1.0;
-}
-
-/// What the request says of long prompts; resolve has checked the word.
-LongPrompt long_prompt_of(const GenerationRequest& request) {
-  if (request.long_prompt == "truncate") return LongPrompt::Truncate;
-  return request.long_prompt == "error" ? LongPrompt::Refuse : LongPrompt::Chunk;
-}
-
-/// The positive prompt and, where classifier-free guidance acts, the negative one.
-std::vector<Prompt> prompts_of(const GenerationRequest& request, const ModelInfo& info,
-                               PixelSize size) {
-  const LongPrompt rule = long_prompt_of(request);
-  const Framing framing = framing_of(request, size);
-  std::vector<Prompt> prompts = {{.text = request.prompt,
-                                  .text_2 = request.prompt_2,
-                                  .text_3 = request.prompt_3,
-                                  .text_tokens = request.max_sequence_length.value_or(0),
-                                  .clip_skip = request.clip_skip,
-                                  .long_prompt = rule,
-                                  .framing = framing}};
-  // clip_skip acts on the positive prompt only, as in diffusers.
-  if (guides_against_negative(request, info))
-    prompts.push_back({.text = request.negative_prompt,
-                       .text_2 = request.negative_prompt_2,
-                       .text_3 = request.negative_prompt_3,
-                       .text_tokens = request.max_sequence_length.value_or(0),
-                       .long_prompt = rule,
-                       .negative = true,
-                       .framing = framing});
-  return prompts;
-}
 
 /// Tells each row which blocks it passes by: none, but in the row of skip-layer guidance.
 void choose_skipped_layers(Generation& generation, int64_t layers) {
@@ -95,7 +40,7 @@ void encode_prompts(ImageModel& model, Generation& generation) {
   warn(model.adapt(generation.request.loras));
   const GenerationRequest& request = generation.request;
   const PixelSize size = size_of_pass(generation, model.info());
-  EncodedPrompts encoded = model.encode(prompts_of(request, model.info(), size));
+  EncodedPrompts encoded = model.encode(plan_prompts(request, model.info(), size));
   if (model.info().capabilities.distilled_guidance)
     for (Conditioning& conditioning : encoded.conditionings)
       conditioning.guidance = at::full({1}, *request.guidance_scale, at::kDouble);
@@ -122,7 +67,7 @@ void attach_pictures(Generation& generation) {
 
 Generation begin(ImageModel& model, const GenerationRequest& request) {
   const Computing computing(model);
-  PlannedRequest planned = plan_request(request, model.info());
+  PlannedRequest planned = plan_request(request, model.info(), model.prompt_check().get());
   const uint64_t seed = *planned.request.seed;
   Generation generation{.request = std::move(planned.request),
                         .plan = std::move(planned.plan),

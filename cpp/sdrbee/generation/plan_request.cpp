@@ -5,6 +5,7 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/inpaint_source.h"
+#include "sdrbee/generation/prompt_plan.h"
 #include "sdrbee/generation/second_pass.h"
 #include "sdrbee/sampling/plan_details.h"
 
@@ -70,10 +71,19 @@ void choose_steps(PlannedRequest& planned) {
                                  " steps; take more steps or a larger part"));
 }
 
+/// Counts tokens only where too many are an error: else that waits until the prompts are encoded.
+void count_tokens(const GenerationRequest& request, const ModelInfo& info,
+                  const PromptCheck& tokenizers) {
+  const std::vector<Prompt> prompts = plan_prompts(request, info, request.size());
+  if (prompts.front().long_prompt == LongPrompt::Refuse) tokenizers.check(prompts);
+}
+
 }  // namespace
 
-PlannedRequest plan_request(GenerationRequest request, const ModelInfo& info) {
+PlannedRequest plan_request(GenerationRequest request, const ModelInfo& info,
+                            const PromptCheck* tokenizers) {
   request = resolve(std::move(request), info);
+  if (tokenizers != nullptr) count_tokens(request, info, *tokenizers);
   if (request.inpaint_area == "masked") masked_area(request);
   sampling::Plan plan = plan_first_pass(request, info);
   PlannedRequest planned{.request = std::move(request), .plan = std::move(plan)};

@@ -5,6 +5,7 @@
 
 #include "sdrbee/generation/request.h"
 #include "sdrbee/models/model_info.h"
+#include "sdrbee/models/prompt_check.h"
 #include "sdrbee/sampling/plan.h"
 
 namespace sdrbee {
@@ -18,10 +19,11 @@ struct PlannedRequest {
   int64_t second_pass_steps = 0;  ///< 0 without hires_scale
 };
 
-/// Makes all checks for which no weights are needed, and lays out the steps. A request that comes
-/// out of it can be given again. Throws InvalidRequest, and UnsupportedModel for a scheduler that
-/// is not supported.
-PlannedRequest plan_request(GenerationRequest request, const ModelInfo& info);
+/// Makes all checks for which no weights are needed, and lays out the steps. The tokens of prompts
+/// are counted where the model's `tokenizers` are at hand. A request that comes out of it can be
+/// given again. Throws InvalidRequest, and UnsupportedModel for a scheduler that is not supported.
+PlannedRequest plan_request(GenerationRequest request, const ModelInfo& info,
+                            const PromptCheck* tokenizers = nullptr);
 
 /// The plan of the second pass of a request whose first one is planned, and where it begins.
 struct PassPlan {

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "sdrbee/core/check.h"
+#include "sdrbee/core/error.h"
 
 namespace sdrbee {
 namespace {
@@ -22,6 +23,15 @@ Tensor stack_field(std::span<const Conditioning* const> rows, Tensor Conditionin
 }
 
 }  // namespace
+
+PromptText Prompt::text_for(int encoder) const {
+  const std::string first = negative ? "negative_prompt" : "prompt";
+  SDRBEE_CHECK(encoder >= 1 && encoder <= 3, encoder);
+  const std::optional<std::string>& own = encoder == 3 ? text_3 : text_2;
+  if (encoder > 1 && own && !own->empty())
+    return {.text = *own, .field = message(first, "_", encoder), .long_prompt = long_prompt};
+  return {.text = text.value_or(""), .field = first, .long_prompt = long_prompt};
+}
 
 Conditioning stack(std::span<const Conditioning* const> rows) {
   SDRBEE_CHECK(!rows.empty());

@@ -23,6 +23,13 @@ struct Framing {
   int64_t crop_top = 0;
 };
 
+/// A text for one encoder.
+struct PromptText {
+  std::string text;
+  std::string field;  // what the request calls it, for messages
+  LongPrompt long_prompt = LongPrompt::Chunk;
+};
+
 /// Texts and how to encode them: one row of a picture, the positive or the negative one.
 struct Prompt {
   /// Nothing where the request gives none, which is not the same as an empty text: some families
@@ -37,6 +44,9 @@ struct Prompt {
   LongPrompt long_prompt = LongPrompt::Chunk;
   bool negative = false;
   Framing framing = {};
+
+  /// What the first, second or third text encoder is given.
+  PromptText text_for(int encoder) const;
 };
 
 class ControlNetwork;

@@ -5,6 +5,7 @@
 #include "sdrbee/core/check.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/models/control_network.h"
+#include "sdrbee/models/prompt_check.h"
 
 namespace sdrbee {
 
@@ -28,6 +29,8 @@ Tensor ImageModel::inpaint_channels(const Tensor& mask, const Tensor& masked_lat
   const Tensor cells = mask_by_cells(mask, info().latent_downscale).to(masked_latents.options());
   return at::cat({cells, masked_latents}, 1);
 }
+
+std::shared_ptr<const PromptCheck> ImageModel::prompt_check() const { return nullptr; }
 
 std::shared_ptr<ControlNetwork> ImageModel::control(const std::string&) {
   throw InvalidRequest("[controls] this model takes no control networks; leave them out");

@@ -50,6 +50,7 @@ class Autoencoder {
 /// of its first pixel, as in diffusers, which resizes masks by nearest neighbour.
 Tensor mask_by_cells(const Tensor& mask, int64_t cell);
 
+class PromptCheck;
 class Registry;
 
 /// The token that seals ImageModel: only the registry can make one, so a class outside of this
@@ -73,6 +74,9 @@ class ImageModel {
 
   /// Encodes prompts that will be used together (positive and negative of one picture).
   virtual EncodedPrompts encode(std::span<const Prompt> prompts) = 0;
+
+  /// What counts the tokens of prompts without its weights; by default nothing does.
+  virtual std::shared_ptr<const PromptCheck> prompt_check() const;
 
   virtual Denoiser& denoiser() = 0;
   virtual Autoencoder& autoencoder() = 0;

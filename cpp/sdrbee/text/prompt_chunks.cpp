@@ -41,6 +41,7 @@ TokenRows truncate_prompt(const ClipTokenizer& tokenizer, std::string_view promp
       std::span(ids).first(std::min(ids.size(), tokens_in_row(tokenizer)));
   const std::span<const int64_t> dropped = std::span(ids).subspan(kept.size());
   return {.rows = {make_row(tokenizer, kept)},
+          .prompt_tokens = std::ssize(ids) + 2,
           .truncated = !dropped.empty(),
           .truncated_text = tokenizer.decode(dropped)};
 }
@@ -48,7 +49,7 @@ TokenRows truncate_prompt(const ClipTokenizer& tokenizer, std::string_view promp
 TokenRows chunk_prompt(const ClipTokenizer& tokenizer, std::string_view prompt) {
   const std::vector<int64_t> ids = tokenizer.encode(prompt);
   const size_t capacity = tokens_in_row(tokenizer);
-  TokenRows result;
+  TokenRows result{.rows = {}, .prompt_tokens = std::ssize(ids) + 2, .truncated_text = {}};
   std::span<const int64_t> rest = ids;
   while (rest.size() > capacity) {
     const size_t count = break_at_comma(rest, capacity, tokenizer.comma());

@@ -13,6 +13,7 @@ namespace sdrbee::text {
 /// Rows of exactly `max_length` ids: start mark, tokens, end mark, padding. At least one row.
 struct TokenRows {
   std::vector<std::vector<int64_t>> rows;
+  int64_t prompt_tokens = 0;  // of the whole prompt, with one start and one end mark
   bool truncated = false;
   std::string truncated_text;  // what was cut off, as its tokens read
 };

@@ -194,6 +194,7 @@ TokenRow UnigramTokenizer::encode_row(std::string_view utf8, int64_t length) con
   SDRBEE_CHECK(length >= 1);
   const auto kept = static_cast<size_t>(length - 1);
   TokenRow row{.ids = encode(utf8), .truncated_text = {}};
+  row.text_tokens = std::ssize(row.ids) + 1;
   row.truncated = row.ids.size() > kept;
   if (row.truncated) {
     row.truncated_text = decode(std::span(row.ids).subspan(kept));

@@ -15,6 +15,7 @@ namespace sdrbee::text {
 /// One row of exactly as many ids as asked for: tokens, end mark, padding.
 struct TokenRow {
   std::vector<int64_t> ids;
+  int64_t text_tokens = 0;  // of the whole text, with the end mark
   bool truncated = false;
   std::string truncated_text;  // what was cut off, as its tokens read
 };

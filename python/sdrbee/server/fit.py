@@ -1,7 +1,8 @@
 """Which submissions are known to fit their models: a full queue refuses them at little cost.
 
 A submission is checked before the queue is. Clients of a full queue send the same again and again,
-but for words and seeds, on which no check depends.
+but for seeds and words, on which no check depends unless the request refuses prompts that are too
+long.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from sdrbee.server.wire import Submission
 # How many are known at the same time.
 _MOST = 256
 
-# Any value of these fits where one does.
-_ANY = ("prompt", "negative_prompt", "seed")
+# Any value of these fits where one does; of the words, where no prompt is too long.
+_ANY = ("seed",)
+_WORDS = ("prompt", "negative_prompt")
 
 
 class Fit:
@@ -41,7 +43,8 @@ class Fit:
 
 def _key(submission: Submission, model: str) -> bytes:
     fields: dict[str, Any] = {**submission.fields}
-    for name in _ANY:
+    counted = fields.get("long_prompt") == "error"
+    for name in _ANY if counted else _ANY + _WORDS:
         if name in fields:
             fields[name] = None
     others = (submission.priority, submission.deadline_s)

@@ -261,7 +261,7 @@ def test_a_prompt_over_the_limit_of_t5(folders: Files, model: str) -> None:
         with pytest.warns(UserWarning, match=r"cut at 6 tokens for T5.*larger max_sequence"):
             loaded.generate(text, long_prompt=rule, **request)
     with pytest.raises(
-        sdrbee.InvalidRequest, match=r"\[long_prompt\] .* at most 6 tokens for T5 .*square"
+        sdrbee.InvalidRequest, match=r"\[prompt\] .* at most 6 tokens for T5 but got \d+.*square"
     ):
         loaded.generate(text, long_prompt="error", **request)
     loaded.generate("a", long_prompt="error", **request)

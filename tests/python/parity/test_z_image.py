@@ -132,7 +132,7 @@ def test_a_cut_prompt_is_told_of(open_pair: OpenPair) -> None:
     model = open_pair("z-image").model
     with pytest.warns(UserWarning, match="cut at 40 tokens for Qwen3"):
         model.generate(LONG_PROMPT, max_sequence_length=40, steps=1, width=32, height=32)
-    with pytest.raises(sdrbee.InvalidRequest, match=r"\[long_prompt\].*40 tokens for Qwen3"):
+    with pytest.raises(sdrbee.InvalidRequest, match=r"\[prompt\].*40 tokens for Qwen3"):
         model.generate(
             LONG_PROMPT, max_sequence_length=40, steps=1, width=32, height=32, long_prompt="error"
         )

@@ -2,11 +2,9 @@
 
 #include <ATen/ops/tensor.h>
 
-#include <algorithm>
-#include <utility>
-
 #include "sdrbee/core/check.h"
 #include "sdrbee/core/error.h"
+#include "sdrbee/models/common/cut_prompt.h"
 
 namespace sdrbee {
 namespace {
@@ -75,20 +73,18 @@ ClipText::ClipText(const io::Checkpoint& checkpoint, const ClipTextNames& names,
       names_(names),
       cache_(options.prompt_cache) {}
 
-text::TokenRows ClipText::tokenize(const std::string& prompt, LongPrompt rule,
+text::TokenRows ClipText::tokenize(const PromptText& text,
                                    std::vector<std::string>& warnings) const {
-  if (rule == LongPrompt::Chunk) return text::chunk_prompt(tokenizer_, prompt);
-  text::TokenRows rows = text::truncate_prompt(tokenizer_, prompt);
-  if (!rows.truncated) return rows;
-  if (rule == LongPrompt::Refuse)
-    throw InvalidRequest(message("[long_prompt] expected a prompt of at most ",
-                                 tokenizer_.max_length(), " tokens but this part is too much: '",
-                                 rows.truncated_text, "' (long_prompt='chunk' keeps it)"));
-  std::string warning = message("the prompt was cut at ", tokenizer_.max_length(),
-                                " tokens; this part has no effect: '", rows.truncated_text,
-                                "' (long_prompt='chunk' keeps it)");
-  if (std::find(warnings.begin(), warnings.end(), warning) == warnings.end())
-    warnings.push_back(std::move(warning));
+  if (text.long_prompt == LongPrompt::Chunk) return text::chunk_prompt(tokenizer_, text.text);
+  text::TokenRows rows = text::truncate_prompt(tokenizer_, text.text);
+  if (rows.truncated)
+    tell_of_cut(text,
+                {.encoder = "CLIP",
+                 .limit = tokenizer_.max_length(),
+                 .tokens = rows.prompt_tokens,
+                 .lost = rows.truncated_text,
+                 .remedy = "long_prompt='chunk' keeps all of it"},
+                warnings);
   return rows;
 }
 

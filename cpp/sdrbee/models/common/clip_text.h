@@ -45,10 +45,9 @@ class ClipText {
   ClipText(const io::Checkpoint& checkpoint, const ClipTextNames& names,
            const LoadOptions& options);
 
-  /// The rows of a prompt. Where it is cut, a warning is added unless it is there already: several
-  /// encoders cut alike.
-  text::TokenRows tokenize(const std::string& prompt, LongPrompt rule,
-                           std::vector<std::string>& warnings) const;
+  /// The rows of a text. Where it is cut, a warning is added. Needs no weights. Throws
+  /// InvalidRequest where the text is longer than a row and must not be.
+  text::TokenRows tokenize(const PromptText& text, std::vector<std::string>& warnings) const;
 
   /// Appends rows of an empty prompt until there are `count`.
   void pad(text::TokenRows& rows, size_t count) const;

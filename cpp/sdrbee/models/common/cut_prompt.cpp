@@ -7,15 +7,15 @@
 
 namespace sdrbee {
 
-void tell_of_cut(std::string_view encoder, int64_t tokens, const std::string& lost, LongPrompt rule,
-                 std::vector<std::string>& warnings) {
-  if (rule == LongPrompt::Refuse)
-    throw InvalidRequest(message("[long_prompt] expected a prompt of at most ", tokens,
-                                 " tokens for ", encoder, " but this part is too much: '", lost,
-                                 "' (a larger max_sequence_length takes more)"));
-  std::string warning = message("the prompt was cut at ", tokens, " tokens for ", encoder,
-                                ", which doesn't see this part: '", lost,
-                                "' (a larger max_sequence_length keeps more)");
+void tell_of_cut(const PromptText& text, const CutText& cut, std::vector<std::string>& warnings) {
+  if (text.long_prompt == LongPrompt::Refuse)
+    throw InvalidRequest(message(
+        "[", text.field, "] expected at most ", cut.limit, " tokens for ", cut.encoder, " but got ",
+        cut.tokens, ", those that it adds included; this part is too much: '", cut.lost,
+        "'; shorten it, or ", cut.remedy, ", or let it be cut by long_prompt='truncate'"));
+  std::string warning =
+      message("the prompt was cut at ", cut.limit, " tokens for ", cut.encoder,
+              ", which doesn't see this part: '", cut.lost, "' (", cut.remedy, ")");
   if (std::ranges::find(warnings, warning) == warnings.end())
     warnings.push_back(std::move(warning));
 }

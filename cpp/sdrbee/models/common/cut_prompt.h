@@ -1,18 +1,28 @@
-// What happens to the end of a prompt that a text encoder without a window to continue in can't
-// take.
+// What happens to the end of a text that is longer than its encoder takes.
 #pragma once
 
+#include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "sdrbee/models/conditioning.h"
 
 namespace sdrbee {
 
-/// Adds a warning, each once, that the encoder called `encoder` sees `tokens` tokens of a prompt
-/// and not the part `lost`. Throws InvalidRequest where `rule` is LongPrompt::Refuse.
-void tell_of_cut(std::string_view encoder, int64_t tokens, const std::string& lost, LongPrompt rule,
-                 std::vector<std::string>& warnings);
+/// A text that is too long for an encoder.
+struct CutText {
+  const char* encoder = "";
+  int64_t limit = 0;        // tokens that it takes, with those that it adds itself
+  int64_t tokens = 0;       // of the whole text, counted in the same way
+  std::string lost;         // the part that it doesn't see
+  const char* remedy = "";  // how to have more of it seen, in words
+};
+
+/// The remedy of encoders that have no window to continue in.
+inline constexpr const char* kLargerLength = "a larger max_sequence_length keeps more";
+
+/// Adds a warning, each once: several encoders may cut alike. Throws InvalidRequest where
+/// `text.long_prompt` is LongPrompt::Refuse.
+void tell_of_cut(const PromptText& text, const CutText& cut, std::vector<std::string>& warnings);
 
 }  // namespace sdrbee

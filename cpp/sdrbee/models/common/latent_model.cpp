@@ -48,6 +48,8 @@ class LatentModel final : public ImageModel {
                                                    : ImageModel::adapt(loras);
   }
 
+  std::shared_ptr<const PromptCheck> prompt_check() const override { return parts_.prompt_encoder; }
+
   Tensor inpaint_channels(const Tensor& mask, const Tensor& masked_latents) const override {
     return parts_.inpaint_channels ? parts_.inpaint_channels(mask, masked_latents)
                                    : ImageModel::inpaint_channels(mask, masked_latents);

@@ -16,7 +16,7 @@ namespace sdrbee {
 /// loads and puts together.
 struct LatentModelParts {
   ModelInfo info;
-  std::unique_ptr<PromptEncoder> prompt_encoder;
+  std::shared_ptr<const PromptEncoder> prompt_encoder;
   std::unique_ptr<Denoiser> denoiser;
   std::unique_ptr<Autoencoder> autoencoder;
   /// What LoRA files call the components; empty: the model takes no LoRAs.

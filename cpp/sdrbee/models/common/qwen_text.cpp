@@ -76,14 +76,25 @@ QwenText::QwenText(const io::Checkpoint& checkpoint, const LoadOptions& options,
           text::Qwen3Encoder::ignorable(config_, asked_.states)),
       cache_(options.prompt_cache) {}
 
-std::vector<Tensor> QwenText::encode(const std::string& prompt, int64_t tokens, LongPrompt rule,
+std::vector<int64_t> QwenText::tokenize(const PromptText& prompt, int64_t tokens,
+                                        std::vector<std::string>& warnings) const {
+  std::vector<int64_t> ids = tokenizer_.encode(qwen_chat(prompt.text, asked_.thinks));
+  if (std::ssize(ids) <= tokens) return ids;
+  const auto rest = std::span(ids).subspan(static_cast<size_t>(tokens));
+  tell_of_cut(prompt,
+              {.encoder = "Qwen3",
+               .limit = tokens,
+               .tokens = std::ssize(ids),
+               .lost = tokenizer_.decode(rest),
+               .remedy = kLargerLength},
+              warnings);
+  ids.resize(static_cast<size_t>(tokens));
+  return ids;
+}
+
+std::vector<Tensor> QwenText::encode(const PromptText& prompt, int64_t tokens,
                                      std::vector<std::string>& warnings) const {
-  std::vector<int64_t> ids = tokenizer_.encode(qwen_chat(prompt, asked_.thinks));
-  if (std::ssize(ids) > tokens) {
-    const auto rest = std::span(ids).subspan(static_cast<size_t>(tokens));
-    tell_of_cut("Qwen3", tokens, tokenizer_.decode(rest), rule, warnings);
-    ids.resize(static_cast<size_t>(tokens));
-  }
+  std::vector<int64_t> ids = tokenize(prompt, tokens, warnings);
   const int64_t count = std::ssize(ids);
   if (asked_.padded) ids.resize(static_cast<size_t>(tokens), tokenizer_.pad());
   return cache_->get_or_make(prompt_key(kEncoder, ids), [&] {

@@ -34,8 +34,13 @@ class QwenText {
   /// The hidden states [1, N, width] of a prompt as a user's turn of a chat, from the cache where
   /// it was encoded before. N is `tokens` where prompts are padded, else the number of the prompt's
   /// own tokens, at most `tokens`: the rest is cut as `rule` says, with a warning.
-  std::vector<Tensor> encode(const std::string& prompt, int64_t tokens, LongPrompt rule,
+  std::vector<Tensor> encode(const PromptText& prompt, int64_t tokens,
                              std::vector<std::string>& warnings) const;
+
+  /// The tokens of the chat that encode() takes, without padding, with the same warnings and
+  /// errors; needs no weights.
+  std::vector<int64_t> tokenize(const PromptText& prompt, int64_t tokens,
+                                std::vector<std::string>& warnings) const;
 
   /// Channels of one hidden state.
   int64_t width() const { return config_.hidden_size; }

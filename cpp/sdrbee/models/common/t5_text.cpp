@@ -42,10 +42,23 @@ T5Text::T5Text(const io::Checkpoint& checkpoint, const T5TextNames& names,
       name_(names.encoder),
       cache_(options.prompt_cache) {}
 
-Tensor T5Text::encode(const std::string& prompt, int64_t tokens, LongPrompt rule,
+text::TokenRow T5Text::tokenize(const PromptText& prompt, int64_t tokens,
+                                std::vector<std::string>& warnings) const {
+  text::TokenRow row = tokenizer_.encode_row(prompt.text, tokens);
+  if (row.truncated)
+    tell_of_cut(prompt,
+                {.encoder = "T5",
+                 .limit = tokens,
+                 .tokens = row.text_tokens,
+                 .lost = row.truncated_text,
+                 .remedy = kLargerLength},
+                warnings);
+  return row;
+}
+
+Tensor T5Text::encode(const PromptText& prompt, int64_t tokens,
                       std::vector<std::string>& warnings) const {
-  const text::TokenRow row = tokenizer_.encode_row(prompt, tokens);
-  if (row.truncated) tell_of_cut("T5", tokens, row.truncated_text, rule, warnings);
+  const text::TokenRow row = tokenize(prompt, tokens, warnings);
   return cache_
       ->get_or_make(prompt_key(name_, row.ids),
                     [&]() -> std::vector<Tensor> {

@@ -27,8 +27,12 @@ class T5Text {
   /// where it was encoded before. Padding is attended to, as in diffusers. T5 has no window to
   /// continue in: a prompt over the limit is cut with a warning, or refused by LongPrompt::Refuse.
   /// Throws InvalidRequest with the part that is too much.
-  Tensor encode(const std::string& prompt, int64_t tokens, LongPrompt rule,
-                std::vector<std::string>& warnings) const;
+  Tensor encode(const PromptText& prompt, int64_t tokens, std::vector<std::string>& warnings) const;
+
+  /// The tokens of a prompt that encode() takes, with the same warnings and errors; needs no
+  /// weights.
+  text::TokenRow tokenize(const PromptText& prompt, int64_t tokens,
+                          std::vector<std::string>& warnings) const;
 
  private:
   text::UnigramTokenizer tokenizer_;

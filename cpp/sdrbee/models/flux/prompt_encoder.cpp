@@ -29,23 +29,26 @@ const io::Checkpoint& checked(const io::Checkpoint& checkpoint) {
 FluxPromptEncoder::FluxPromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options)
     : clip_(checked(checkpoint), {}, options), t5_(checkpoint, kT5Names, options) {}
 
+void FluxPromptEncoder::check(std::span<const Prompt> prompts) const {
+  std::vector<std::string> unused;
+  for (const Prompt& prompt : prompts) t5_.tokenize(prompt.text_for(2), prompt.text_tokens, unused);
+}
+
 EncodedPrompts FluxPromptEncoder::encode(std::span<const Prompt> prompts) const {
   EncodedPrompts encoded;
   // One encoder after the other, so that only one needs to be in memory.
   for (const Prompt& prompt : prompts) {
     // What CLIP cuts off, T5 sees.
     std::vector<std::string> unused;
-    const text::TokenRows rows =
-        clip_.tokenize(prompt.text.value_or(""), LongPrompt::Truncate, unused);
+    PromptText first = prompt.text_for(1);
+    first.long_prompt = LongPrompt::Truncate;
+    const text::TokenRows rows = clip_.tokenize(first, unused);
     encoded.conditionings.push_back(
         {.context = {}, .pooled = clip_.encode(rows, /*clip_skip=*/0).pooled});
   }
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    const std::string second = prompts[i].text_2.value_or("");
+  for (size_t i = 0; i < prompts.size(); ++i)
     encoded.conditionings[i].context =
-        t5_.encode(second.empty() ? prompts[i].text.value_or("") : second, prompts[i].text_tokens,
-                   prompts[i].long_prompt, encoded.warnings);
-  }
+        t5_.encode(prompts[i].text_for(2), prompts[i].text_tokens, encoded.warnings);
   return encoded;
 }
 

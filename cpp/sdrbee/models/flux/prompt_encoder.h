@@ -17,6 +17,7 @@ class FluxPromptEncoder final : public PromptEncoder {
   FluxPromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options);
 
   EncodedPrompts encode(std::span<const Prompt> prompts) const override;
+  void check(std::span<const Prompt> prompts) const override;
 
  private:
   ClipText clip_;

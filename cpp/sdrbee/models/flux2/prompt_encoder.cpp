@@ -24,11 +24,17 @@ Flux2PromptEncoder::Flux2PromptEncoder(const io::Checkpoint& checkpoint, const L
                         checkpoint.component("text_encoder").config.origin()));
 }
 
+void Flux2PromptEncoder::check(std::span<const Prompt> prompts) const {
+  std::vector<std::string> unused;
+  for (const Prompt& prompt : prompts)
+    text_.tokenize(prompt.text_for(1), prompt.text_tokens, unused);
+}
+
 EncodedPrompts Flux2PromptEncoder::encode(std::span<const Prompt> prompts) const {
   EncodedPrompts encoded;
   for (const Prompt& prompt : prompts) {
-    const std::vector<Tensor> states = text_.encode(prompt.text.value_or(""), prompt.text_tokens,
-                                                    prompt.long_prompt, encoded.warnings);
+    const std::vector<Tensor> states =
+        text_.encode(prompt.text_for(1), prompt.text_tokens, encoded.warnings);
     encoded.conditionings.push_back({.context = at::cat(states, 2)});
   }
   return encoded;

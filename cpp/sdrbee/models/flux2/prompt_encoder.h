@@ -14,6 +14,7 @@ class Flux2PromptEncoder final : public PromptEncoder {
   Flux2PromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options);
 
   EncodedPrompts encode(std::span<const Prompt> prompts) const override;
+  void check(std::span<const Prompt> prompts) const override;
 
  private:
   QwenText text_;

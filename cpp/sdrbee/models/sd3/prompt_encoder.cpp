@@ -19,11 +19,6 @@ constexpr ClipTextNames kClipNames[] = {{"tokenizer", "text_encoder", kClipClass
                                          /*needs_projection=*/true}};
 constexpr T5TextNames kT5Names{"tokenizer_3", "text_encoder_3"};
 
-/// The text for an encoder: its own, or the first one when it has none.
-const std::string& text_or_first(const std::optional<std::string>& own, const std::string& first) {
-  return own && !own->empty() ? *own : first;
-}
-
 /// Channels of the pooled text, which is not projected where the files lack the projection.
 int64_t pooled_width(const io::Component& encoder) {
   const auto config = text::ClipTextConfig::from(encoder.config);
@@ -75,16 +70,26 @@ Sd3PromptEncoder::Sd3PromptEncoder(const io::Checkpoint& checkpoint, const LoadO
   if (checkpoint.find(kT5Names.encoder) != nullptr) t5_.emplace(checkpoint, kT5Names, options);
 }
 
+void Sd3PromptEncoder::check(std::span<const Prompt> prompts) const {
+  std::vector<std::string> unused;
+  for (const Prompt& prompt : prompts) {
+    tokenize(prompt, unused);
+    if (t5_) t5_->tokenize(prompt.text_for(3), prompt.text_tokens, unused);
+  }
+}
+
+Sd3PromptEncoder::Rows Sd3PromptEncoder::tokenize(const Prompt& prompt,
+                                                  std::vector<std::string>& warnings) const {
+  return {clip_[0].tokenize(prompt.text_for(1), warnings),
+          clip_[1].tokenize(prompt.text_for(2), warnings)};
+}
+
 EncodedPrompts Sd3PromptEncoder::encode(std::span<const Prompt> prompts) const {
   EncodedPrompts encoded;
   std::vector<Rows> all;
   size_t longest = 1;
   for (const Prompt& prompt : prompts) {
-    const std::string first = prompt.text.value_or("");
-    const auto tokenize = [&](size_t index, const std::string& text) {
-      return clip_[index].tokenize(text, prompt.long_prompt, encoded.warnings);
-    };
-    all.push_back({tokenize(0, first), tokenize(1, text_or_first(prompt.text_2, first))});
+    all.push_back(tokenize(prompt, encoded.warnings));
     for (const text::TokenRows& rows : all.back()) longest = std::max(longest, rows.rows.size());
   }
   // One encoder after the other, so that only one needs to be in memory.
@@ -118,9 +123,7 @@ Conditioning Sd3PromptEncoder::join(const Features& features) const {
 
 Tensor Sd3PromptEncoder::encode_t5(const Prompt& prompt, std::vector<std::string>& warnings) const {
   if (!t5_) return at::zeros({1, prompt.text_tokens, width_}, options_);
-  const std::string first = prompt.text.value_or("");
-  return t5_->encode(text_or_first(prompt.text_3, first), prompt.text_tokens, prompt.long_prompt,
-                     warnings);
+  return t5_->encode(prompt.text_for(3), prompt.text_tokens, warnings);
 }
 
 }  // namespace sdrbee::sd3

@@ -23,11 +23,13 @@ class Sd3PromptEncoder final : public PromptEncoder {
                    const TransformerConfig& network);
 
   EncodedPrompts encode(std::span<const Prompt> prompts) const override;
+  void check(std::span<const Prompt> prompts) const override;
 
  private:
   static constexpr size_t kClipCount = 2;
   using Rows = std::array<text::TokenRows, kClipCount>;
   using Features = std::array<ClipFeatures, kClipCount>;
+  Rows tokenize(const Prompt& prompt, std::vector<std::string>& warnings) const;
   Conditioning join(const Features& features) const;
   Tensor encode_t5(const Prompt& prompt, std::vector<std::string>& warnings) const;
 

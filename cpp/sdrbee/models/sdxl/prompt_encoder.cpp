@@ -65,6 +65,11 @@ void XlPromptEncoder::check_addition(const io::Checkpoint& checkpoint) const {
         "; requires_aesthetics_score in model_index.json says whether there are 5 or 6 ids"));
 }
 
+void XlPromptEncoder::check(std::span<const Prompt> prompts) const {
+  std::vector<std::string> unused;
+  for (const Prompt& prompt : prompts) tokenize(prompt, unused);
+}
+
 EncodedPrompts XlPromptEncoder::encode(std::span<const Prompt> prompts) const {
   EncodedPrompts encoded;
   std::vector<Rows> all;
@@ -95,12 +100,9 @@ bool XlPromptEncoder::is_none(const Prompt& prompt) const {
 
 XlPromptEncoder::Rows XlPromptEncoder::tokenize(const Prompt& prompt,
                                                 std::vector<std::string>& warnings) const {
-  const std::string first = prompt.text.value_or("");
-  const std::string second = prompt.text_2.value_or("");
   Rows rows;
   for (size_t e = 0; e < encoders_.size(); ++e)
-    rows.tokens.push_back(encoders_[e].tokenize(e == 0 || second.empty() ? first : second,
-                                                prompt.long_prompt, warnings));
+    rows.tokens.push_back(encoders_[e].tokenize(prompt.text_for(e == 0 ? 1 : 2), warnings));
   return rows;
 }
 

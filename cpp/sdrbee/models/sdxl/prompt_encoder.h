@@ -17,6 +17,7 @@ class XlPromptEncoder final : public PromptEncoder {
   XlPromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options);
 
   EncodedPrompts encode(std::span<const Prompt> prompts) const override;
+  void check(std::span<const Prompt> prompts) const override;
 
  private:
   struct Rows {

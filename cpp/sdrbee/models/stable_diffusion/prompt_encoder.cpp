@@ -7,13 +7,17 @@ namespace sdrbee::stable_diffusion {
 ClipPromptEncoder::ClipPromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options)
     : clip_(checkpoint, {.states = ClipStates::Last}, options) {}
 
+void ClipPromptEncoder::check(std::span<const Prompt> prompts) const {
+  std::vector<std::string> unused;
+  for (const Prompt& prompt : prompts) clip_.tokenize(prompt.text_for(1), unused);
+}
+
 EncodedPrompts ClipPromptEncoder::encode(std::span<const Prompt> prompts) const {
   std::vector<text::TokenRows> tokens;
   size_t longest = 1;
   EncodedPrompts encoded;
   for (const Prompt& prompt : prompts) {
-    tokens.push_back(
-        clip_.tokenize(prompt.text.value_or(""), prompt.long_prompt, encoded.warnings));
+    tokens.push_back(clip_.tokenize(prompt.text_for(1), encoded.warnings));
     longest = std::max(longest, tokens.back().rows.size());
   }
   for (size_t i = 0; i < prompts.size(); ++i) {

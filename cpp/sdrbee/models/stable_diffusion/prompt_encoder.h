@@ -13,6 +13,7 @@ class ClipPromptEncoder final : public PromptEncoder {
   ClipPromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options);
 
   EncodedPrompts encode(std::span<const Prompt> prompts) const override;
+  void check(std::span<const Prompt> prompts) const override;
 
  private:
   ClipText clip_;

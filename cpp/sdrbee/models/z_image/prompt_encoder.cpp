@@ -26,14 +26,18 @@ ZImagePromptEncoder::ZImagePromptEncoder(const io::Checkpoint& checkpoint,
       message("the 'hidden_size' of ", checkpoint.component("text_encoder").config.origin()));
 }
 
+void ZImagePromptEncoder::check(std::span<const Prompt> prompts) const {
+  std::vector<std::string> unused;
+  for (const Prompt& prompt : prompts)
+    text_.tokenize(prompt.text_for(1), prompt.text_tokens, unused);
+}
+
 EncodedPrompts ZImagePromptEncoder::encode(std::span<const Prompt> prompts) const {
   EncodedPrompts encoded;
   int64_t longest = 0;
   for (const Prompt& prompt : prompts) {
-    const Tensor states = text_
-                              .encode(prompt.text.value_or(""), prompt.text_tokens,
-                                      prompt.long_prompt, encoded.warnings)
-                              .front();
+    const Tensor states =
+        text_.encode(prompt.text_for(1), prompt.text_tokens, encoded.warnings).front();
     longest = std::max(longest, states.size(1));
     encoded.conditionings.push_back(
         {.context = states, .context_counts = at::full({1}, states.size(1), at::kLong)});

@@ -15,6 +15,7 @@ class ZImagePromptEncoder final : public PromptEncoder {
   ZImagePromptEncoder(const io::Checkpoint& checkpoint, const LoadOptions& options);
 
   EncodedPrompts encode(std::span<const Prompt> prompts) const override;
+  void check(std::span<const Prompt> prompts) const override;
 
  private:
   QwenText text_;
