@@ -10,6 +10,7 @@
 #include "picture.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/request_fields.h"
+#include "sdrbee/models/control_network.h"
 
 namespace sdrbee::bindings {
 namespace {
@@ -161,6 +162,8 @@ ControlRequest control_from_python(const std::string& place, py::handle value) {
     if (!known) unknown_control_field(place, name);
     given.insert(name);
   }
+  // What is repainted is seen without a picture of its own.
+  if (control.type == kInpaintType) given.insert("image");
   for (const char* needed : {"model", "image"})
     if (!given.contains(needed))
       throw InvalidRequest(message("[", place, ".", needed, "] is missing: a control is a dict ",
@@ -188,7 +191,7 @@ py::list controls_to_python(const std::vector<ControlRequest>& controls) {
     visit_control_fields([&](std::string_view name, auto member, std::string_view) {
       entry[py::str(std::string(name))] = field_to_python(control.*member);
     });
-    entry["image"] = picture_to_python(control.image);
+    if (!control.image.pixels.empty()) entry["image"] = picture_to_python(control.image);
     list.append(std::move(entry));
   }
   return list;

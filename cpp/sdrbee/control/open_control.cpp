@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "sdrbee/control/controlnet.h"
+#include "sdrbee/control/open_adapter.h"
+#include "sdrbee/control/opened_control.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/component_override.h"
 #include "sdrbee/io/file_hash.h"
@@ -39,12 +41,6 @@ constexpr std::array kAsInUnet = {"act_fn",
                                   "num_attention_heads",
                                   "addition_time_embed_dim"};
 
-/// A ControlNet's files, as a component of a model.
-struct OpenedControl {
-  io::Component component;
-  std::vector<fs::path> files;
-};
-
 /// The weights in the names of diffusers.
 Source with_current_names(const Source& file) {
   Source source = file;
@@ -55,8 +51,8 @@ Source with_current_names(const Source& file) {
                                                 ldm::controlnet_rules(ldm::unet_layout(*source)));
   if (source->find(kMarker)) return source;
   throw UnsupportedModel(message("[", file->origin(""),
-                                 "] expected a ControlNet but this file has ", "neither '", kMarker,
-                                 "' nor '", kOriginalMarker, "'"));
+                                 "] expected a ControlNet or a T2I-Adapter but this file has ",
+                                 "neither '", kMarker, "' nor '", kOriginalMarker, "'"));
 }
 
 std::vector<int64_t> image_widths(const io::WeightSource& weights) {
@@ -86,13 +82,22 @@ io::Config told_config(const io::WeightSource& weights, const io::Config& unet) 
   return io::merged_config(std::move(read.untold), io::Config(std::move(told), read.told.origin()));
 }
 
-OpenedControl open_file(const fs::path& path, const io::Config& unet) {
+/// What control networks belong to.
+struct ControlledModel {
+  io::Config unet;
+  AdapterPlace place;
+  LoadOptions options;
+};
+
+OpenedControl open_file(const fs::path& path, const ControlledModel& model) {
   io::WeightFile file = io::open_weight_file(path);
-  const Source weights = with_current_names(file.source);
+  const Source adapter = adapter_weights(file.source);
+  const Source weights = adapter ? adapter : with_current_names(file.source);
   return {.component = {.name = message("control ", path.filename().string()),
                         .library = "diffusers",
-                        .class_name = kControlNetClass,
-                        .config = told_config(*weights, unet),
+                        .class_name = adapter ? kAdapterClass : kControlNetClass,
+                        .config = adapter ? told_adapter_config(*weights, model.place)
+                                          : told_config(*weights, model.unet),
                         .weights = weights,
                         .folder = {}},
           .files = std::move(file.files)};
@@ -104,9 +109,11 @@ OpenedControl open_folder(const fs::path& path) {
   opened.component = io::open_component_folder(
       path, {message("control ", name), "diffusers", kControlNetClass}, "", opened.files);
   const std::string class_name = opened.component.config.string_or("_class_name", kControlNetClass);
-  if (class_name != kControlNetClass && class_name != kUnionClass)
+  opened.component.class_name = class_name;
+  if (class_name != kControlNetClass && class_name != kUnionClass && class_name != kAdapterClass)
     throw UnsupportedModel(message("[", opened.component.config.origin(), "] expected a ",
-                                   kControlNetClass, " but got a ", class_name));
+                                   kControlNetClass, " or a ", kAdapterClass, " but got a ",
+                                   class_name));
   return opened;
 }
 
@@ -145,9 +152,10 @@ class LoadedControl final : public ControlNetwork {
 
   int64_t find_type(const std::string& type) const override {
     if (types_ > 0) return find_control_type(type, types_);
-    if (type.empty()) return 0;
-    throw InvalidRequest(message(
-        "[controls] this ControlNet follows one type of pictures; leave `type` '", type, "' out"));
+    if (type.empty() || type == kInpaintType) return 0;
+    throw InvalidRequest(message("[controls] this ControlNet follows one type of pictures; leave ",
+                                 "`type` '", type, "' out ('", kInpaintType,
+                                 "' is for those that repaint)"));
   }
 
   const std::string& sha256() override {
@@ -169,16 +177,22 @@ std::function<std::shared_ptr<ControlNetwork>(const std::string& path)> unet_con
     const io::Checkpoint& checkpoint, LoadOptions options) {
   options.adapters = nullptr;  // LoRAs change the model, not what steers it
   const io::Config& unet = checkpoint.component("unet").config;
-  return [unet, options = std::move(options)](
-             const std::string& path) -> std::shared_ptr<ControlNetwork> {
+  const auto widths = checkpoint.component("vae").config.int64s_or("block_out_channels", {1});
+  const ControlledModel model{.unet = unet,
+                              .place = AdapterPlace::of(Unet2DConditionConfig::from(unet),
+                                                        int64_t{1} << (widths.size() - 1)),
+                              .options = std::move(options)};
+  return [model](const std::string& path) -> std::shared_ptr<ControlNetwork> {
     if (!fs::exists(path))
       throw CheckpointError(message("[controls] expected a ControlNet's folder or file but there ",
                                     "is nothing at '", path, "'"));
-    OpenedControl opened = fs::is_directory(path) ? open_folder(path) : open_file(path, unet);
+    OpenedControl opened = fs::is_directory(path) ? open_folder(path) : open_file(path, model);
+    if (opened.component.class_name == kAdapterClass)
+      return load_adapter(std::move(opened), model.place, model.options, path);
     opened.component.weights = with_split_attention(opened.component.weights);
     const ControlNetConfig config = ControlNetConfig::from(opened.component.config);
-    check_fit(config, Unet2DConditionConfig::from(unet), path);
-    return std::make_shared<LoadedControl>(std::move(opened), config, options);
+    check_fit(config, Unet2DConditionConfig::from(model.unet), path);
+    return std::make_shared<LoadedControl>(std::move(opened), config, model.options);
   };
 }
 

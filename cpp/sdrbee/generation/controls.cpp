@@ -36,9 +36,25 @@ void tell_stretching(Generation& generation, size_t index, PixelSize whole) {
     generation.warnings.push_back(std::move(warning));
 }
 
-Tensor prepared_image(const GenerationRequest& request, const Image& image, PixelSize size) {
+Tensor levels_of(const GenerationRequest& request, const Image& image, PixelSize size) {
   if (request.inpaint_area != "masked") return levels_to_tensor(image, size);
   return levels_to_tensor(repainted_part(request, image), size);
+}
+
+/// The picture with -1 where the mask is white.
+/// https://huggingface.co/lllyasviel/control_v11p_sd15_inpaint
+Tensor without_masked(const GenerationRequest& request, const Image& image, PixelSize size) {
+  const InpaintSource source = inpaint_source(request);
+  const bool is_source = image == *request.image;
+  const Tensor levels = is_source ? levels_to_tensor(source.picture, size)  // with its margins
+                                  : levels_of(request, image, size);
+  return levels.masked_fill(mask_to_tensor(source.picture_mask, size).gt(0.5), -1.0);
+}
+
+Tensor prepared_image(const GenerationRequest& request, const ControlRequest& control,
+                      PixelSize size) {
+  return control.type == kInpaintType ? without_masked(request, control.image, size)
+                                      : levels_of(request, control.image, size);
 }
 
 /// Whether a control acts in the generation's next step, as in diffusers: while it is wholly within
@@ -66,8 +82,9 @@ void open_controls(ImageModel& model, Generation& generation) {
     const ControlRequest& control = request.controls[i];
     tell_stretching(generation, i, whole_size(request, size));
     std::shared_ptr<ControlNetwork> network = model.control(control.model);
+    network->check_size(size);
     opened.push_back({.network = network,
-                      .image = prepared_image(request, control.image, size).to(model.device()),
+                      .image = prepared_image(request, control, size).to(model.device()),
                       .type = network->find_type(control.type)});
   }
   generation.controls = std::move(opened);

@@ -10,6 +10,7 @@
 #include "sdrbee/generation/inpaint_source.h"
 #include "sdrbee/generation/second_pass.h"
 #include "sdrbee/lora/block_strengths.h"
+#include "sdrbee/models/control_network.h"
 #include "sdrbee/sampling/samplers.h"
 #include "sdrbee/sampling/schedules.h"
 
@@ -125,7 +126,17 @@ void check_shown(const GenerationRequest& request, const ModelInfo& info) {
   if (request.denoising_start) throw InvalidRequest("[denoising_start] " + reason);
 }
 
-void check_controls(const GenerationRequest& request, const Capabilities& can) {
+/// A control that repaints sees the source unless it is given another picture.
+void resolve_repainting(GenerationRequest& request, size_t index) {
+  ControlRequest& control = request.controls[index];
+  if (control.type != kInpaintType) return;
+  if (request.mode() != Mode::Inpaint)
+    throw InvalidRequest(message("[controls[", index, "].type] '", kInpaintType,
+                                 "' leaves out what is repainted: give `image` and `mask`"));
+  if (control.image.pixels.empty()) control.image = *request.image;
+}
+
+void resolve_controls(GenerationRequest& request, const Capabilities& can) {
   const std::vector<ControlRequest>& controls = request.controls;
   if (controls.empty()) return;
   if (!can.controlnet)
@@ -138,6 +149,7 @@ void check_controls(const GenerationRequest& request, const Capabilities& can) {
     const std::string place = message("controls[", i, "].");
     if (control.model.empty())
       throw InvalidRequest(message("[", place, "model] expected a ControlNet's name or path"));
+    resolve_repainting(request, i);
     check_picture((place + "image").c_str(), control.image);
     check_number((place + "strength").c_str(), control.strength, -kMaxControlStrength,
                  kMaxControlStrength);
@@ -363,7 +375,7 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   check_hires(request);
   check_mode(request, info);
   check_shown(request, info);
-  check_controls(request, info.capabilities);
+  resolve_controls(request, info.capabilities);
   check_texts(request, info.capabilities);
   check_loras(request, info.capabilities);
   check_sigmas(request);

@@ -116,7 +116,9 @@ void visit_control_fields(Visitor&& visit) {
   visit("end", &C::end, "0..1, the part of the steps at which it ends");
   visit("guess_mode", &C::guess_mode,
         "acts on the prompt alone, not on the negative one, and less at higher resolutions");
-  visit("type", &C::type, "what `image` shows, for a ControlNet of several types: 'canny', ...");
+  visit("type", &C::type,
+        "what `image` shows, for a ControlNet of several types: 'canny', ...; 'inpaint' for one "
+        "that repaints");
 }
 
 /// The same for the pictures that a request may hold.

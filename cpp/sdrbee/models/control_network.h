@@ -9,14 +9,21 @@
 namespace sdrbee {
 
 /// What a control network adds inside a UNet; each tensor is of the shape of what it is added to,
-/// or [B, C, 1, 1] where the network gives one value for a whole channel.
+/// or [B, C, 1, 1] where the network gives one value for a whole channel. A ControlNet gives skips
+/// and middle, a T2I-Adapter features.
 struct ControlResiduals {
-  std::vector<Tensor> skips;  // one for each skip connection, from the highest resolution down
-  Tensor middle;              // to what leaves the middle block
+  std::vector<Tensor> skips = {};  // one for each skip connection, from the highest resolution down
+  Tensor middle = {};              // to what leaves the middle block
+  /// To what comes out of the down blocks, in their order, see UnetEncoder::down; one more, where
+  /// it is of its shape, to what leaves the middle block.
+  std::vector<Tensor> features = {};
 };
 
-/// A ControlNet (Zhang et al. 2023, arXiv:2302.05543), loaded for one model. Use it from the thread
-/// that uses the model.
+/// The type of a picture that is -1 where the request's mask is white, for networks that repaint.
+inline constexpr const char* kInpaintType = "inpaint";
+
+/// A ControlNet (Zhang et al. 2023, arXiv:2302.05543) or T2I-Adapter (Mou et al. 2023,
+/// arXiv:2302.08453), loaded for one model. Use it from the thread that uses the model.
 class ControlNetwork {
  public:
   virtual ~ControlNetwork() = default;
@@ -31,8 +38,12 @@ class ControlNetwork {
   virtual bool always_guesses() const = 0;
 
   /// The index of what a picture shows ("canny", "depth", ...), for networks that follow pictures
-  /// of several types; an empty type for all others. Throws InvalidRequest that names those it has.
+  /// of several types; for all others an empty type or, where they take it, kInpaintType. Throws
+  /// InvalidRequest that names those it has.
   virtual int64_t find_type(const std::string& type) const = 0;
+
+  /// Throws InvalidRequest when it takes no pictures of this size.
+  virtual void check_size(PixelSize) const {}
 
   /// SHA-256 over the network's files, as hexadecimal text; computed at the first call.
   virtual const std::string& sha256() = 0;

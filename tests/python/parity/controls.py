@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ import numpy.typing as npt
 import PIL.Image
 import torch
 from golden.make_single_file import original_unet_name
+from parity.pair import NEGATIVE_PROMPT, PROMPT
 from parity.pictures import HEIGHT, WIDTH
-from parity.unet_families import VariantPair
+from parity.unet_families import VariantPair, check
 from safetensors.torch import save_file
 
+STEPS = 4
 # The tiny autoencoders halve a picture once.
 IMAGE_WIDTHS = (8, 16)
 
@@ -150,3 +154,46 @@ def theirs_with(
     shown = pictures if several else pictures[0]
     field = "image" if mode == "text_to_image" else "control_image"
     return pipeline, {field: shown, **more}
+
+
+@contextmanager
+def using(pair: VariantPair, mode: str, pipeline: Any) -> Iterator[None]:
+    """Lets another pipeline of diffusers make the pictures to compare with."""
+    own = pair.pipelines[mode]
+    pair.pipelines[mode] = pipeline
+    try:
+        yield
+    finally:
+        pair.pipelines[mode] = own
+
+
+def compare_controlled(
+    pair: VariantPair,
+    kind: str,
+    mode: str,
+    nets: Any,
+    controls: list[dict[str, Any]],
+    **more: Any,
+) -> float:
+    """Both sides with the same ControlNets; `more` goes to both."""
+    images = [np.asarray(control["image"]) for control in controls]
+    one = len(controls) == 1
+    scales = [control.get("strength", 1.0) for control in controls]
+    theirs: dict[str, Any] = {
+        "controlnet_conditioning_scale": scales[0] if one else scales,
+        "control_guidance_start": [control.get("start", 0.0) for control in controls],
+        "control_guidance_end": [control.get("end", 1.0) for control in controls],
+        "guess_mode": any(control.get("guess_mode", False) for control in controls),
+    }
+    given: dict[str, Any] = {"guidance_scale": 4.3, "negative_prompt": NEGATIVE_PROMPT}
+    if mode != "text_to_image":
+        given["strength"] = 0.75
+    given |= more
+    pipeline, shown = theirs_with(pair, kind, mode, nets, images[0] if one else images)
+    with using(pair, mode, pipeline):
+        return check(
+            pair,
+            mode,
+            {"steps": STEPS, "controls": controls, **given},
+            {"prompt": PROMPT, "num_inference_steps": STEPS, **theirs, **shown, **given},
+        )

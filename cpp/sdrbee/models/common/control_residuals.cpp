@@ -13,13 +13,23 @@ namespace {
 /// Replaces each tensor of `all` by what `change` makes of it.
 void change_each(ControlResiduals& all, const std::function<Tensor(const Tensor&)>& change) {
   for (Tensor& skip : all.skips) skip = change(skip);
-  all.middle = change(all.middle);
+  if (all.middle.defined()) all.middle = change(all.middle);
+  for (Tensor& feature : all.features) feature = change(feature);
+}
+
+/// The sums, element by element, where both have any.
+void add_to(std::vector<Tensor>& sum, const std::vector<Tensor>& more) {
+  if (sum.empty()) sum.resize(more.size());
+  SDRBEE_CHECK(more.empty() || sum.size() == more.size());
+  for (size_t i = 0; i < more.size(); ++i)
+    sum[i] = sum[i].defined() ? sum[i].add(more[i]) : more[i];
 }
 
 void add_to(ControlResiduals& sum, const ControlResiduals& more) {
-  SDRBEE_CHECK(sum.skips.size() == more.skips.size());
-  for (size_t i = 0; i < sum.skips.size(); ++i) sum.skips[i] = sum.skips[i].add(more.skips[i]);
-  sum.middle = sum.middle.add(more.middle);
+  add_to(sum.skips, more.skips);
+  add_to(sum.features, more.features);
+  if (more.middle.defined())
+    sum.middle = sum.middle.defined() ? sum.middle.add(more.middle) : more.middle;
 }
 
 /// `part` [n, ...] as the rows `indices` of a batch of `rows`; the others are 0.

@@ -35,9 +35,13 @@ Tensor Unet2DCondition::operator()(const Tensor& latents, const Tensor& timestep
   SDRBEE_CHECK(latents.size(0) == timesteps.size(0));
   const UnetBlockInputs shared = encoder_.shared_inputs(timesteps, inputs);
   std::vector<Tensor> skips;
-  Tensor x = encoder_.down(encoder_.begin(latents), shared, skips);
+  const std::vector<Tensor> features = added ? added->features : std::vector<Tensor>();
+  Tensor x = encoder_.down(encoder_.begin(latents), shared, skips, features);
   x = encoder_.middle(x, shared);
-  if (added) {
+  const size_t blocks = config().down_blocks.size();
+  if (features.size() > blocks && features[blocks].sizes() == x.sizes())
+    x = x.add(features[blocks]);
+  if (added && !added->skips.empty()) {
     SDRBEE_CHECK(added->skips.size() == skips.size());
     for (size_t i = 0; i < skips.size(); ++i) skips[i] = skips[i].add(added->skips[i]);
     x = x.add(added->middle);

@@ -43,16 +43,18 @@ UnetDownBlock::UnetDownBlock(const io::WeightScope& scope, const UnetBlockShape&
 }
 
 Tensor UnetDownBlock::operator()(Tensor x, const UnetBlockInputs& inputs,
-                                 std::vector<Tensor>& skips) const {
+                                 std::vector<Tensor>& skips, const Tensor& feature) const {
   for (size_t i = 0; i < resnets_.size(); ++i) {
     x = resnets_[i](x, inputs.activated_time);
     if (!attentions_.empty()) x = attentions_[i](x, inputs.context);
     skips.push_back(x);
   }
+  if (feature.defined() && !attentions_.empty()) x = skips.back() = x.add(feature);
   if (downsampler_) {
     x = (*downsampler_)(x);
     skips.push_back(x);
   }
+  if (feature.defined() && attentions_.empty()) x = skips.back() = x.add(feature);
   return x;
 }
 

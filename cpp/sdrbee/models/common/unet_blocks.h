@@ -33,8 +33,11 @@ class UnetDownBlock {
   UnetDownBlock(const io::WeightScope& scope, const UnetBlockShape& shape,
                 const std::optional<nn::DownsamplePadding>& downsample);
 
-  /// Returns the result and appends the outputs of all layers to `skips`.
-  Tensor operator()(Tensor x, const UnetBlockInputs& inputs, std::vector<Tensor>& skips) const;
+  /// Returns the result and appends the outputs of all layers to `skips`. `feature`, where it is
+  /// defined, is added to the output of the last layer in a block with attention, else to the
+  /// result.
+  Tensor operator()(Tensor x, const UnetBlockInputs& inputs, std::vector<Tensor>& skips,
+                    const Tensor& feature = {}) const;
 
  private:
   std::vector<nn::ResnetBlock> resnets_;

@@ -98,10 +98,11 @@ Tensor UnetEncoder::begin(const Tensor& latents) const {
   return conv_in_(latents.to(options_));
 }
 
-Tensor UnetEncoder::down(Tensor x, const UnetBlockInputs& shared,
-                         std::vector<Tensor>& skips) const {
+Tensor UnetEncoder::down(Tensor x, const UnetBlockInputs& shared, std::vector<Tensor>& skips,
+                         std::span<const Tensor> features) const {
   skips.push_back(x);
-  for (const UnetDownBlock& block : down_blocks_) x = block(std::move(x), shared, skips);
+  for (size_t i = 0; i < down_blocks_.size(); ++i)
+    x = down_blocks_[i](std::move(x), shared, skips, i < features.size() ? features[i] : Tensor());
   return x;
 }
 

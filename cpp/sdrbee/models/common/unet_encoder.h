@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "sdrbee/models/common/unet_blocks.h"
@@ -32,7 +33,9 @@ class UnetEncoder {
   Tensor begin(const Tensor& latents) const;
 
   /// All down blocks; `x`, from begin(), and the outputs of all layers are appended to `skips`.
-  Tensor down(Tensor x, const UnetBlockInputs& shared, std::vector<Tensor>& skips) const;
+  /// `features` are added to what comes out of the first blocks, as UnetDownBlock has it.
+  Tensor down(Tensor x, const UnetBlockInputs& shared, std::vector<Tensor>& skips,
+              std::span<const Tensor> features = {}) const;
 
   /// The middle block, where there is one.
   Tensor middle(const Tensor& x, const UnetBlockInputs& shared) const;
