@@ -15,6 +15,8 @@
 namespace sdrbee::bindings {
 namespace {
 
+constexpr const char* kIpAdapters = "ip_adapters";
+
 template <typename T>
 struct IsOptional : std::false_type {};
 template <typename T>
@@ -174,14 +176,20 @@ ControlRequest control_from_python(const std::string& place, py::handle value) {
   return control;
 }
 
-std::vector<ControlRequest> controls_from_python(py::handle value) {
+std::vector<ControlRequest> controls_from_python(const std::string& field, py::handle value) {
   std::vector<ControlRequest> controls;
   if (value.is_none()) return controls;
   if (!PySequence_Check(value.ptr()) || py::isinstance<py::str>(value))
-    wrong_type("controls", "a list of dicts", value);
+    wrong_type(field, "a list of dicts", value);
   for (const py::handle item : value)
-    controls.push_back(control_from_python(message("controls[", controls.size(), "]"), item));
+    controls.push_back(control_from_python(message(field, "[", controls.size(), "]"), item));
   return controls;
+}
+
+// IP-Adapters are controls that users keep apart: they follow the others.
+void add_ip_adapters(GenerationRequest& request, py::handle value) {
+  for (ControlRequest& adapter : controls_from_python(kIpAdapters, value))
+    request.controls.push_back(std::move(adapter));
 }
 
 py::list controls_to_python(const std::vector<ControlRequest>& controls) {
@@ -215,6 +223,7 @@ std::vector<RequestField> request_fields() {
   });
   known.append("latents");
   known.append("controls");
+  known.append(kIpAdapters);
   const py::list nearest = py::module_::import("difflib").attr("get_close_matches")(name, known);
   const py::list listed = nearest.empty() ? known : nearest;
   throw py::type_error(message("[GenerationRequest] has no field '", name, "'; ",
@@ -223,9 +232,10 @@ std::vector<RequestField> request_fields() {
 }
 
 void set_field(GenerationRequest& request, const std::string& name, py::handle value) {
-  bool found = name == "latents" || name == "controls";
+  bool found = name == "latents" || name == "controls" || name == kIpAdapters;
   if (name == "latents") request.latents = latents_from_python(value);
-  if (name == "controls") request.controls = controls_from_python(value);
+  if (name == "controls") request.controls = controls_from_python(name, value);
+  if (name == kIpAdapters) add_ip_adapters(request, value);
   visit_request_pictures([&](std::string_view field, auto member, std::string_view) {
     if (field != name) return;
     request.*member = picture_from_python(field, value);
@@ -241,7 +251,11 @@ void set_field(GenerationRequest& request, const std::string& name, py::handle v
 }
 
 GenerationRequest with_fields(GenerationRequest request, const py::kwargs& fields) {
-  for (const auto& [name, value] : fields) set_field(request, name.cast<std::string>(), value);
+  // What adds to `controls` comes after what sets them.
+  for (const bool adds : {false, true})
+    for (const auto& [key, value] : fields)
+      if (const auto name = key.cast<std::string>(); (name == kIpAdapters) == adds)
+        set_field(request, name, value);
   return request;
 }
 
@@ -303,9 +317,10 @@ void register_fields(py::class_<GenerationRequest>& type) {
   type.def_property(
       "controls", [](const GenerationRequest& self) { return controls_to_python(self.controls); },
       [](GenerationRequest& self, const py::object& value) {
-        self.controls = controls_from_python(value);
+        self.controls = controls_from_python("controls", value);
       },
-      "ControlNets that the picture follows: dicts of `model` (a name in the local store, a folder "
+      "ControlNets, T2I-Adapters and IP-Adapters that the picture follows: dicts of `model` (a "
+      "name in the local store, a folder "
       "or a file), `image`, `strength` (1), `start` and `end` (0 and 1, parts of the steps) and "
       "`guess_mode` (False)");
 }

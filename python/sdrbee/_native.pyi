@@ -116,6 +116,7 @@ class GenerationRequest:
         control_image: _ImageSource | None = ...,
         latents: npt.NDArray[np.floating[Any]] | None = ...,
         controls: Sequence[Control] | None = ...,
+        ip_adapters: Sequence[Control] | None = ...,
     ) -> None: ...
     prompt: str
     prompt_2: str | None

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 class _ControlOptions(TypedDict, total=False):
+    image: ImageSource
+    """What it follows: edges, depths, a pose, a style. `type` "inpaint" needs none."""
     strength: float
     start: float
     end: float
@@ -37,12 +39,10 @@ class _ControlOptions(TypedDict, total=False):
 
 
 class Control(_ControlOptions):
-    """A ControlNet that a picture follows."""
+    """A ControlNet, T2I-Adapter or IP-Adapter that a picture follows."""
 
     model: str | PathLike[str]
     """Its name in the local store, its folder or its file."""
-    image: ImageSource
-    """What it follows: edges, depths, a pose."""
 
 
 class RequestFields(TypedDict, total=False):
@@ -102,3 +102,4 @@ class RequestFields(TypedDict, total=False):
     control_image: ImageSource | None
     latents: npt.NDArray[np.floating[Any]] | None
     controls: Sequence[Control] | None
+    ip_adapters: Sequence[Control] | None

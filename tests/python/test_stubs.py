@@ -10,7 +10,7 @@ from sdrbee import _native, requests
 
 STUB = Path(sdrbee.__file__).parent / "_native.pyi"
 DATA_MODEL = {"__init__", "__eq__", "__hash__", "__buffer__"}
-PIXELS = ["image", "mask", "control_image", "latents", "controls"]
+PIXELS = ["image", "mask", "control_image", "latents", "controls", "ip_adapters"]
 
 
 def stub_names() -> dict[str, set[str]]:

@@ -7,6 +7,7 @@
 
 #include "sdrbee/control/controlnet.h"
 #include "sdrbee/control/open_adapter.h"
+#include "sdrbee/control/open_ip_adapter.h"
 #include "sdrbee/control/opened_control.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/component_override.h"
@@ -50,9 +51,9 @@ Source with_current_names(const Source& file) {
     return std::make_shared<io::RenamedWeights>(source,
                                                 ldm::controlnet_rules(ldm::unet_layout(*source)));
   if (source->find(kMarker)) return source;
-  throw UnsupportedModel(message("[", file->origin(""),
-                                 "] expected a ControlNet or a T2I-Adapter but this file has ",
-                                 "neither '", kMarker, "' nor '", kOriginalMarker, "'"));
+  throw UnsupportedModel(
+      message("[", file->origin(""), "] expected a ControlNet, a T2I-Adapter or an IP-Adapter but ",
+              "this file has neither '", kMarker, "' nor '", kOriginalMarker, "'"));
 }
 
 std::vector<int64_t> image_widths(const io::WeightSource& weights) {
@@ -89,18 +90,34 @@ struct ControlledModel {
   LoadOptions options;
 };
 
+/// The file of an adapter with its picture encoder in one folder; else the path itself.
+fs::path adapter_file(const fs::path& path) {
+  if (!fs::is_directory(path) || fs::exists(path / "config.json")) return path;
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(path))
+    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+  return files.size() == 1 ? files.front() : path;
+}
+
 OpenedControl open_file(const fs::path& path, const ControlledModel& model) {
   io::WeightFile file = io::open_weight_file(path);
-  const Source adapter = adapter_weights(file.source);
-  const Source weights = adapter ? adapter : with_current_names(file.source);
-  return {.component = {.name = message("control ", path.filename().string()),
-                        .library = "diffusers",
-                        .class_name = adapter ? kAdapterClass : kControlNetClass,
-                        .config = adapter ? told_adapter_config(*weights, model.place)
-                                          : told_config(*weights, model.unet),
-                        .weights = weights,
-                        .folder = {}},
-          .files = std::move(file.files)};
+  OpenedControl opened;
+  opened.files = std::move(file.files);
+  opened.component.name = message("control ", path.filename().string());
+  opened.component.library = "diffusers";
+  if (is_ip_adapter(*file.source)) {
+    opened.component.class_name = kIpAdapterClass;
+    opened.component.weights = file.source;
+  } else if (const Source adapter = adapter_weights(file.source)) {
+    opened.component.class_name = kAdapterClass;
+    opened.component.weights = adapter;
+    opened.component.config = told_adapter_config(*adapter, model.place);
+  } else {
+    opened.component.class_name = kControlNetClass;
+    opened.component.weights = with_current_names(file.source);
+    opened.component.config = told_config(*opened.component.weights, model.unet);
+  }
+  return opened;
 }
 
 OpenedControl open_folder(const fs::path& path) {
@@ -182,16 +199,20 @@ std::function<std::shared_ptr<ControlNetwork>(const std::string& path)> unet_con
                               .place = AdapterPlace::of(Unet2DConditionConfig::from(unet),
                                                         int64_t{1} << (widths.size() - 1)),
                               .options = std::move(options)};
-  return [model](const std::string& path) -> std::shared_ptr<ControlNetwork> {
-    if (!fs::exists(path))
+  return [model](const std::string& given) -> std::shared_ptr<ControlNetwork> {
+    if (!fs::exists(given))
       throw CheckpointError(message("[controls] expected a ControlNet's folder or file but there ",
-                                    "is nothing at '", path, "'"));
+                                    "is nothing at '", given, "'"));
+    const fs::path path = adapter_file(given);
     OpenedControl opened = fs::is_directory(path) ? open_folder(path) : open_file(path, model);
+    const Unet2DConditionConfig unet_config = Unet2DConditionConfig::from(model.unet);
+    if (opened.component.class_name == kIpAdapterClass)
+      return load_ip_adapter(std::move(opened), path, unet_config, model.options);
     if (opened.component.class_name == kAdapterClass)
-      return load_adapter(std::move(opened), model.place, model.options, path);
+      return load_adapter(std::move(opened), model.place, model.options, given);
     opened.component.weights = with_split_attention(opened.component.weights);
     const ControlNetConfig config = ControlNetConfig::from(opened.component.config);
-    check_fit(config, Unet2DConditionConfig::from(model.unet), path);
+    check_fit(config, unet_config, given);
     return std::make_shared<LoadedControl>(std::move(opened), config, model.options);
   };
 }

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "sdrbee/core/error.h"
-#include "sdrbee/nn/attention.h"
 
 namespace sdrbee::control {
 namespace {
@@ -31,13 +30,14 @@ constexpr std::array<std::pair<std::string_view, int64_t>, 15> kTypes = {{
     {"tile", 6},
     {"repaint", 7},
 }};
-constexpr double kNormEps = 1e-5;
 
 Tensor mean_of_picture(const Tensor& features) { return at::mean(features, at::IntArrayRef{2, 3}); }
 
-std::vector<FusionLayer> take_layers(const io::WeightScope& scope, const TypeFusionConfig& config) {
-  std::vector<FusionLayer> layers;
-  for (int64_t i = 0; i < config.layers; ++i) layers.emplace_back(scope / i, config);
+std::vector<ClipLayer> take_layers(const io::WeightScope& scope, const TypeFusionConfig& config) {
+  const ClipLayerShape shape{
+      .width = config.channels, .inner = 4 * config.channels, .heads = config.heads};
+  std::vector<ClipLayer> layers;
+  for (int64_t i = 0; i < config.layers; ++i) layers.emplace_back(scope / i, shape);
   return layers;
 }
 
@@ -52,24 +52,6 @@ int64_t find_control_type(const std::string& name, int64_t count) {
   }
   throw InvalidRequest(message("[controls] this ControlNet follows several types of pictures; ",
                                "expected a `type` of ", known, " but got '", name, "'"));
-}
-
-FusionLayer::FusionLayer(const io::WeightScope& scope, const TypeFusionConfig& config)
-    : heads_(config.heads),
-      ln_1_(scope / "ln_1", config.channels, kNormEps),
-      to_q_(scope / "attn" / "to_q", config.channels, config.channels),
-      to_k_(scope / "attn" / "to_k", config.channels, config.channels),
-      to_v_(scope / "attn" / "to_v", config.channels, config.channels),
-      out_proj_(scope / "attn" / "out_proj", config.channels, config.channels),
-      ln_2_(scope / "ln_2", config.channels, kNormEps),
-      c_fc_(scope / "mlp" / "c_fc", config.channels, 4 * config.channels),
-      c_proj_(scope / "mlp" / "c_proj", 4 * config.channels, config.channels) {}
-
-Tensor FusionLayer::operator()(const Tensor& tokens) const {
-  const Tensor x = ln_1_(tokens);
-  const Tensor attended =
-      out_proj_.add(nn::attention(to_q_(x), to_k_(x), to_v_(x), heads_), tokens);
-  return c_proj_.add(c_fc_.activated(ln_2_(attended), nn::Activation::QuickGelu), attended);
 }
 
 TypeFusion::TypeFusion(const io::WeightScope& scope, const ControlNetConfig& config)
@@ -97,7 +79,7 @@ Tensor TypeFusion::operator()(const Tensor& x, const Tensor& features, int64_t t
   // The published code attends over the batch, whose rows are equal here, and not over tokens: the
   // picture's token sees itself alone, and that of the latents goes nowhere.
   Tensor tokens = mean_of_picture(features).add(task_embedding_[type]).unsqueeze(1);
-  for (const FusionLayer& layer : transformer_layes_) tokens = layer(tokens);
+  for (const ClipLayer& layer : transformer_layes_) tokens = layer(tokens);
   const Tensor shift = spatial_ch_projs_(tokens.select(1, 0));  // [B, C]
   return x.add(features).add(shift.reshape({shift.size(0), shift.size(1), 1, 1}));
 }

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "sdrbee/control/clip_layer.h"
 #include "sdrbee/control/controlnet_config.h"
 #include "sdrbee/nn/linear.h"
-#include "sdrbee/nn/norm.h"
 #include "sdrbee/nn/timestep.h"
 
 namespace sdrbee::control {
@@ -15,27 +15,6 @@ namespace sdrbee::control {
 /// The index of a type by its name, for a network of so many.
 /// Throws InvalidRequest that names those it has.
 int64_t find_control_type(const std::string& name, int64_t count);
-
-/// A transformer layer as OpenAI's CLIP has it: x + attention, + feed-forward.
-class FusionLayer {
- public:
-  /// Takes `attn` with its in_proj split into to_q, to_k and to_v, `ln_1`, `ln_2` and `mlp`.
-  FusionLayer(const io::WeightScope& scope, const TypeFusionConfig& config);
-
-  /// [B, N, C] -> [B, N, C].
-  Tensor operator()(const Tensor& tokens) const;
-
- private:
-  int64_t heads_;
-  nn::LayerNorm ln_1_;
-  nn::Linear to_q_;
-  nn::Linear to_k_;
-  nn::Linear to_v_;
-  nn::Linear out_proj_;
-  nn::LayerNorm ln_2_;
-  nn::Linear c_fc_;
-  nn::Linear c_proj_;
-};
 
 /// The parts of diffusers' ControlNetUnionModel that know of types, for one picture at a time.
 class TypeFusion {
@@ -52,7 +31,7 @@ class TypeFusion {
   TypeFusionConfig config_;
   nn::SinusoidalOptions layout_;
   Tensor task_embedding_;  // [types, C]
-  std::vector<FusionLayer> transformer_layes_;
+  std::vector<ClipLayer> transformer_layes_;
   nn::Linear spatial_ch_projs_;
   nn::TimestepEmbedding control_add_embedding_;
 };

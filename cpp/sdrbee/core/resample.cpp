@@ -22,15 +22,32 @@ double sinc(double x) {
 
 double lanczos(double x) { return std::abs(x) < kLobes ? sinc(x) * sinc(x / kLobes) : 0.0; }
 
+/// Keys 1981, "Cubic convolution interpolation for digital image processing", a = -0.5.
+double cubic(double x) {
+  const double distance = std::abs(x);
+  if (distance < 1.0) return (1.5 * distance - 2.5) * distance * distance + 1.0;
+  if (distance < 2.0) return ((-0.5 * distance + 2.5) * distance - 4.0) * distance + 2.0;
+  return 0.0;
+}
+
+/// How much a source pixel counts by its distance, and how far it counts.
+struct Filter {
+  double (*weight)(double distance);
+  double support;
+};
+
+constexpr Filter kLanczos{lanczos, kLobes};
+constexpr Filter kBicubic{cubic, 2.0};
+
 /// The source positions that one output position is made of, with weights in fixed point.
 struct Taps {
   int64_t first = 0;
   std::vector<int32_t> weights;
 };
 
-Taps taps_of(int64_t position, int64_t from, double scale) {
+Taps taps_of(int64_t position, int64_t from, double scale, const Filter& filter) {
   const double filter_scale = std::max(scale, 1.0);
-  const double support = kLobes * filter_scale;
+  const double support = filter.support * filter_scale;
   const double center = (static_cast<double>(position) + 0.5) * scale;
   Taps taps;
   taps.first = std::max<int64_t>(0, static_cast<int64_t>(center - support + 0.5));
@@ -38,7 +55,7 @@ Taps taps_of(int64_t position, int64_t from, double scale) {
   std::vector<double> weights;
   double sum = 0.0;
   for (int64_t at = taps.first; at < end; ++at) {
-    weights.push_back(lanczos((static_cast<double>(at) - center + 0.5) / filter_scale));
+    weights.push_back(filter.weight((static_cast<double>(at) - center + 0.5) / filter_scale));
     sum += weights.back();
   }
   for (const double weight : weights) {
@@ -48,11 +65,11 @@ Taps taps_of(int64_t position, int64_t from, double scale) {
   return taps;
 }
 
-std::vector<Taps> all_taps(int64_t from, int64_t to) {
+std::vector<Taps> all_taps(int64_t from, int64_t to, const Filter& filter) {
   const double scale = static_cast<double>(from) / static_cast<double>(to);
   std::vector<Taps> taps;
   for (int64_t position = 0; position < to; ++position)
-    taps.push_back(taps_of(position, from, scale));
+    taps.push_back(taps_of(position, from, scale, filter));
   return taps;
 }
 
@@ -69,9 +86,9 @@ Image empty_picture(PixelSize size, int64_t channels) {
   return image;
 }
 
-Image resize_width(const Image& image, int64_t width) {
+Image resize_width(const Image& image, int64_t width, const Filter& filter) {
   Image out = empty_picture({width, image.size.height}, image.channels);
-  const std::vector<Taps> taps = all_taps(image.size.width, width);
+  const std::vector<Taps> taps = all_taps(image.size.width, width, filter);
   auto target = out.pixels.begin();
   for (int64_t y = 0; y < image.size.height; ++y) {
     const uint8_t* row = &image.pixels[static_cast<size_t>(y * image.size.width * image.channels)];
@@ -82,11 +99,11 @@ Image resize_width(const Image& image, int64_t width) {
   return out;
 }
 
-Image resize_height(const Image& image, int64_t height) {
+Image resize_height(const Image& image, int64_t height, const Filter& filter) {
   Image out = empty_picture({image.size.width, height}, image.channels);
   const int64_t row = image.size.width * image.channels;
   auto target = out.pixels.begin();
-  for (const Taps& tap : all_taps(image.size.height, height))
+  for (const Taps& tap : all_taps(image.size.height, height, filter))
     for (int64_t x = 0; x < row; ++x)
       *target++ = apply(tap, image.pixels.data() + tap.first * row + x, row);
   return out;
@@ -111,9 +128,7 @@ void divide_by_alpha(Image& image) {
   }
 }
 
-}  // namespace
-
-Image resize_lanczos(const Image& image, PixelSize size) {
+Image resize(const Image& image, PixelSize size, const Filter& filter) {
   SDRBEE_CHECK(size.width > 0 && size.height > 0);
   if (image.size == size) return image;
   Image result = image;
@@ -121,11 +136,17 @@ Image resize_lanczos(const Image& image, PixelSize size) {
   // The two orders round differently; this is when Pillow 13 starts with the height.
   const int64_t fewer_rows = image.size.height - size.height;
   const bool height_first = fewer_rows > std::max<int64_t>(0, 2 * (image.size.width - size.width));
-  if (height_first) result = resize_height(result, size.height);
-  if (size.width != image.size.width) result = resize_width(result, size.width);
-  if (size.height != result.size.height) result = resize_height(result, size.height);
+  if (height_first) result = resize_height(result, size.height, filter);
+  if (size.width != image.size.width) result = resize_width(result, size.width, filter);
+  if (size.height != result.size.height) result = resize_height(result, size.height, filter);
   if (image.channels == 4) divide_by_alpha(result);
   return result;
 }
+
+}  // namespace
+
+Image resize_lanczos(const Image& image, PixelSize size) { return resize(image, size, kLanczos); }
+
+Image resize_bicubic(const Image& image, PixelSize size) { return resize(image, size, kBicubic); }
 
 }  // namespace sdrbee

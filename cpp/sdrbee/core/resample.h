@@ -12,4 +12,7 @@ namespace sdrbee {
 /// `size` is at least 1x1.
 Image resize_lanczos(const Image& image, PixelSize size);
 
+/// The same with Pillow's BICUBIC: a cubic of -0.5 over two pixels to each side.
+Image resize_bicubic(const Image& image, PixelSize size);
+
 }  // namespace sdrbee

@@ -2,9 +2,12 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <utility>
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/inpaint_source.h"
@@ -80,12 +83,16 @@ void open_controls(ImageModel& model, Generation& generation) {
   std::vector<OpenedControl> opened;
   for (size_t i = 0; i < request.controls.size(); ++i) {
     const ControlRequest& control = request.controls[i];
-    tell_stretching(generation, i, whole_size(request, size));
     std::shared_ptr<ControlNetwork> network = model.control(control.model);
     network->check_size(size);
-    opened.push_back({.network = network,
-                      .image = prepared_image(request, control, size).to(model.device()),
-                      .type = network->find_type(control.type)});
+    std::optional<Tensor> shown = network->own_view(control.image);
+    if (!shown) {
+      tell_stretching(generation, i, whole_size(request, size));
+      shown = prepared_image(request, control, size);
+    }
+    const int64_t type = network->find_type(control.type);
+    opened.push_back(
+        {.network = std::move(network), .image = shown->to(model.device()), .type = type});
   }
   generation.controls = std::move(opened);
 }
@@ -102,7 +109,9 @@ std::vector<ControlInput> control_inputs(std::span<const GenerationRows> batch) 
       const double strength = acts(control, *part.generation) ? control.strength : 0.0;
       const bool spares_base = part.base_first && guesses(control, *first.network);
       for (size_t row = 0; row < part.count; ++row) {
-        images.push_back(part.generation->controls[i].image);
+        const Tensor& image = part.generation->controls[i].image;
+        const bool blank = row == 0 && part.base_first && first.network->blanks_base();
+        images.push_back(blank ? at::zeros_like(image) : image);
         strengths.push_back(row == 0 && spares_base ? 0.0F : static_cast<float>(strength));
       }
     }

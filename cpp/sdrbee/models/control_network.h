@@ -1,29 +1,44 @@
 // Networks beside the denoiser that read a picture and steer it.
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "sdrbee/core/image.h"
 #include "sdrbee/models/conditioning.h"
 
 namespace sdrbee {
 
+/// Keys and values that cross-attentions of a UNet look at beside those of the text.
+struct ExtraContext {
+  struct KeysValues {
+    Tensor keys;    // [B, tokens, channels]
+    Tensor values;  // likewise
+  };
+  std::map<std::string, KeysValues> layers = {};  // by the attention's path in the network
+  Tensor strengths = {};                          // [B, 1, 1], scale of what is seen there
+};
+
 /// What a control network adds inside a UNet; each tensor is of the shape of what it is added to,
 /// or [B, C, 1, 1] where the network gives one value for a whole channel. A ControlNet gives skips
-/// and middle, a T2I-Adapter features.
+/// and middle, a T2I-Adapter features, an IP-Adapter contexts.
 struct ControlResiduals {
   std::vector<Tensor> skips = {};  // one for each skip connection, from the highest resolution down
   Tensor middle = {};              // to what leaves the middle block
   /// To what comes out of the down blocks, in their order, see UnetEncoder::down; one more, where
   /// it is of its shape, to what leaves the middle block.
   std::vector<Tensor> features = {};
+  std::vector<ExtraContext> contexts = {};
 };
 
 /// The type of a picture that is -1 where the request's mask is white, for networks that repaint.
 inline constexpr const char* kInpaintType = "inpaint";
 
-/// A ControlNet (Zhang et al. 2023, arXiv:2302.05543) or T2I-Adapter (Mou et al. 2023,
-/// arXiv:2302.08453), loaded for one model. Use it from the thread that uses the model.
+/// A ControlNet (Zhang et al. 2023, arXiv:2302.05543) T2I-Adapter (Mou et al. 2023,
+/// arXiv:2302.08453) or IP-Adapter (Ye et al. 2023, arXiv:2308.06721), loaded for one model. Use it
+/// from the thread that uses the model.
 class ControlNetwork {
  public:
   virtual ~ControlNetwork() = default;
@@ -41,6 +56,13 @@ class ControlNetwork {
   /// of several types; for all others an empty type or, where they take it, kInpaintType. Throws
   /// InvalidRequest that names those it has.
   virtual int64_t find_type(const std::string& type) const = 0;
+
+  /// The picture as the network itself prepares it, [1, 3, h, w]; nothing where it takes
+  /// ControlInput::image as documented.
+  virtual std::optional<Tensor> own_view(const Image&) const { return std::nullopt; }
+
+  /// Whether the negative prompt's row is shown a blank picture, all 0, instead.
+  virtual bool blanks_base() const { return false; }
 
   /// Throws InvalidRequest when it takes no pictures of this size.
   virtual void check_size(PixelSize) const {}

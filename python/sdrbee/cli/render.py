@@ -60,6 +60,15 @@ _controls_option = click.option(
     "canny=edges.png:0.9; may be given several times",
 )
 
+_ip_adapters_option = click.option(
+    "--ip-adapter",
+    "ip_adapters",
+    type=control,
+    multiple=True,
+    help="an IP-Adapter by name or path, the picture that it draws from, and its strength: "
+    "face=me.png:0.7; may be given several times",
+)
+
 _url_option = click.option(
     "--url",
     help="a worker that makes it, http://HOST:PORT; SDRBEE_API_KEY is its key",
@@ -70,6 +79,7 @@ _url_option = click.option(
 @click.argument("prompt")
 @_control_option
 @_controls_option
+@_ip_adapters_option
 @_out_option
 @_url_option
 @common_options
@@ -85,6 +95,7 @@ def generate(prompt: str, **options: Any) -> None:
 @click.argument("prompt")
 @_image_option
 @_controls_option
+@_ip_adapters_option
 @_out_option
 @_url_option
 @common_options
@@ -101,6 +112,7 @@ def transform(prompt: str, **options: Any) -> None:
 @_image_option
 @click.option("--mask", type=_SOURCE_FILE, help="white is repainted, black is kept")
 @_controls_option
+@_ip_adapters_option
 @_out_option
 @_url_option
 @common_options

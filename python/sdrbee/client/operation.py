@@ -10,7 +10,7 @@ from typing import Any
 
 import sdrbee
 from sdrbee.rbee import Operation
-from sdrbee.server.operations import OPERATIONS
+from sdrbee.server.operations import CONTROLS, OPERATIONS
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _PICTURES = ("image", "mask", "control_image")
@@ -34,7 +34,7 @@ def operation(prompt: str, fields: Mapping[str, Any]) -> Operation:
     for name, value in given.items():
         if name in _PICTURES:
             body[names.get(name, name)] = encoded(value)
-        elif name == "controls":
+        elif name in CONTROLS:
             body[name] = [_control(control) for control in value]
         else:
             body["n" if name == "count" else name] = value
@@ -43,8 +43,10 @@ def operation(prompt: str, fields: Mapping[str, Any]) -> Operation:
 
 def _control(control: Mapping[str, Any]) -> dict[str, Any]:
     """A control by its name in the worker's store."""
-    options = {name: value for name, value in control.items() if name not in ("model", "image")}
-    return {"name": control["model"], "image": encoded(control["image"]), **options}
+    fields = {name: value for name, value in control.items() if name != "model"}
+    if "image" in fields:
+        fields["image"] = encoded(fields["image"])
+    return {"name": control["model"], **fields}
 
 
 def encoded(picture: Any) -> str:

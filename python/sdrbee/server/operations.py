@@ -37,9 +37,12 @@ NOT_ON_THE_WIRE = ("count", "output")
 FEATURES = {
     "loras": "lora",
     "controls": "controlnet",
-    "ip_adapters": "ip_adapter",
+    "ip_adapters": "controlnet",
     "embeddings": "embedding",
 }
+
+# Those of them that have pictures.
+CONTROLS = ("controls", "ip_adapters")
 
 PICTURE = "a PNG or JPEG picture in base64"
 _PICTURE_SCHEMA = {"format": "byte"}
@@ -63,10 +66,10 @@ class Lora(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Control(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A ControlNet, its picture, and the part of the steps in which it works."""
+    """A ControlNet or T2I-Adapter, its picture, and the part of the steps in which it works."""
 
     name: StoreName
-    image: Picture
+    image: Annotated[Picture, Meta(description="may be absent for type 'inpaint'")] | None = None
     strength: Strength = 1.0
     start: Part = 0.0
     end: Part = 1.0
@@ -75,11 +78,13 @@ class Control(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class IpAdapter(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An IP-Adapter and the picture that it draws from."""
+    """An IP-Adapter, its picture, and the part of the steps in which it works."""
 
     name: StoreName
     image: Picture
     strength: Strength = 1.0
+    start: Part = 0.0
+    end: Part = 1.0
 
 
 class Embedding(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -16,10 +16,12 @@ from sdrbee.model_files import stored_control
 from sdrbee.server.errors import ApiError
 from sdrbee.server.limits import Limits
 from sdrbee.server.operations import (
+    CONTROLS,
     FEATURES,
     NOT_ON_THE_WIRE,
     OPERATIONS,
     PICTURE,
+    Control,
     Pictures,
     any_operation,
     has_feature,
@@ -59,11 +61,12 @@ class Submission:
             for name, data in self.pictures.items()
         }
         fields = dict(self.fields)
-        if "controls" in fields:
-            fields["controls"] = [
-                _control(f"controls[{index}]", control)
-                for index, control in enumerate(fields["controls"])
-            ]
+        for name in CONTROLS:
+            if name in fields:
+                fields[name] = [
+                    _control(f"{name}[{index}]", control)
+                    for index, control in enumerate(fields[name])
+                ]
         request = sdrbee.GenerationRequest(**fields, **pictures)
         _check_size(request, self.limits)
         return request
@@ -154,19 +157,23 @@ def _adapter(place: str, row: msgspec.Struct) -> dict[str, Any]:
         raise _wrong(f"{place}.{key}", "a name in the model store, not a path", name)
     if "image" in values:
         values["image"] = _from_base64(f"{place}.image", values["image"])
+    elif isinstance(row, Control) and not row.type:
+        raise _wrong(f"{place}.image", PICTURE, None)
     return {"name": name, **values}
 
 
 def _control(place: str, control: Mapping[str, Any]) -> dict[str, Any]:
     """A control as the engine's request has it: its file is found by its name in the store."""
-    options = {name: value for name, value in control.items() if name not in ("name", "image")}
+    fields = {name: value for name, value in control.items() if name != "name"}
     try:
-        model = stored_control(control["name"])
+        fields["model"] = stored_control(control["name"])
     except sdrbee.ModelNotFound as error:
         raise _wrong(
             f"{place}.name", "a ControlNet's name in the model store", control["name"]
         ) from error
-    return {"model": model, "image": _decode(f"{place}.image", control["image"]), **options}
+    if "image" in fields:
+        fields["image"] = _decode(f"{place}.image", fields["image"])
+    return fields
 
 
 def _without_pictures(fields: Mapping[str, Any]) -> dict[str, Any]:

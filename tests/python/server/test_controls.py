@@ -16,6 +16,7 @@ import pytest
 import torch
 import webuiapi
 from parity.controls import randomise
+from parity.ip_adapters import adapter_for, picture_encoder, with_encoder
 from server.conftest import Served, serve
 
 import sdrbee
@@ -46,6 +47,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     randomise(net, 3).save_pretrained(home / "net")  # type: ignore[operator]
     store = LocalModels(home / "models")
     store.add(StoredModel("canny", str(home / "net"), "hf:me/canny", kind="controlnet"))
+    face = home / "face"
+    with_encoder(face, picture_encoder())
+    adapter_for(unet, face / "ip.safetensors", "base")
+    store.add(StoredModel("face", str(face), "hf:me/face", kind="controlnet"))
     store.add(StoredModel("lines", str(home / "net"), "hf:me/lines", kind="lora"))
     return home
 
@@ -55,9 +60,11 @@ def worker(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     yield from serve(tmp_path_factory.mktemp("worker"), "shapes", SDRBEE_HOME=str(home))
 
 
-def expected(home: Path, **control: Any) -> npt.NDArray[np.uint8]:
+def expected(home: Path, ip_adapters: Any = None, **control: Any) -> npt.NDArray[np.uint8]:
     control = {"model": home / "net", "image": edges(), **control}
-    image = sdrbee.load("shapes").generate(PROMPT, steps=2, seed=7, controls=[control])
+    image = sdrbee.load("shapes").generate(
+        PROMPT, steps=2, seed=7, controls=[control], ip_adapters=ip_adapters
+    )
     return np.asarray(image)
 
 
@@ -75,9 +82,21 @@ def test_a_control_is_found_by_its_name_in_the_store(worker: Served, home: Path)
     assert not np.array_equal(made, made_by(worker))
 
 
+def test_an_ip_adapter_is_asked_for_beside_a_control(worker: Served, home: Path) -> None:
+    asked = {"image": encoded(edges()), "strength": 0.8}
+    made = made_by(
+        worker,
+        controls=[{"name": "canny", **asked}],
+        ip_adapters=[{"name": "face", **asked, "end": 0.5}],
+    )
+    adapter = {"model": home / "face", "image": edges(), "strength": 0.8, "end": 0.5}
+    assert np.array_equal(made, expected(home, strength=0.8, ip_adapters=[adapter]))
+    assert not np.array_equal(made, expected(home, strength=0.8))
+
+
 def test_capabilities_list_them(worker: Served) -> None:
     told = worker.ask("GET", "/v1/capabilities").json()
-    assert told["models"]["shapes"]["controls"] == ["canny"]
+    assert told["models"]["shapes"]["controls"] == ["canny", "face"]
     assert told["features"]["controls"] is True
 
 
@@ -136,7 +155,7 @@ def test_units_of_webuiapi(client: webuiapi.WebUIApi, home: Path) -> None:
 
 def test_what_webuiapi_asks_of_the_extension(client: webuiapi.WebUIApi) -> None:
     assert client.controlnet_version() == 3
-    assert client.controlnet_model_list() == ["canny"]
+    assert client.controlnet_model_list() == ["canny", "face"]
     modules = client.controlnet_module_list()
     assert modules[0] == "none"
     assert {"canny", "softedge", "lineart_standard", "tile_resample", "invert"} <= {*modules}

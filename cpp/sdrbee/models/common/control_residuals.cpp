@@ -28,6 +28,7 @@ void add_to(std::vector<Tensor>& sum, const std::vector<Tensor>& more) {
 void add_to(ControlResiduals& sum, const ControlResiduals& more) {
   add_to(sum.skips, more.skips);
   add_to(sum.features, more.features);
+  sum.contexts.insert(sum.contexts.end(), more.contexts.begin(), more.contexts.end());
   if (more.middle.defined())
     sum.middle = sum.middle.defined() ? sum.middle.add(more.middle) : more.middle;
 }
@@ -52,6 +53,12 @@ ControlResiduals weighted_residuals(const ControlInput& control, const Tensor& l
   ControlResiduals result =
       control.network->residuals(chosen(latents), chosen(timesteps),
                                  all ? conditioning : select_rows(conditioning, indices), own);
+  for (ExtraContext& context : result.contexts) {
+    context.strengths = control.strengths.reshape({-1, 1, 1});
+    if (all) continue;
+    for (auto& [path, seen] : context.layers)
+      seen = {spread(seen.keys, indices, rows), spread(seen.values, indices, rows)};
+  }
   const Tensor strengths = chosen(control.strengths).reshape({-1, 1, 1, 1});
   change_each(result, [&](const Tensor& residual) {
     const Tensor scaled = residual.mul(strengths.to(residual.options()));

@@ -14,16 +14,27 @@ constexpr int64_t kFeedForwardFactor = 4;
 
 CrossAttention::CrossAttention(const io::WeightScope& scope, int64_t channels, int64_t context,
                                int64_t heads)
-    : to_q_(scope / "to_q", channels, channels, /*bias=*/false),
+    : path_(scope.path()),
+      to_q_(scope / "to_q", channels, channels, /*bias=*/false),
       to_k_(scope / "to_k", context, channels, /*bias=*/false),
       to_v_(scope / "to_v", context, channels, /*bias=*/false),
       to_out_(scope / "to_out.0", channels, channels),
       heads_(heads) {}
 
-Tensor CrossAttention::add(const Tensor& x, const Tensor& context, const Tensor& residual) const {
+Tensor CrossAttention::add(const Tensor& x, const Tensor& context, const Tensor& residual,
+                           std::span<const ExtraContext> extra) const {
   // `upcast_attention` changes nothing here, as in diffusers with its default processor: the
   // kernels sum scores in fp32 anyway.
-  return to_out_.add(nn::attention(to_q_(x), to_k_(context), to_v_(context), heads_), residual);
+  const Tensor q = to_q_(x);
+  Tensor seen = nn::attention(q, to_k_(context), to_v_(context), heads_);
+  for (const ExtraContext& one : extra) {
+    const auto own = one.layers.find(path_);
+    if (own == one.layers.end()) continue;
+    const Tensor more = nn::attention(q, own->second.keys.to(q.options()),
+                                      own->second.values.to(q.options()), heads_);
+    seen = seen.add(more.mul(one.strengths.to(q.options())));
+  }
+  return to_out_.add(seen, residual);
 }
 
 BasicTransformerBlock::BasicTransformerBlock(const io::WeightScope& scope,
@@ -38,10 +49,11 @@ BasicTransformerBlock::BasicTransformerBlock(const io::WeightScope& scope,
       ff_out_(scope / "ff.net.2", kFeedForwardFactor * shape.channels, shape.channels),
       only_cross_attention_(shape.only_cross_attention) {}
 
-Tensor BasicTransformerBlock::operator()(const Tensor& tokens, const Tensor& context) const {
+Tensor BasicTransformerBlock::operator()(const Tensor& tokens, const Tensor& context,
+                                         std::span<const ExtraContext> extra) const {
   const Tensor normed = norm1_(tokens);
   Tensor x = attn1_.add(normed, only_cross_attention_ ? context : normed, tokens);
-  x = attn2_.add(norm2_(x), context, x);
+  x = attn2_.add(norm2_(x), context, x, extra);
   return ff_out_.add(ff_in_(norm3_(x)), x);
 }
 
@@ -53,9 +65,11 @@ Transformer2D::Transformer2D(const io::WeightScope& scope, const Transformer2DSh
     transformer_blocks_.emplace_back(scope / "transformer_blocks" / i, shape);
 }
 
-Tensor Transformer2D::operator()(const Tensor& x, const Tensor& context) const {
+Tensor Transformer2D::operator()(const Tensor& x, const Tensor& context,
+                                 std::span<const ExtraContext> extra) const {
   Tensor tokens = proj_in_(nn::picture_to_tokens(norm_(x)));
-  for (const BasicTransformerBlock& block : transformer_blocks_) tokens = block(tokens, context);
+  for (const BasicTransformerBlock& block : transformer_blocks_)
+    tokens = block(tokens, context, extra);
   return nn::tokens_to_picture(proj_out_.add(tokens, nn::picture_to_tokens(x)), x.size(2),
                                x.size(3));
 }

@@ -1,9 +1,12 @@
 // The transformers inside UNets: self-attention, cross-attention to the text, feed-forward.
 #pragma once
 
+#include <span>
+#include <string>
 #include <vector>
 
 #include "sdrbee/io/weight_scope.h"
+#include "sdrbee/models/control_network.h"
 #include "sdrbee/nn/linear.h"
 #include "sdrbee/nn/norm.h"
 
@@ -24,10 +27,13 @@ class CrossAttention {
  public:
   CrossAttention(const io::WeightScope& scope, int64_t channels, int64_t context, int64_t heads);
 
-  /// residual + out(attention(q(x), k(context), v(context))), all [B, N, C].
-  Tensor add(const Tensor& x, const Tensor& context, const Tensor& residual) const;
+  /// residual + out(attention(q(x), k(context), v(context))), all [B, N, C]; before `out` come the
+  /// attentions to those of `extra` that are for this layer, each times its strength.
+  Tensor add(const Tensor& x, const Tensor& context, const Tensor& residual,
+             std::span<const ExtraContext> extra = {}) const;
 
  private:
+  std::string path_;
   nn::Linear to_q_;
   nn::Linear to_k_;
   nn::Linear to_v_;
@@ -35,11 +41,13 @@ class CrossAttention {
   int64_t heads_;
 };
 
-/// One layer: x + attn1, + attn2 over the context, + gated feed-forward; each normalised before.
+/// One layer: x + attn1, + attn2 over the context and `extra`, + gated feed-forward; each
+/// normalised before.
 class BasicTransformerBlock {
  public:
   BasicTransformerBlock(const io::WeightScope& scope, const Transformer2DShape& shape);
-  Tensor operator()(const Tensor& tokens, const Tensor& context) const;
+  Tensor operator()(const Tensor& tokens, const Tensor& context,
+                    std::span<const ExtraContext> extra) const;
 
  private:
   nn::LayerNorm norm1_;
@@ -58,7 +66,8 @@ class BasicTransformerBlock {
 class Transformer2D {
  public:
   Transformer2D(const io::WeightScope& scope, const Transformer2DShape& shape);
-  Tensor operator()(const Tensor& x, const Tensor& context) const;
+  Tensor operator()(const Tensor& x, const Tensor& context,
+                    std::span<const ExtraContext> extra) const;
 
  private:
   nn::GroupNorm norm_;

@@ -33,7 +33,8 @@ Tensor Unet2DCondition::operator()(const Tensor& latents, const Tensor& timestep
                                    const Unet2DInputs& inputs,
                                    const std::optional<ControlResiduals>& added) const {
   SDRBEE_CHECK(latents.size(0) == timesteps.size(0));
-  const UnetBlockInputs shared = encoder_.shared_inputs(timesteps, inputs);
+  UnetBlockInputs shared = encoder_.shared_inputs(timesteps, inputs);
+  if (added) shared.extra = added->contexts;
   std::vector<Tensor> skips;
   const std::vector<Tensor> features = added ? added->features : std::vector<Tensor>();
   Tensor x = encoder_.down(encoder_.begin(latents), shared, skips, features);

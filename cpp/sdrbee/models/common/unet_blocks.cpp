@@ -46,7 +46,7 @@ Tensor UnetDownBlock::operator()(Tensor x, const UnetBlockInputs& inputs,
                                  std::vector<Tensor>& skips, const Tensor& feature) const {
   for (size_t i = 0; i < resnets_.size(); ++i) {
     x = resnets_[i](x, inputs.activated_time);
-    if (!attentions_.empty()) x = attentions_[i](x, inputs.context);
+    if (!attentions_.empty()) x = attentions_[i](x, inputs.context, inputs.extra);
     skips.push_back(x);
   }
   if (feature.defined() && !attentions_.empty()) x = skips.back() = x.add(feature);
@@ -67,7 +67,7 @@ UnetMidBlock::UnetMidBlock(const io::WeightScope& scope, const UnetBlockShape& s
 Tensor UnetMidBlock::operator()(const Tensor& x, const UnetBlockInputs& inputs) const {
   Tensor y = resnets_.front()(x, inputs.activated_time);
   if (attentions_.empty()) return y;
-  y = attentions_.front()(y, inputs.context);
+  y = attentions_.front()(y, inputs.context, inputs.extra);
   return resnets_.back()(y, inputs.activated_time);
 }
 
@@ -89,7 +89,7 @@ Tensor UnetUpBlock::operator()(Tensor x, const UnetBlockInputs& inputs,
     x = nn::join_channels(x, skips.back());
     skips.pop_back();
     x = resnets_[i](std::move(x), inputs.activated_time);
-    if (!attentions_.empty()) x = attentions_[i](x, inputs.context);
+    if (!attentions_.empty()) x = attentions_[i](x, inputs.context, inputs.extra);
   }
   if (!upsampler_) return x;
   // Not simply twice the size: where halving rounded, the skip connection tells the true size.

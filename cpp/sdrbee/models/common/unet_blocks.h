@@ -12,8 +12,9 @@ namespace sdrbee {
 
 /// What all blocks of one evaluation share.
 struct UnetBlockInputs {
-  Tensor activated_time;  ///< silu(time embedding), [B, time]
-  Tensor context;         ///< [B, tokens, width]
+  Tensor activated_time;                 ///< silu(time embedding), [B, time]
+  Tensor context;                        ///< [B, tokens, width]
+  std::vector<ExtraContext> extra = {};  ///< what cross-attentions see beside it
 };
 
 /// What all blocks of one network share, and the widths that come from their neighbours.
