@@ -128,8 +128,8 @@ void register_info(py::module_& module) {
       std::pair{"prompt_3", &Capabilities::prompt_3}, std::pair{"framing", &Capabilities::framing},
       std::pair{"control_image", &Capabilities::control_image},
       std::pair{"reference_image", &Capabilities::reference_image},
-      std::pair{"tiling", &Capabilities::tiling}, std::pair{"lora", &Capabilities::lora},
-      std::pair{"controlnet", &Capabilities::controlnet})
+      std::pair{"tiling", &Capabilities::tiling}, std::pair{"embedding", &Capabilities::embedding},
+      std::pair{"lora", &Capabilities::lora}, std::pair{"controlnet", &Capabilities::controlnet})
       .def("__repr__", &represent<Capabilities>);
   bind_value<SizeLimits>(
       module, "SizeLimits", "Limits of each side in pixels; a side is a multiple of `multiple`.",

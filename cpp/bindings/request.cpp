@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "bindings.h"
+#include "embeddings.h"
 #include "latents.h"
 #include "loras.h"
 #include "picture.h"
@@ -25,7 +26,7 @@ struct IsOptional<std::optional<T>> : std::true_type {};
 /// A row of sdrbee.request_fields(): what the command line is made from.
 struct RequestField {
   std::string name;
-  std::string type;  // str, int, float, bool, "list of int", "list of float" or "list of loras"
+  std::string type;  // str, int, float, bool or "list of" int, float, loras or embeddings
   bool optional = false;
   py::object default_value;
   std::string doc;
@@ -40,6 +41,7 @@ std::string type_name() {
   if constexpr (std::is_same_v<T, double>) return "float";
   if constexpr (std::is_same_v<T, std::vector<int64_t>>) return "list of int";
   if constexpr (std::is_same_v<T, std::vector<lora::LoraUse>>) return "list of loras";
+  if constexpr (std::is_same_v<T, std::vector<text::EmbeddingUse>>) return "list of embeddings";
   return "list of float";
 }
 
@@ -106,6 +108,8 @@ T field_from_python(std::string_view field, py::handle value) {
     return number(field, value);
   } else if constexpr (std::is_same_v<T, std::vector<lora::LoraUse>>) {
     return loras_from_python(value);
+  } else if constexpr (std::is_same_v<T, std::vector<text::EmbeddingUse>>) {
+    return embeddings_from_python(value);
   } else {
     return sequence<typename T::value_type>(field, value);
   }
@@ -117,6 +121,8 @@ py::object field_to_python(const T& value) {
     return value ? field_to_python(*value) : py::none();
   } else if constexpr (std::is_same_v<T, std::vector<lora::LoraUse>>) {
     return loras_to_python(value);
+  } else if constexpr (std::is_same_v<T, std::vector<text::EmbeddingUse>>) {
+    return embeddings_to_python(value);
   } else if constexpr (std::is_same_v<T, std::vector<double>> ||
                        std::is_same_v<T, std::vector<int64_t>>) {
     py::list list;

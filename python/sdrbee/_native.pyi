@@ -9,6 +9,7 @@ import numpy.typing as npt
 import PIL.Image
 
 from sdrbee.adapters import LoraSource
+from sdrbee.embeddings import EmbeddingFields, EmbeddingSource
 from sdrbee.requests import Control
 
 _ImageSource: TypeAlias = (
@@ -65,6 +66,9 @@ class GenerationRequest:
         negative_prompt: str | None = ...,
         negative_prompt_2: str | None = ...,
         negative_prompt_3: str | None = ...,
+        prompt_syntax: str = ...,
+        embeddings: Sequence[EmbeddingSource] | None = ...,
+        embeddings_dir: str | None = ...,
         long_prompt: str = ...,
         max_sequence_length: int | None = ...,
         clip_skip: int = ...,
@@ -124,6 +128,9 @@ class GenerationRequest:
     negative_prompt: str | None
     negative_prompt_2: str | None
     negative_prompt_3: str | None
+    prompt_syntax: str
+    embeddings: list[EmbeddingFields]
+    embeddings_dir: str | None
     long_prompt: str
     max_sequence_length: int | None
     clip_skip: int
@@ -255,6 +262,8 @@ class Capabilities:
     def tiling(self) -> bool: ...
     @property
     def lora(self) -> bool: ...
+    @property
+    def embedding(self) -> bool: ...
     @property
     def controlnet(self) -> bool: ...
     def __eq__(self, other: object) -> bool: ...

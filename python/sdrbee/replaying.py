@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdrbee._native import CheckpointError, Image, InvalidRequest
 from sdrbee.adapters import lora_file
+from sdrbee.embeddings import find_moved
 from sdrbee.hub.local import LocalModels
 from sdrbee.model import Model, load
 from sdrbee.model_files import BUILTIN_FOLDER, builtin_models, control_path
@@ -65,6 +66,7 @@ def replay(
         raise InvalidRequest(f"[replay] {os.fspath(file)} has no recipe of sdrbee inside")
     if not isinstance(model, Model):
         model = _load_for(recipe, model)
+    find_moved((recipe.get("request") or {}).get("embeddings") or [])
     session = model._session
     pictures = {"image": image, "mask": mask, "control_image": control_image}
     shown = _with_controls(recipe, controls)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from sdrbee.adapters import LoraSource
+    from sdrbee.embeddings import EmbeddingSource
 
     ImageSource: TypeAlias = (
         str
@@ -53,6 +54,9 @@ class RequestFields(TypedDict, total=False):
     negative_prompt: str | None
     negative_prompt_2: str | None
     negative_prompt_3: str | None
+    prompt_syntax: str
+    embeddings: Sequence[EmbeddingSource] | None
+    embeddings_dir: str | None
     long_prompt: str
     max_sequence_length: int | None
     clip_skip: int

@@ -47,8 +47,9 @@ def noisy_picture() -> np.ndarray[Any, np.dtype[np.uint8]]:
         {"exact": True, "guidance_scale": 3.0, "preview": "fast"},
         {"image": noisy_picture(), "strength": 0.9},
         {"hires_scale": 1.5, "hires_steps": 8},
+        {"negative_prompt": "[star|ring]", "prompt_syntax": "a1111"},
     ],
-    ids=["random sampler", "exact", "from a picture", "two passes"],
+    ids=["random sampler", "exact", "from a picture", "two passes", "changing prompt"],
 )
 def test_a_resumed_job_gives_the_identical_picture(
     engine: sdrbee.Engine, fields: dict[str, Any]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import sdrbee
 
@@ -74,6 +76,19 @@ def test_command_line_and_python_make_the_same_picture(run: Run, tmp_path: Path)
         "a red circle", steps=2, seed=7, sampler="heun", guidance_scale=3.5, exact=False
     )
     np.testing.assert_array_equal(np.asarray(image), sdrbee.Image(tmp_path / "out.png"))
+
+
+def test_prompts_may_have_marks_and_learned_words(run: Run, tmp_path: Path) -> None:
+    save_file({"emb_params": torch.full((1, 128), 0.1)}, tmp_path / "blob.safetensors")
+    marked = ["generate", "a (blob:1.2) circle", "--prompt-syntax", "a1111", *PICTURE[1:]]
+    named = run(*marked, "--embedding", "blob=blob.safetensors", "--json")
+    recipe = json.loads(named.stdout)["images"][0]["recipe"]
+    assert recipe["request"]["embeddings"][0]["name"] == "blob"
+    first = np.asarray(sdrbee.Image(tmp_path / "out.png"))
+    run(*marked, "--embeddings-dir", ".")
+    np.testing.assert_array_equal(sdrbee.Image(tmp_path / "out.png"), first)
+    run(*marked)
+    assert not np.array_equal(sdrbee.Image(tmp_path / "out.png"), first)
 
 
 def test_transform_and_inpaint_start_from_files(run: Run, tmp_path: Path) -> None:

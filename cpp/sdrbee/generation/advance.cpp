@@ -7,6 +7,7 @@
 #include <map>
 
 #include "sdrbee/core/check.h"
+#include "sdrbee/generation/conditions.h"
 #include "sdrbee/generation/controls.h"
 #include "sdrbee/generation/generation.h"
 #include "sdrbee/generation/second_pass.h"
@@ -49,9 +50,10 @@ struct Running {
         open ? generation.history.progress : static_cast<double>(generation.next_step);
     const double count = open ? 1 : static_cast<double>(generation.plan.step_count());
     ActiveGuidance active;
-    active.contrast = generation.conditions.base && step / count >= request.guidance_start &&
-                      step / count < request.guidance_end;
-    active.skipping = active.contrast && generation.conditions.skipping &&
+    active.scaled = generation.conditions.base && step / count >= request.guidance_start &&
+                    step / count < request.guidance_end;
+    active.contrast = active.scaled || generation.conditions.composed;
+    active.skipping = active.scaled && generation.conditions.skipping &&
                       step > count * request.skip_layer_guidance_start &&
                       step < count * request.skip_layer_guidance_stop;
     return active;
@@ -141,6 +143,7 @@ void advance(ImageModel& model, std::span<Generation* const> generations,
   for (Generation* generation : generations) {
     if (generation->done()) continue;
     if (generation->pass_done()) begin_second_pass(model, *generation);
+    if (generation->phases.size() > 1) choose_conditions(*generation);
     all.push_back(std::make_unique<Running>(*generation));
   }
   while (true) {

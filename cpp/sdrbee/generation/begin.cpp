@@ -18,17 +18,32 @@ namespace sdrbee {
 namespace {
 
 /// Tells each row which blocks it passes by: none, but in the row of skip-layer guidance.
-void choose_skipped_layers(Generation& generation, int64_t layers) {
-  GuidedConditions& all = generation.conditions;
+void choose_skipped_layers(GuidedConditions& all, const GenerationRequest& request,
+                           int64_t layers) {
   const Tensor none = at::zeros({1, layers}, at::kBool);
   if (all.base) all.base->skipped = none;
   for (WeightedCondition& condition : all.conditions) condition.conditioning.skipped = none;
-  const GenerationRequest& request = generation.request;
   if (request.skip_guidance_layers.empty() || !all.base) return;
   all.skipping = {all.conditions.front().conditioning, request.skip_layer_guidance_scale};
   all.skipping->conditioning.skipped = none.clone();
   for (const int64_t layer : request.skip_guidance_layers)
     all.skipping->conditioning.skipped.select(1, layer).fill_(true);
+}
+
+/// What guides in one phase of the prompts. Parts of a prompt are weighed also at a scale that
+/// switches guidance off.
+GuidedConditions conditions_of(const PromptPlan& plan, const PromptPlan::Phase& phase,
+                               const std::vector<Conditioning>& encoded,
+                               const GenerationRequest& request, const ModelInfo& info) {
+  GuidedConditions all;
+  all.composed = plan.composed();
+  const double contrast = contrast_of(request, info);
+  const double scale = all.composed ? std::max(1.0, contrast) : contrast;
+  for (const auto& [prompt, share] : phase.conditions)
+    all.conditions.push_back({encoded[prompt], scale * share, share});
+  if (phase.base) all.base = encoded[*phase.base];
+  if (info.skippable_layers > 0) choose_skipped_layers(all, request, info.skippable_layers);
+  return all;
 }
 
 void encode_prompts(ImageModel& model, Generation& generation) {
@@ -40,19 +55,31 @@ void encode_prompts(ImageModel& model, Generation& generation) {
   warn(model.adapt(generation.request.loras));
   const GenerationRequest& request = generation.request;
   const PixelSize size = size_of_pass(generation, model.info());
-  EncodedPrompts encoded = model.encode(plan_prompts(request, model.info(), size));
+  const PromptPlan plan = plan_prompts(request, model.info(), size, generation.pass);
+  EncodedPrompts encoded = model.encode(plan.prompts);
   if (model.info().capabilities.distilled_guidance)
     for (Conditioning& conditioning : encoded.conditionings)
       conditioning.guidance = at::full({1}, *request.guidance_scale, at::kDouble);
-  generation.conditions.conditions = {
-      {encoded.conditionings[0], contrast_of(request, model.info())}};
-  if (encoded.conditionings.size() > 1) generation.conditions.base = encoded.conditionings[1];
-  if (model.info().skippable_layers > 0)
-    choose_skipped_layers(generation, model.info().skippable_layers);
+  generation.phases.clear();
+  for (const PromptPlan::Phase& phase : plan.phases)
+    generation.phases.push_back(
+        {phase.until, conditions_of(plan, phase, encoded.conditionings, request, model.info())});
+  choose_conditions(generation);
   warn(std::move(encoded.warnings));
 }
 
 }  // namespace
+
+void choose_conditions(Generation& generation) {
+  const bool open = generation.plan.open_ended();
+  const double steps = static_cast<double>(generation.request.steps.value_or(1));
+  const int64_t taken = open ? static_cast<int64_t>(generation.history.progress * steps)
+                             : generation.next_step - generation.first_step;
+  const auto phase = std::ranges::find_if(
+      generation.phases, [taken](const GuidancePhase& one) { return taken <= one.until; });
+  generation.conditions = phase->conditions;
+  attach_pictures(generation);
+}
 
 void attach_pictures(Generation& generation) {
   const auto attach = [&](Conditioning& row) {

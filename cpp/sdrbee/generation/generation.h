@@ -28,6 +28,12 @@ struct OpenedControl {
   int64_t type = 0;  // of the picture, see ControlNetwork::find_type
 };
 
+/// What guides in the steps of a pass up to one.
+struct GuidancePhase {
+  int64_t until = 0;  // the last step, counted from 1
+  GuidedConditions conditions = {};
+};
+
 /// A picture between two steps. Everything is here: latents, step index, sampler history, noise
 /// generator and the resolved request; nothing about it is kept elsewhere.
 struct Generation {
@@ -43,7 +49,8 @@ struct Generation {
   Tensor denoised = {};      // the latest estimate of the clean latents, for previews
   sampling::History history = {};
   NoiseSource noise;
-  GuidedConditions conditions = {};
+  GuidedConditions conditions = {};          // of the next step
+  std::vector<GuidancePhase> phases = {};    // of the pass: prompts may change from step to step
   std::optional<MaskedSource> masked = {};   // inpainting with a network that isn't given the mask
   Tensor input_channels = {};                // Conditioning::channels of all prompts
   Tensor reference = {};                     // Conditioning::reference of all prompts

@@ -31,8 +31,11 @@ sampling::Prediction guide(const GuidedConditions& conditions, const std::vector
   SDRBEE_CHECK(raw_rows.size() == conditions.rows(active).size());
   const Tensor& base = raw_rows.front();
   Tensor guided = base;
-  for (size_t i = 0; i < conditions.conditions.size(); ++i)
-    guided = guided + (raw_rows[i + 1] - base) * conditions.conditions[i].weight;
+  for (size_t i = 0; i < conditions.conditions.size(); ++i) {
+    const WeightedCondition& condition = conditions.conditions[i];
+    const double weight = active.scaled ? condition.weight : condition.share;
+    guided = guided + (raw_rows[i + 1] - base) * weight;
+  }
   if (rescale > 0.0) {
     const Tensor rescaled = guided * (deviation(raw_rows[1]) / deviation(guided));
     guided = rescaled * rescale + guided * (1.0 - rescale);

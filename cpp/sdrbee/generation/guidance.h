@@ -12,11 +12,13 @@ namespace sdrbee {
 struct WeightedCondition {
   Conditioning conditioning;
   double weight = 1.0;
+  double share = 1.0;  // the weight where the guidance scale does not act
 };
 
 /// Which parts of the guidance act in a step.
 struct ActiveGuidance {
   bool contrast = false;  // against the negative prompt
+  bool scaled = true;     // by the guidance scale
   bool skipping = false;  // against the network with blocks left out; only beside `contrast`
 };
 
@@ -26,6 +28,9 @@ struct ActiveGuidance {
 struct GuidedConditions {
   std::optional<Conditioning> base;
   std::vector<WeightedCondition> conditions;
+  /// Whether the conditions are parts of one prompt, weighed against each other
+  /// (Liu et al. 2022, arXiv:2206.01714, eq. 11): then `base` is there and always acts.
+  bool composed = false;
   /// Skip-layer guidance: the first condition with Conditioning::skipped;
   /// `weight * (condition_0 - skipping)` is added to the guided prediction.
   std::optional<WeightedCondition> skipping = {};

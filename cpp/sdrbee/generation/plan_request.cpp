@@ -74,8 +74,10 @@ void choose_steps(PlannedRequest& planned) {
 /// Counts tokens only where too many are an error: else that waits until the prompts are encoded.
 void count_tokens(const GenerationRequest& request, const ModelInfo& info,
                   const PromptCheck& tokenizers) {
-  const std::vector<Prompt> prompts = plan_prompts(request, info, request.size());
-  if (prompts.front().long_prompt == LongPrompt::Refuse) tokenizers.check(prompts);
+  if (long_prompt_of(request) != LongPrompt::Refuse) return;
+  tokenizers.check(plan_prompts(request, info, request.size(), 0).prompts);
+  if (request.hires_scale)
+    tokenizers.check(plan_prompts(request, info, hires_size(request, info), 1).prompts);
 }
 
 }  // namespace

@@ -157,6 +157,8 @@ Json with_model_name(Json recipe, const std::string& name) {
       control["model"] = last_part(control.at("model").get<std::string>());
   if (const auto loras = request.find("loras"); loras != request.end())
     for (Json& use : *loras) use.erase("path");  // it is found again by name and hash
+  if (const auto found = request.find("embeddings"); found != request.end())
+    for (Json& use : *found) use["path"] = last_part(use.at("path").get<std::string>());
   return recipe;
 }
 

@@ -22,7 +22,8 @@ nlohmann::json build_environment();
 /// SHA-256 of a request's pictures and latents, by the name of the field; of controls a list.
 nlohmann::json input_hashes(const GenerationRequest& request);
 
-/// The recipe with its model called `name`, and the files of other components and control networks
+/// The recipe with its model called `name`, and the files of other components, control networks and
+/// learned words
 /// by the last part of their paths: a picture that leaves the machine need not tell where files
 /// are.
 nlohmann::json with_model_name(nlohmann::json recipe, const std::string& name);

@@ -8,11 +8,13 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/field_checks.h"
 #include "sdrbee/generation/inpaint_source.h"
+#include "sdrbee/generation/prompt_plan.h"
 #include "sdrbee/generation/second_pass.h"
 #include "sdrbee/lora/block_strengths.h"
 #include "sdrbee/models/control_network.h"
 #include "sdrbee/sampling/samplers.h"
 #include "sdrbee/sampling/schedules.h"
+#include "sdrbee/text/prompt_syntax.h"
 
 namespace sdrbee {
 namespace {
@@ -26,6 +28,7 @@ constexpr double kMaxScale = 8.0;
 constexpr double kMaxBlur = 512.0;
 constexpr double kMaxControlStrength = 10.0;
 constexpr size_t kMaxLoras = 32;
+constexpr size_t kMaxEmbeddings = 64;
 
 int64_t nearest_side(int64_t pixels, const SizeLimits& limits) {
   const int64_t low = (limits.minimum + limits.multiple - 1) / limits.multiple * limits.multiple;
@@ -246,6 +249,41 @@ void check_texts(const GenerationRequest& request, const Capabilities& can) {
           message("[", field, "] this model has no ", encoder, " text encoder; leave it out"));
 }
 
+/// Adds those of the folder whose names stand in the prompts, in the order of the names. What a
+/// request names itself comes first.
+void find_embeddings(GenerationRequest& request) {
+  if (!request.embeddings_dir) return;
+  std::optional<std::string> prompt = request.prompt;
+  for (const text::EmbeddingUse& found : text::embeddings_in(*request.embeddings_dir)) {
+    const auto is_named = [&](const text::EmbeddingUse& use) { return use.name == found.name; };
+    bool stands = false;
+    for (const auto* const text :
+         {&prompt, &request.prompt_2, &request.prompt_3, &request.negative_prompt,
+          &request.negative_prompt_2, &request.negative_prompt_3})
+      stands |= *text && text::has_word(**text, found.name);
+    if (stands && std::ranges::none_of(request.embeddings, is_named))
+      request.embeddings.push_back(found);
+  }
+  request.embeddings_dir.reset();
+}
+
+/// Opens the files, so that what they lack is told at once, and keeps their hashes.
+void resolve_embeddings(GenerationRequest& request, const Capabilities& can) {
+  if (can.embedding) find_embeddings(request);
+  if (request.embeddings.empty()) return;
+  if (!can.embedding)
+    throw InvalidRequest("[embeddings] this model takes no textual inversions; leave them out");
+  if (request.embeddings.size() > kMaxEmbeddings)
+    throw InvalidRequest(message("[embeddings] expected at most ", kMaxEmbeddings, " but got ",
+                                 request.embeddings.size()));
+  for (text::EmbeddingUse& use : request.embeddings) {
+    if (use.name.empty() || use.path.empty())
+      throw InvalidRequest(message("[embeddings] expected a name and a file but got '", use.name,
+                                   "' and '", use.path, "'"));
+    use.sha256 = text::load_textual_inversion(use).sha256;
+  }
+}
+
 void resolve_sequence_length(GenerationRequest& request, const ModelInfo& info) {
   std::optional<int64_t>& length = request.max_sequence_length;
   if (info.max_sequence_length == 0) {
@@ -339,6 +377,9 @@ void check_sigmas(const GenerationRequest& request) {
 }
 
 void check_ranges(const GenerationRequest& request) {
+  if (!text::find_prompt_syntax(request.prompt_syntax))
+    throw InvalidRequest(message("[prompt_syntax] expected one of ", text::prompt_syntax_names(),
+                                 " but got '", request.prompt_syntax, "'"));
   check_choice("long_prompt", request.long_prompt, {"chunk", "truncate", "error"});
   check_choice("output", request.output, {"image", "float", "latent"});
   check_choice("preview", request.preview, {"none", "fast", "full"});
@@ -395,6 +436,7 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   resolve_size(request, info);
   resolve_framing(request, info.capabilities);
   resolve_sequence_length(request, info);
+  resolve_embeddings(request, info.capabilities);
   check_clip_skip(request, info);
   check_skipped_layers(request, info);
   check_ranges(request);
@@ -403,6 +445,7 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
     throw InvalidRequest(
         "[tiling] this model's network is told where the edges are and can't wrap around; expected "
         "'none'");
+  check_prompts(request, info);
   return request;
 }
 

@@ -10,6 +10,7 @@
 #include "sdrbee/core/image.h"
 #include "sdrbee/lora/lora_use.h"
 #include "sdrbee/models/model_info.h"
+#include "sdrbee/text/textual_inversion.h"
 
 namespace sdrbee {
 
@@ -38,7 +39,10 @@ struct GenerationRequest {
   std::optional<std::string> negative_prompt;
   std::optional<std::string> negative_prompt_2;
   std::optional<std::string> negative_prompt_3;
+  std::string prompt_syntax = "plain";
   std::string long_prompt = "chunk";
+  std::vector<text::EmbeddingUse> embeddings;
+  std::optional<std::string> embeddings_dir;
   std::optional<int64_t> max_sequence_length;
   int64_t clip_skip = 0;
   std::optional<int64_t> width;

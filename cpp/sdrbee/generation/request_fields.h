@@ -23,9 +23,17 @@ void visit_request_fields(Visitor&& visit) {
         "negative text for the second text encoder; `negative_prompt` when not given");
   visit("negative_prompt_3", &R::negative_prompt_3,
         "negative text for the third text encoder; `negative_prompt` when not given");
+  visit("prompt_syntax", &R::prompt_syntax,
+        "how prompts are read: 'plain', or 'a1111' with (more:1.3), [less] and all else of "
+        "docs/prompts.md");
   visit("long_prompt", &R::long_prompt,
         "'chunk' encodes a prompt over 75 tokens in pieces, 'truncate' cuts it with a warning, "
         "'error' refuses it");
+  visit("embeddings", &R::embeddings,
+        "textual inversions whose names are words of the prompts: files or names in the model "
+        "store, or dicts of name (the word) and path");
+  visit("embeddings_dir", &R::embeddings_dir,
+        "a folder of textual inversions: those whose file names are words of the prompts act");
   visit("max_sequence_length", &R::max_sequence_length,
         "tokens of the T5 text encoder, 1..512; a longer prompt is cut with a warning, or refused "
         "by long_prompt='error'");

@@ -2,6 +2,7 @@
 #include <type_traits>
 
 #include "sdrbee/core/error.h"
+#include "sdrbee/generation/embedding_use_json.h"
 #include "sdrbee/generation/recipe.h"
 #include "sdrbee/generation/request_fields.h"
 #include "sdrbee/lora/lora_use_json.h"

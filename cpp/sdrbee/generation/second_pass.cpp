@@ -59,7 +59,8 @@ void begin_second_pass(ImageModel& model, Generation& generation) {
   generation.first_step = generation.next_step = pass.first_step;
   generation.end_step = pass.plan.step_count();
   generation.plan = std::move(pass.plan);
-  if (model.info().capabilities.framing)
+  // A plain prompt is the same in both passes.
+  if (model.info().capabilities.framing || generation.request.prompt_syntax != "plain")
     restore_conditions(model, generation);
   else
     open_controls(model, generation);

@@ -98,7 +98,8 @@ class AdoptedModel final : public ImageModel {
   EncodedPrompts encode(std::span<const Prompt> prompts) override {
     EncodedPrompts encoded;
     int64_t tokens = kAny;
-    for (const Prompt& prompt : prompts) {
+    for (const Prompt& marked : prompts) {
+      const Prompt prompt = without_marks(marked, encoded.warnings);
       Tensor context =
           checked(plugin_.model->encode(prompt), {1, tokens, kAny}, plugin_.place("encode"));
       tokens = context.size(1);

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/cat.h>
 
+#include <algorithm>
 #include <array>
 
 #include "sdrbee/core/check.h"
@@ -22,15 +23,44 @@ Tensor stack_field(std::span<const Conditioning* const> rows, Tensor Conditionin
   return at::cat(parts, 0);
 }
 
+bool has_weights(const std::vector<text::PromptSection>& sections) {
+  return std::ranges::any_of(sections, [](const text::PromptSection& section) {
+    return std::ranges::any_of(section,
+                               [](const text::WeightedText& piece) { return piece.weight != 1.0; });
+  });
+}
+
 }  // namespace
 
 PromptText Prompt::text_for(int encoder) const {
-  const std::string first = negative ? "negative_prompt" : "prompt";
   SDRBEE_CHECK(encoder >= 1 && encoder <= 3, encoder);
+  const std::string first = negative ? "negative_prompt" : "prompt";
+  PromptText result{.text = text.value_or(""),
+                    .field = first,
+                    .long_prompt = long_prompt,
+                    .syntax = syntax,
+                    .words = words};
   const std::optional<std::string>& own = encoder == 3 ? text_3 : text_2;
-  if (encoder > 1 && own && !own->empty())
-    return {.text = *own, .field = message(first, "_", encoder), .long_prompt = long_prompt};
-  return {.text = text.value_or(""), .field = first, .long_prompt = long_prompt};
+  if (encoder == 1 || !own || own->empty()) return result;
+  result.text = *own;
+  result.field = message(first, "_", encoder);
+  return result;
+}
+
+Prompt without_marks(const Prompt& prompt, std::vector<std::string>& warnings) {
+  constexpr const char* kLost =
+      "this model's text encoder can't weigh words: weights in the "
+      "prompt have no effect";
+  Prompt result = prompt;
+  result.syntax = text::PromptSyntax::Plain;
+  for (std::optional<std::string>* const written : {&result.text, &result.text_2, &result.text_3}) {
+    if (!*written) continue;
+    const auto sections = text::parse_prompt(**written, prompt.syntax);
+    *written = text::unmarked(sections);
+    if (has_weights(sections) && std::ranges::find(warnings, kLost) == warnings.end())
+      warnings.emplace_back(kLost);
+  }
+  return result;
 }
 
 Conditioning stack(std::span<const Conditioning* const> rows) {

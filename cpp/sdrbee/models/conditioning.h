@@ -8,6 +8,8 @@
 
 #include "sdrbee/core/size.h"
 #include "sdrbee/core/tensor.h"
+#include "sdrbee/text/prompt_syntax.h"
+#include "sdrbee/text/textual_inversion.h"
 
 namespace sdrbee {
 
@@ -28,6 +30,8 @@ struct PromptText {
   std::string text;
   std::string field;  // what the request calls it, for messages
   LongPrompt long_prompt = LongPrompt::Chunk;
+  text::PromptSyntax syntax = text::PromptSyntax::Plain;
+  text::LearnedWords words = {};  // that stand in it
 };
 
 /// Texts and how to encode them: one row of a picture, the positive or the negative one.
@@ -42,6 +46,8 @@ struct Prompt {
   int64_t text_tokens = 0;  // length of the input of a T5 or Qwen3 encoder, where the model has one
   int64_t clip_skip = 0;    // layers left out at the end of the text encoder, as diffusers counts
   LongPrompt long_prompt = LongPrompt::Chunk;
+  text::PromptSyntax syntax = text::PromptSyntax::Plain;  // of all texts
+  text::LearnedWords words = {};                          // that stand in the texts
   bool negative = false;
   Framing framing = {};
 
@@ -59,6 +65,10 @@ struct ControlInput {
   bool guess_mode = false;  // less for higher resolutions
   int64_t type = 0;         // see ControlNetwork::find_type
 };
+
+/// The prompt with texts that hold no marks any more, for encoders that can't weigh words. Adds a
+/// warning, once, where weights are lost by that.
+Prompt without_marks(const Prompt& prompt, std::vector<std::string>& warnings);
 
 /// An encoded prompt and all else that a network is given beside latents and timestep. Tensors
 /// live on the model's device in its dtype unless said otherwise; a family leaves undefined what

@@ -42,6 +42,7 @@ struct Capabilities {
   bool control_image = false;       // the network is given a control image, which it needs
   bool reference_image = false;     // `image` is shown to the network; a start from it needs a mask
   bool tiling = false;              // pictures whose opposite edges fit together
+  bool embedding = false;           // learned words may stand in prompts
   bool lora = false;
   bool controlnet = false;
   bool operator==(const Capabilities&) const = default;

@@ -84,7 +84,8 @@ ClipTextEncoder::ClipTextEncoder(const io::WeightScope& scope, const ClipTextCon
                              /*bias=*/false);
 }
 
-ClipTextOutput ClipTextEncoder::operator()(const Tensor& ids) const {
+ClipTextOutput ClipTextEncoder::operator()(const Tensor& ids,
+                                           std::span<const LearnedToken> learned) const {
   SDRBEE_CHECK_SHAPE(ids, {-1, -1});
   SDRBEE_CHECK(ids.size(1) <= config_.max_position_embeddings);
   const auto largest = ids.max().item<int64_t>();
@@ -93,9 +94,11 @@ ClipTextOutput ClipTextEncoder::operator()(const Tensor& ids) const {
                                   config_.vocab_size, " but got ", largest,
                                   ": the tokenizer belongs to another text encoder"));
   const Tensor on_device = ids.to(device_);
+  const Tensor tokens = token_embedding_(on_device);
+  for (const LearnedToken& token : learned)
+    tokens.select(0, token.row).select(0, token.column).copy_(token.vector);
   ClipTextOutput output;
-  output.hidden_states.push_back(
-      token_embedding_(on_device).add(position_embedding_.first(ids.size(1))));
+  output.hidden_states.push_back(tokens.add(position_embedding_.first(ids.size(1))));
   for (const ClipEncoderLayer& layer : layers_)
     output.hidden_states.push_back(layer(output.hidden_states.back()));
   output.last_hidden_state = final_layer_norm_(output.hidden_states.back());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "sdrbee/io/json.h"
@@ -10,6 +11,7 @@
 #include "sdrbee/nn/embedding.h"
 #include "sdrbee/nn/linear.h"
 #include "sdrbee/nn/norm.h"
+#include "sdrbee/text/prompt_chunks.h"
 
 namespace sdrbee::text {
 
@@ -71,7 +73,8 @@ class ClipTextEncoder {
   /// Encodes `ids` [B, N], int64 on any device, N at most max_position_embeddings.
   /// Throws CheckpointError when an id is outside of the vocabulary: then tokenizer and encoder
   /// do not belong together.
-  ClipTextOutput operator()(const Tensor& ids) const;
+  /// `learned` says which of the ids stand for vectors of their own.
+  ClipTextOutput operator()(const Tensor& ids, std::span<const LearnedToken> learned = {}) const;
 
   /// The embedding of a text with the last `clip_skip` layers skipped (0: none), as diffusers
   /// counts them for Stable Diffusion: hidden_states[-(clip_skip + 1)] through final_layer_norm.

@@ -64,6 +64,10 @@ def lora(text: str) -> tuple[str, float]:
         return (name, float(strength)) if name else (text, 1.0)
     except ValueError:
         return text, 1.0
+def embedding(text: str) -> dict[str, str] | str:
+    """A textual inversion and the word that stands for it: ``mascot=mascot.safetensors``."""
+    word, separator, path = text.partition("=")
+    return {"name": word, "path": path} if separator and word and path else text
 
 
 def memory_size(text: str) -> int:
@@ -81,6 +85,7 @@ _TYPES: dict[str, Any] = {
     "list of int": integers,
     "list of float": numbers,
     "list of loras": lora,
+    "list of embeddings": embedding,
 }
 
 
@@ -117,6 +122,17 @@ def _option(field: Any) -> Callable[[Command], Command]:
             metavar="NAME[:STRENGTH]",
             callback=lambda _context, _option, given: list(given) or None,
             help="a LoRA's file, or its name in the model store, and how much of it; repeatable",
+        )
+    if field.type == "list of embeddings":
+        return click.option(
+            "--embedding",
+            "--embeddings",
+            field.name,
+            type=_TYPES[field.type],
+            multiple=True,
+            metavar="[WORD=]FILE",
+            callback=lambda _context, _option, given: list(given) or None,
+            help="a textual inversion's file, or its name in the model store; repeatable",
         )
     return click.option(f"--{name}", type=_TYPES[field.type], default=None, help=field.doc + shown)
 

@@ -25,6 +25,7 @@ from sdrbee.server.a1111_request import (
     read_txt2img,
 )
 from sdrbee.server.a1111_schema import ENDPOINTS, a1111_error, fixed
+from sdrbee.server.a1111_words import word_items
 from sdrbee.server.errors import ApiError, api_error
 from sdrbee.server.http import Request, Response, Router, json_response
 from sdrbee.server.infotext import parse_infotext, picture_texts
@@ -60,6 +61,7 @@ def add_routes(router: Router, worker: Worker) -> None:
         ("POST", "reload-checkpoint", dialect.reload_checkpoint),
         ("GET", "memory", dialect.memory),
         ("GET", "loras", dialect.loras),
+        ("GET", "embeddings", dialect.embeddings),
     ):
         router.add(method, PREFIX + name, handler, ENDPOINTS[method, name])
     lists = {**_FIXED, "samplers": sampler_items(), "schedulers": schedule_items()}
@@ -70,7 +72,6 @@ def add_routes(router: Router, worker: Worker) -> None:
 # Lists that are the same at all times; empty for what isn't done here.
 _FIXED: dict[str, Any] = {
     "sd-vae": [],
-    "embeddings": {"loaded": {}, "skipped": {}},
     "scripts": {"txt2img": [], "img2img": []},
     "script-info": [],
     "upscalers": [
@@ -266,6 +267,9 @@ class _A1111:
 
     def _model_of(self, caller: str) -> str:
         return resolve_model(self._settings_of(caller).model, self._worker.engine.models)
+
+    async def embeddings(self, _request: Request) -> Response:
+        return json_response(200, await asyncio.to_thread(word_items))
 
     async def memory(self, _request: Request) -> Response:
         page = os.sysconf("SC_PAGE_SIZE")

@@ -17,12 +17,13 @@ from sdrbee.server.a1111_controls import controls_of, is_controlnet
 from sdrbee.server.a1111_fields import Fields, json_object, wrong
 from sdrbee.server.a1111_names import sampler_fields
 from sdrbee.server.a1111_pictures import img2img_fields
+from sdrbee.server.a1111_words import words_in
 from sdrbee.server.errors import ApiError
 from sdrbee.server.limits import Limits
 from sdrbee.server.wire import Submission, read_operation
 
 # How this route has prompts read: the one place that says so.
-PROMPT_SYNTAX = "plain"
+PROMPT_SYNTAX = "a1111"
 
 DEFAULT_HIRES_SCALE = 2.0
 
@@ -139,6 +140,7 @@ def _read(
         # A1111 has no other none than the empty one, which it makes zeros for XL as we do none.
         "negative_prompt": fields.text("negative_prompt") or None,
         "prompt_syntax": PROMPT_SYNTAX,
+        "embeddings": words_in(fields.text("prompt"), fields.text("negative_prompt")) or None,
         "seed": _seed(fields),
         "n": _at_least_1(fields, "batch_size") * _at_least_1(fields, "n_iter"),
         "steps": fields.whole("steps"),

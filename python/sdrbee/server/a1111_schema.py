@@ -209,6 +209,7 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("POST", "reload-checkpoint"): _told(
         "Loads the caller's model", dict[str, Any], errors=(404, *_LOADED)
     ),
+    ("GET", "embeddings"): _told("Textual inversions of the store", dict[str, Any]),
     ("GET", "memory"): _told("Memory of the machine", dict[str, Any]),
 }
 

@@ -1,7 +1,7 @@
 """Which submissions are known to fit their models: a full queue refuses them at little cost.
 
 A submission is checked before the queue is. Clients of a full queue send the same again and again,
-but for seeds and words, on which no check depends unless the request refuses prompts that are too
+but for seeds and words, on which no check depends unless prompts have a syntax or must not be too
 long.
 """
 
@@ -16,7 +16,7 @@ from sdrbee.server.wire import Submission
 # How many are known at the same time.
 _MOST = 256
 
-# Any value of these fits where one does; of the words, where no prompt is too long.
+# Any value of these fits where one does; of the words, where these are not read.
 _ANY = ("seed",)
 _WORDS = ("prompt", "negative_prompt")
 
@@ -43,8 +43,9 @@ class Fit:
 
 def _key(submission: Submission, model: str) -> bytes:
     fields: dict[str, Any] = {**submission.fields}
-    counted = fields.get("long_prompt") == "error"
-    for name in _ANY if counted else _ANY + _WORDS:
+    marked = fields.get("prompt_syntax") not in (None, "plain")
+    read = marked or fields.get("long_prompt") == "error"
+    for name in _ANY if read else _ANY + _WORDS:
         if name in fields:
             fields[name] = None
     others = (submission.priority, submission.deadline_s)

@@ -31,7 +31,7 @@ OPERATIONS: dict[str, Pictures] = {
 }
 
 # Fields of the request that the wire has under another name or not at all.
-NOT_ON_THE_WIRE = ("count", "output")
+NOT_ON_THE_WIRE = ("count", "output", "embeddings_dir")
 
 # Fields that a model must be able to, by the name of its capability.
 FEATURES = {
@@ -173,7 +173,6 @@ def _own_fields(limits: Limits) -> dict[str, Any]:
             float, f"seconds until it must be done; {longest:g} when absent", gt=0, le=longest
         ),
         "webhook_url": _described(str, "where its end is told, if the worker allows webhooks"),
-        "prompt_syntax": _described(str, "'plain': the prompt is taken as it is"),
         **{
             name: _described(list[kind], kind.__doc__, max_length=limits.adapters)  # type: ignore[valid-type]
             for name, kind in _ADAPTERS.items()

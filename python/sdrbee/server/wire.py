@@ -136,8 +136,6 @@ def _request_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     fields = {name: value for name, value in given.items() if name in _REQUEST_FIELDS}
     fields["count"] = given.get("n", 1)
     fields["preview"] = fields.get("preview", DEFAULT_PREVIEW)
-    if given.get("prompt_syntax", "plain") != "plain":
-        raise _wrong("prompt_syntax", "'plain'", given["prompt_syntax"])
     for name in FEATURES:
         if given.get(name):
             fields[name] = [

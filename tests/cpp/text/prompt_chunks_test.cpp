@@ -1,5 +1,6 @@
 #include "sdrbee/text/prompt_chunks.h"
 
+#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -83,6 +84,62 @@ TEST(TruncatePrompt, KeepsOneRowAndTellsWhatIsLost) {
   EXPECT_TRUE(cut.truncated);
   EXPECT_EQ(cut.truncated_text, ", a");
   EXPECT_FALSE(truncate_prompt(tokenizer(), words(75)).truncated);
+}
+
+std::vector<PromptSection> marked(std::string_view prompt) {
+  return parse_prompt(prompt, PromptSyntax::A1111);
+}
+
+TEST(ChunkPrompt, GivesEachTokenItsWeight) {
+  const TokenRows rows = chunk_prompt(tokenizer(), marked("a (a a:1.5) [a]"));
+  EXPECT_EQ(word_counts(rows), (Counts{4}));
+  const std::vector<double>& weights = rows.weights.at(0);
+  ASSERT_EQ(weights.size(), 77U);
+  EXPECT_EQ(std::vector(weights.begin(), weights.begin() + 6),
+            (std::vector<double>{1, 1, 1.5, 1.5, 1 / 1.1, 1}));
+  EXPECT_EQ(std::count(weights.begin(), weights.end(), 1.0), 74);
+}
+
+TEST(ChunkPrompt, KeepsWeightsBesideTheirTokensInLaterRows) {
+  const TokenRows rows = chunk_prompt(tokenizer(), marked(words(74) + "(" + words(3) + ":2)"));
+  EXPECT_EQ(word_counts(rows), (Counts{75, 2}));
+  EXPECT_EQ(std::count(rows.weights[0].begin(), rows.weights[0].end(), 2.0), 1);
+  EXPECT_EQ(rows.weights[0][75], 2.0);
+  EXPECT_EQ(rows.weights[1][1], 2.0);
+  EXPECT_EQ(rows.weights[1][2], 2.0);
+  EXPECT_EQ(rows.weights[1][3], 1.0);
+}
+
+TEST(ChunkPrompt, BeginsARowAtEachSection) {
+  EXPECT_EQ(word_counts(chunk_prompt(tokenizer(), marked("a a BREAK a"))), (Counts{2, 1}));
+  EXPECT_EQ(word_counts(chunk_prompt(tokenizer(), marked("a BREAK BREAK a"))), (Counts{1, 0, 1}));
+  EXPECT_EQ(word_counts(chunk_prompt(tokenizer(), marked("BREAK a"))), (Counts{0, 1}));
+  EXPECT_EQ(word_counts(chunk_prompt(tokenizer(), marked("a BREAK"))), (Counts{1}));
+  EXPECT_EQ(word_counts(chunk_prompt(tokenizer(), marked(words(75) + "BREAK a"))), (Counts{75, 1}));
+}
+
+TEST(TruncatePrompt, PutsSectionsIntoOneRow) {
+  EXPECT_EQ(word_counts(truncate_prompt(tokenizer(), marked("a a BREAK (a:2)"))), (Counts{3}));
+}
+
+// Weights 1, 2, 1 on states 1, 2, 3 of one channel: 1, 4, 3 has the mean 8/3 where 2 is wanted.
+TEST(WeightedStates, KeepTheMeanOfEachRow) {
+  const Tensor states = at::tensor({1., 2., 3.}, at::kFloat).reshape({1, 3, 1});
+  TokenRows rows;
+  rows.weights = {{1, 2, 1}};
+  rows.rows = {{0, 1, 2}};
+  const Tensor weighted = weighted_states(states, rows);
+  EXPECT_TRUE(weighted.flatten().equal(at::tensor({1., 4., 3.}, at::kFloat)));
+  const Tensor scaled = with_mean_of(states, weighted);
+  EXPECT_TRUE(scaled.flatten().allclose(at::tensor({0.75, 3., 2.25}, at::kFloat)));
+}
+
+TEST(WeightedStates, AreTheSameTensorWithoutWeights) {
+  const Tensor states = at::tensor({1., 2., 3.}, at::kFloat).reshape({1, 3, 1});
+  TokenRows rows;
+  rows.weights = {{1, 1, 1}};
+  rows.rows = {{0, 1, 2}};
+  EXPECT_TRUE(with_mean_of(states, weighted_states(states, rows)).is_same(states));
 }
 
 TEST(PadRows, AppendsEmptyRows) {

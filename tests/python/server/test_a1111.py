@@ -54,6 +54,16 @@ def test_the_same_picture_as_by_the_native_route(worker: Served) -> None:
     assert np.array_equal(pixels_of(ours["images"][0]), pixels_of(native["image"]))
 
 
+def test_prompts_have_a1111s_marks(worker: Served) -> None:
+    fields = {"seed": 7, "steps": 2}
+    ours = post(worker, "txt2img", prompt="a (red:1.5) circle", sampler_name="Euler", **fields)
+    wanted = {**fields, "sampler": "euler", "prompt_syntax": "a1111"}
+    native = worker.events(worker.submit("a (red:1.5) circle", **wanted))[-1]
+    plain = worker.events(worker.submit("a red circle", **wanted))[-1]
+    assert np.array_equal(pixels_of(ours["images"][0]), pixels_of(native["image"]))
+    assert not np.array_equal(pixels_of(native["image"]), pixels_of(plain["image"]))
+
+
 def test_img2img_of_webuiapi(webui: webuiapi.WebUIApi) -> None:
     result = webui.img2img(
         images=[PIL.Image.fromarray(source())],

@@ -152,7 +152,6 @@ def test_tags_of_a1111_are_loras() -> None:
         ({"embeddings": [{"name": "a", "token": 5}]}, "embeddings[0].token"),
         ({"outpaint": [1 << 102]}, "outpaint"),
         ({"clip_skip": -(1 << 63) - 1}, "clip_skip"),
-        ({"prompt_syntax": "a1111"}, "prompt_syntax"),
         ({"priority": 0.5}, "priority"),
         ({"deadline_s": math.nan}, "deadline_s"),
         ({"deadline_s": 1e9}, "deadline_s"),
@@ -170,7 +169,6 @@ def test_a_bad_field_of_the_worker_is_named(fields: dict[str, Any], named: str) 
     [
         {"controls": [{"name": "canny", "image": png(), "strength": 1, "start": 0, "end": 0.5}]},
         {"ip_adapters": [{"name": "face", "image": png()}]},
-        {"embeddings": [{"name": "style", "token": "<style>"}]},
     ],
 )
 def test_what_a_model_cannot_do_is_refused_by_the_fields_name(fields: dict[str, Any]) -> None:

@@ -75,8 +75,10 @@ ClipText::ClipText(const io::Checkpoint& checkpoint, const ClipTextNames& names,
 
 text::TokenRows ClipText::tokenize(const PromptText& text,
                                    std::vector<std::string>& warnings) const {
-  if (text.long_prompt == LongPrompt::Chunk) return text::chunk_prompt(tokenizer_, text.text);
-  text::TokenRows rows = text::truncate_prompt(tokenizer_, text.text);
+  const std::vector<text::PromptSection> sections = text::parse_prompt(text.text, text.syntax);
+  const text::EncoderWords words{text.words, names_.words_key, config_.hidden_size};
+  if (text.long_prompt == LongPrompt::Chunk) return text::chunk_prompt(tokenizer_, sections, words);
+  text::TokenRows rows = text::truncate_prompt(tokenizer_, sections, words);
   if (rows.truncated)
     tell_of_cut(text,
                 {.encoder = "CLIP",
@@ -97,12 +99,15 @@ ClipFeatures ClipText::encode(const text::TokenRows& rows, int64_t clip_skip) co
   for (const auto& row : rows.rows) flat.insert(flat.end(), row.begin(), row.end());
   std::vector<int64_t> known_by = flat;
   known_by.push_back(clip_skip);
-  const std::vector<Tensor> made = cache_->get_or_make(
-      prompt_key(names_.encoder + encoder_.adapter_key(), known_by), [&]() -> std::vector<Tensor> {
+  std::string encoder_name = names_.encoder + encoder_.adapter_key();
+  for (const text::LearnedToken& token : rows.learned)
+    encoder_name += message(' ', token.row, ':', token.column, ':', token.identity);
+  const std::vector<Tensor> made =
+      cache_->get_or_make(prompt_key(encoder_name, known_by), [&]() -> std::vector<Tensor> {
         const auto count = static_cast<int64_t>(rows.rows.size());
         const text::ClipTextEncoder& encoder = encoder_.use();
         const text::ClipTextOutput output =
-            encoder(at::tensor(flat, at::kLong).reshape({count, -1}).to(device_));
+            encoder(at::tensor(flat, at::kLong).reshape({count, -1}).to(device_), rows.learned);
         const Tensor states = names_.states == ClipStates::Last
                                   ? encoder.skip_layers(output, clip_skip)
                                   : states_before_last(output, clip_skip);

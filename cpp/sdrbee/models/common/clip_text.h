@@ -25,9 +25,13 @@ struct ClipTextNames {
   /// Whether the pooled text is of use only through `text_projection`, which must be there then.
   bool needs_projection = false;
   ClipStates states = ClipStates::BeforeLast;
+  /// What its vectors are called in files of learned words for several encoders; "": it is the only
+  /// encoder.
+  std::string_view words_key = {};
 };
 
-/// What a family is given of an encoder's output.
+/// What a family is given of an encoder's output. Weights of words are not applied yet:
+/// text::weighted_states does it.
 struct ClipFeatures {
   Tensor states;  // [rows, window, hidden]
   Tensor pooled;  // [rows, hidden]

@@ -31,24 +31,27 @@ FluxPromptEncoder::FluxPromptEncoder(const io::Checkpoint& checkpoint, const Loa
 
 void FluxPromptEncoder::check(std::span<const Prompt> prompts) const {
   std::vector<std::string> unused;
-  for (const Prompt& prompt : prompts) t5_.tokenize(prompt.text_for(2), prompt.text_tokens, unused);
+  for (const Prompt& prompt : prompts)
+    t5_.tokenize(without_marks(prompt, unused).text_for(2), prompt.text_tokens, unused);
 }
 
 EncodedPrompts FluxPromptEncoder::encode(std::span<const Prompt> prompts) const {
   EncodedPrompts encoded;
   // One encoder after the other, so that only one needs to be in memory.
+  std::vector<Prompt> plain;
   for (const Prompt& prompt : prompts) {
+    plain.push_back(without_marks(prompt, encoded.warnings));
     // What CLIP cuts off, T5 sees.
     std::vector<std::string> unused;
-    PromptText first = prompt.text_for(1);
+    PromptText first = plain.back().text_for(1);
     first.long_prompt = LongPrompt::Truncate;
     const text::TokenRows rows = clip_.tokenize(first, unused);
     encoded.conditionings.push_back(
         {.context = {}, .pooled = clip_.encode(rows, /*clip_skip=*/0).pooled});
   }
-  for (size_t i = 0; i < prompts.size(); ++i)
+  for (size_t i = 0; i < plain.size(); ++i)
     encoded.conditionings[i].context =
-        t5_.encode(prompts[i].text_for(2), prompts[i].text_tokens, encoded.warnings);
+        t5_.encode(plain[i].text_for(2), plain[i].text_tokens, encoded.warnings);
   return encoded;
 }
 

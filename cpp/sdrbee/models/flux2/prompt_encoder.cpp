@@ -27,12 +27,13 @@ Flux2PromptEncoder::Flux2PromptEncoder(const io::Checkpoint& checkpoint, const L
 void Flux2PromptEncoder::check(std::span<const Prompt> prompts) const {
   std::vector<std::string> unused;
   for (const Prompt& prompt : prompts)
-    text_.tokenize(prompt.text_for(1), prompt.text_tokens, unused);
+    text_.tokenize(without_marks(prompt, unused).text_for(1), prompt.text_tokens, unused);
 }
 
 EncodedPrompts Flux2PromptEncoder::encode(std::span<const Prompt> prompts) const {
   EncodedPrompts encoded;
-  for (const Prompt& prompt : prompts) {
+  for (const Prompt& marked : prompts) {
+    const Prompt prompt = without_marks(marked, encoded.warnings);
     const std::vector<Tensor> states =
         text_.encode(prompt.text_for(1), prompt.text_tokens, encoded.warnings);
     encoded.conditionings.push_back({.context = at::cat(states, 2)});

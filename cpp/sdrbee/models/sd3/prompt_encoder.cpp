@@ -74,7 +74,8 @@ void Sd3PromptEncoder::check(std::span<const Prompt> prompts) const {
   std::vector<std::string> unused;
   for (const Prompt& prompt : prompts) {
     tokenize(prompt, unused);
-    if (t5_) t5_->tokenize(prompt.text_for(3), prompt.text_tokens, unused);
+    if (!t5_) continue;
+    t5_->tokenize(without_marks(prompt, unused).text_for(3), prompt.text_tokens, unused);
   }
 }
 
@@ -100,7 +101,7 @@ EncodedPrompts Sd3PromptEncoder::encode(std::span<const Prompt> prompts) const {
       features[i][c] = clip_[c].encode(all[i][c], prompts[i].clip_skip);
     }
   for (size_t i = 0; i < prompts.size(); ++i) {
-    Conditioning conditioning = join(features[i]);
+    Conditioning conditioning = join(features[i], all[i]);
     conditioning.context =
         at::cat({conditioning.context, encode_t5(prompts[i], encoded.warnings)}, 1);
     encoded.conditionings.push_back(std::move(conditioning));
@@ -108,22 +109,31 @@ EncodedPrompts Sd3PromptEncoder::encode(std::span<const Prompt> prompts) const {
   return encoded;
 }
 
-Conditioning Sd3PromptEncoder::join(const Features& features) const {
+Conditioning Sd3PromptEncoder::join(const Features& features, const Rows& rows) const {
   std::vector<Tensor> states;
+  std::vector<Tensor> weighted;
   std::vector<Tensor> pooled;
-  for (const auto& [own, pooled_state, embeds] : features) {
-    states.push_back(own.reshape({1, -1, own.size(-1)}));  // [rows, 77, D] -> [1, rows * 77, D]
+  for (size_t c = 0; c < kClipCount; ++c) {
+    states.push_back(features[c].states);
+    weighted.push_back(text::weighted_states(features[c].states, rows[c]));
     // Files may lack CLIP-L's projection, which is the identity in the published folders.
-    pooled.push_back((embeds.defined() ? embeds : pooled_state).narrow(0, 0, 1));
+    const Tensor& embeds = features[c].embeds;
+    pooled.push_back((embeds.defined() ? embeds : features[c].pooled).narrow(0, 0, 1));
   }
-  const Tensor joined = at::cat(states, -1);
+  // The mean is that of both encoders, as in A1111's web UI. [rows, 77, D] -> [1, rows * 77, D]
+  const bool none_weighted = weighted[0].is_same(states[0]) && weighted[1].is_same(states[1]);
+  const Tensor plain = at::cat(states, -1);
+  const Tensor both = none_weighted ? plain : text::with_mean_of(plain, at::cat(weighted, -1));
+  const Tensor joined = both.reshape({1, -1, both.size(-1)});
   return {.context = at::constant_pad_nd(joined, {0, width_ - joined.size(-1)}),
           .pooled = at::cat(pooled, -1)};
 }
 
 Tensor Sd3PromptEncoder::encode_t5(const Prompt& prompt, std::vector<std::string>& warnings) const {
   if (!t5_) return at::zeros({1, prompt.text_tokens, width_}, options_);
-  return t5_->encode(prompt.text_for(3), prompt.text_tokens, warnings);
+  // T5 doesn't weigh words, as in A1111's web UI; the other two encoders do.
+  std::vector<std::string> unused;
+  return t5_->encode(without_marks(prompt, unused).text_for(3), prompt.text_tokens, warnings);
 }
 
 }  // namespace sdrbee::sd3

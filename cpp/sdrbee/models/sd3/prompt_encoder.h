@@ -30,7 +30,7 @@ class Sd3PromptEncoder final : public PromptEncoder {
   using Rows = std::array<text::TokenRows, kClipCount>;
   using Features = std::array<ClipFeatures, kClipCount>;
   Rows tokenize(const Prompt& prompt, std::vector<std::string>& warnings) const;
-  Conditioning join(const Features& features) const;
+  Conditioning join(const Features& features, const Rows& rows) const;
   Tensor encode_t5(const Prompt& prompt, std::vector<std::string>& warnings) const;
 
   std::array<ClipText, kClipCount> clip_;

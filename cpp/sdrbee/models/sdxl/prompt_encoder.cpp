@@ -16,13 +16,17 @@ namespace {
 constexpr double kAestheticScore = 6.0;
 constexpr double kNegativeAestheticScore = 2.5;
 
-constexpr ClipTextNames kSecond{"tokenizer_2", "text_encoder_2", "CLIPTextModelWithProjection",
-                                /*needs_projection=*/true};
+constexpr ClipTextNames kFirst{.words_key = "clip_l"};
+constexpr ClipTextNames kSecond{.tokenizer = "tokenizer_2",
+                                .encoder = "text_encoder_2",
+                                .encoder_class = "CLIPTextModelWithProjection",
+                                .needs_projection = true,
+                                .words_key = "clip_g"};
 
 std::vector<ClipText> load_encoders(const io::Checkpoint& checkpoint, const LoadOptions& options) {
   std::vector<ClipText> encoders;
   if (checkpoint.find("text_encoder") != nullptr)
-    encoders.emplace_back(checkpoint, ClipTextNames{}, options);
+    encoders.emplace_back(checkpoint, kFirst, options);
   encoders.emplace_back(checkpoint, kSecond, options);
   return encoders;
 }
@@ -85,7 +89,10 @@ EncodedPrompts XlPromptEncoder::encode(std::span<const Prompt> prompts) const {
     for (size_t i = 0; i < prompts.size(); ++i) {
       if (is_none(prompts[i])) continue;
       encoders_[e].pad(all[i].tokens[e], longest);
-      features[i].push_back(encoders_[e].encode(all[i].tokens[e], prompts[i].clip_skip));
+      const text::TokenRows& tokens = all[i].tokens[e];
+      ClipFeatures& own =
+          features[i].emplace_back(encoders_[e].encode(tokens, prompts[i].clip_skip));
+      own.states = text::with_mean_of(own.states, text::weighted_states(own.states, tokens));
     }
   for (size_t i = 0; i < prompts.size(); ++i) {
     encoded.conditionings.push_back(is_none(prompts[i]) ? zeros(longest) : join(features[i]));

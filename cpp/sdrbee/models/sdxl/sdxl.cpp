@@ -31,6 +31,7 @@ bool recognises(const io::Checkpoint& checkpoint) {
 ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options) {
   ModelInfo info = describe_unet_model(checkpoint, options, "sdxl", unet_variants());
   info.capabilities.framing = true;
+  info.capabilities.embedding = true;
   info.align_your_steps_xl = true;
   info.max_clip_skip = fewest_layers(checkpoint) - 1;  // the last one is never used
   info.capabilities.prompt_2 = checkpoint.find("text_encoder") != nullptr;

@@ -22,7 +22,8 @@ EncodedPrompts ClipPromptEncoder::encode(std::span<const Prompt> prompts) const 
   }
   for (size_t i = 0; i < prompts.size(); ++i) {
     clip_.pad(tokens[i], longest);
-    const Tensor states = clip_.encode(tokens[i], prompts[i].clip_skip).states;
+    const Tensor plain = clip_.encode(tokens[i], prompts[i].clip_skip).states;
+    const Tensor states = text::with_mean_of(plain, text::weighted_states(plain, tokens[i]));
     // [rows, 77, D] -> [1, rows * 77, D]
     encoded.conditionings.push_back({.context = states.reshape({1, -1, states.size(-1)})});
   }

@@ -38,6 +38,7 @@ ModelInfo describe(const io::Checkpoint& checkpoint, const LoadOptions& options)
   ModelInfo info = describe_unet_model(checkpoint, options, "stable_diffusion", unet_variants());
   const bool consistency = checkpoint.pipeline_class() == kConsistencyPipeline;
   info.strength_over_distilled_steps = consistency;
+  info.capabilities.embedding = true;
   info.max_clip_skip = clip_layers(checkpoint, "text_encoder");
   if (!consistency) info.scheduler = corrected(std::move(info.scheduler));
   return info;

@@ -29,13 +29,14 @@ ZImagePromptEncoder::ZImagePromptEncoder(const io::Checkpoint& checkpoint,
 void ZImagePromptEncoder::check(std::span<const Prompt> prompts) const {
   std::vector<std::string> unused;
   for (const Prompt& prompt : prompts)
-    text_.tokenize(prompt.text_for(1), prompt.text_tokens, unused);
+    text_.tokenize(without_marks(prompt, unused).text_for(1), prompt.text_tokens, unused);
 }
 
 EncodedPrompts ZImagePromptEncoder::encode(std::span<const Prompt> prompts) const {
   EncodedPrompts encoded;
   int64_t longest = 0;
-  for (const Prompt& prompt : prompts) {
+  for (const Prompt& marked : prompts) {
+    const Prompt prompt = without_marks(marked, encoded.warnings);
     const Tensor states =
         text_.encode(prompt.text_for(1), prompt.text_tokens, encoded.warnings).front();
     longest = std::max(longest, states.size(1));
