@@ -5,6 +5,7 @@
 #include "sdrbee/models/registry.h"
 #include "sdrbee/sampling/samplers.h"
 #include "sdrbee/sampling/schedules.h"
+#include "sdrbee/text/prompt_syntax.h"
 
 namespace sdrbee::bindings {
 namespace {
@@ -105,6 +106,7 @@ void register_tables(py::module_& module) {
                                         io::kOverridableComponents.end());
       },
       "What sdrbee.load takes from other places than the model.");
+  module.def("prompt_syntaxes", &text::prompt_syntaxes, "How prompts may be read.");
   register_samplers(module);
   register_schedules(module);
   register_families(module);

@@ -110,6 +110,8 @@ class GenerationRequest:
         hires_steps: int | None = ...,
         hires_denoising_strength: float = ...,
         hires_upscaler: str = ...,
+        hires_prompt: str | None = ...,
+        hires_negative_prompt: str | None = ...,
         tiling: str = ...,
         loras: Sequence[LoraSource] | None = ...,
         output: str = ...,
@@ -172,6 +174,8 @@ class GenerationRequest:
     hires_steps: int | None
     hires_denoising_strength: float
     hires_upscaler: str
+    hires_prompt: str | None
+    hires_negative_prompt: str | None
     tiling: str
     loras: list[dict[str, Any]]
     output: str
@@ -631,6 +635,7 @@ class BpeTokenizer:
     @property
     def pad(self) -> int: ...
 
+def prompt_syntaxes() -> list[str]: ...
 def samplers() -> list[Sampler]: ...
 def schedules() -> list[Schedule]: ...
 def families() -> list[Family]: ...

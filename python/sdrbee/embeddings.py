@@ -74,6 +74,11 @@ def find_moved(uses: list[dict[str, str]]) -> None:
                 use["path"] = str(embedding_file(use["name"]))
 
 
+def stored_words() -> list[str]:
+    """The names of those in the model store, without those of their publishers."""
+    return sorted({name.rpartition("/")[2] for name in LocalModels().names(KIND)})
+
+
 def embedding_file(name: str) -> Path:
     """The file of a textual inversion of the model store.
 

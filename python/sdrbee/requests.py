@@ -97,6 +97,8 @@ class RequestFields(TypedDict, total=False):
     hires_steps: int | None
     hires_denoising_strength: float
     hires_upscaler: str
+    hires_prompt: str | None
+    hires_negative_prompt: str | None
     tiling: str
     loras: Sequence[LoraSource] | None
     preview: str

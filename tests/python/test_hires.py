@@ -53,6 +53,22 @@ def test_latents_are_gone_over_twice(model: sdrbee.Model) -> None:
     assert np.corrcoef(small(made).ravel(), small(first).ravel())[0, 1] > 0.9
 
 
+def test_the_second_pass_may_have_prompts_of_its_own(model: sdrbee.Model) -> None:
+    fields = FIELDS | {"negative_prompt": "dull", "hires_denoising_strength": 0.9}
+    same = np.asarray(model.generate(PROMPT, **fields))
+    given = model.generate(PROMPT, **fields, hires_prompt=PROMPT, hires_negative_prompt="dull")
+    assert np.array_equal(np.asarray(given), same)
+    for own in ({"hires_prompt": "a blue star"}, {"hires_negative_prompt": "red"}):
+        made = model.generate(PROMPT, **fields, **own)
+        assert not np.array_equal(np.asarray(made), same)
+        with pytest.raises(sdrbee.InvalidRequest, match=rf"^\[{next(iter(own))}\] .*hires_scale"):
+            model.generate(PROMPT, **own)
+    with pytest.raises(
+        sdrbee.InvalidRequest, match=r"^\[hires_prompt\] expected at most 77 tokens"
+    ):
+        model.generate(PROMPT, **fields, hires_prompt="a star, " * 40, long_prompt="error")
+
+
 def test_both_passes_count_as_steps(model: sdrbee.Model) -> None:
     seen: list[tuple[int, int | None]] = []
 

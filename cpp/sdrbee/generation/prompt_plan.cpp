@@ -74,6 +74,7 @@ class Reader {
       : syntax_(text::find_prompt_syntax(request.prompt_syntax).value()), steps_(steps) {}
 
   text::PromptSyntax syntax() const { return syntax_; }
+  bool second_pass() const { return steps_.second; }
 
   Scheduled schedule(const std::optional<std::string>& text) const {
     if (!text) return std::nullopt;
@@ -97,10 +98,28 @@ Reader reader_of(const GenerationRequest& request, int64_t pass) {
   return Reader(request, {.count = *request.hires_steps, .earlier = steps, .second = true});
 }
 
+/// The first text of a pass, and what the request calls it.
+struct FirstText {
+  std::optional<std::string> text;
+  const char* field;
+};
+
+FirstText first_text(const GenerationRequest& request, bool second_pass) {
+  if (second_pass && request.hires_prompt) return {request.hires_prompt, "hires_prompt"};
+  return {request.prompt, "prompt"};
+}
+
+FirstText first_negative_text(const GenerationRequest& request, bool second_pass) {
+  if (second_pass && request.hires_negative_prompt)
+    return {request.hires_negative_prompt, "hires_negative_prompt"};
+  return {request.negative_prompt, "negative_prompt"};
+}
+
 std::vector<ScheduledPrompt> positive_prompts(const GenerationRequest& request,
                                               const Reader& reader, const Prompt& base) {
   std::vector<ScheduledPrompt> all;
-  for (const auto& [part, share] : reader.parts(request.prompt)) {
+  const auto [text, field] = first_text(request, reader.second_pass());
+  for (const auto& [part, share] : reader.parts(*text)) {
     all.push_back({.base = base,
                    .text = reader.schedule(part),
                    .text_2 = reader.schedule(request.prompt_2),
@@ -108,15 +127,18 @@ std::vector<ScheduledPrompt> positive_prompts(const GenerationRequest& request,
                    .share = share});
     // clip_skip acts on the positive prompt only, as in diffusers.
     all.back().base.clip_skip = request.clip_skip;
+    all.back().base.field = field;
   }
   return all;
 }
 
 ScheduledPrompt negative_prompt(const GenerationRequest& request, const Reader& reader,
                                 Prompt base) {
+  const auto [text, field] = first_negative_text(request, reader.second_pass());
   base.negative = true;
+  base.field = field;
   return {.base = std::move(base),
-          .text = reader.schedule(request.negative_prompt),
+          .text = reader.schedule(text),
           .text_2 = reader.schedule(request.negative_prompt_2),
           .text_3 = reader.schedule(request.negative_prompt_3)};
 }
@@ -152,14 +174,17 @@ bool is_composed(const std::vector<text::ComposedText>& parts) {
 }
 
 void check_marks(const GenerationRequest& request, const ModelInfo& info, const Reader& reader) {
-  const std::vector<text::ComposedText> parts = reader.parts(request.prompt);
+  const bool second = reader.second_pass();
+  const auto [prompt, field] = first_text(request, second);
+  const std::vector<text::ComposedText> parts = reader.parts(*prompt);
   if (is_composed(parts) && !info.capabilities.guidance)
-    throw InvalidRequest(
-        "[prompt] AND and the weight of a whole prompt need classifier-free guidance, which this "
-        "model doesn't have; leave them out, or give prompt_syntax='plain'");
+    throw InvalidRequest(message(
+        "[", field, "] AND and the weight of a whole prompt need classifier-free guidance, ",
+        "which this model doesn't have; leave them out, or give prompt_syntax='plain'"));
   for (const text::ComposedText& part : parts) reader.schedule(part.text);
-  for (const auto* const text : {&request.prompt_2, &request.prompt_3, &request.negative_prompt,
-                                 &request.negative_prompt_2, &request.negative_prompt_3})
+  reader.schedule(first_negative_text(request, second).text);
+  for (const auto* const text : {&request.prompt_2, &request.prompt_3, &request.negative_prompt_2,
+                                 &request.negative_prompt_3})
     reader.schedule(*text);
 }
 

@@ -184,6 +184,9 @@ std::string a1111_parameters(const Json& recipe) {
          << ", Hires upscale: " << *request.hires_scale
          << ", Hires steps: " << request.hires_steps.value()
          << ", Hires upscaler: " << (request.hires_upscaler == "latent" ? "Latent" : "Lanczos");
+  if (request.hires_prompt) text << ", Hires prompt: " << Json(*request.hires_prompt).dump();
+  if (request.hires_negative_prompt)
+    text << ", Hires negative prompt: " << Json(*request.hires_negative_prompt).dump();
   if (request.mask_blur > 0) text << ", Mask blur: " << request.mask_blur;
   if (request.inpaint_area == "masked")
     text << ", Inpaint area: Only masked, Masked area padding: " << request.mask_padding;

@@ -176,8 +176,13 @@ void check_outpaint(const GenerationRequest& request) {
 /// The reasons are in docs/generation.md.
 void check_hires(const GenerationRequest& request) {
   if (!request.hires_scale) {
-    if (request.hires_steps)
-      throw InvalidRequest("[hires_steps] has no effect without hires_scale; leave it out");
+    for (const auto& [field, given] :
+         {std::pair{"hires_steps", request.hires_steps.has_value()},
+          {"hires_prompt", request.hires_prompt.has_value()},
+          {"hires_negative_prompt", request.hires_negative_prompt.has_value()}})
+      if (given)
+        throw InvalidRequest(
+            message("[", field, "] has no effect without hires_scale; leave it out"));
     return;
   }
   check_number("hires_scale", *request.hires_scale, 1.0, kMaxScale);
@@ -259,7 +264,8 @@ void find_embeddings(GenerationRequest& request) {
     bool stands = false;
     for (const auto* const text :
          {&prompt, &request.prompt_2, &request.prompt_3, &request.negative_prompt,
-          &request.negative_prompt_2, &request.negative_prompt_3})
+          &request.negative_prompt_2, &request.negative_prompt_3, &request.hires_prompt,
+          &request.hires_negative_prompt})
       stands |= *text && text::has_word(**text, found.name);
     if (stands && std::ranges::none_of(request.embeddings, is_named))
       request.embeddings.push_back(found);

@@ -83,6 +83,8 @@ struct GenerationRequest {
   std::optional<int64_t> hires_steps;
   double hires_denoising_strength = 0.7;
   std::string hires_upscaler = "latent";
+  std::optional<std::string> hires_prompt;
+  std::optional<std::string> hires_negative_prompt;
   std::string tiling = "none";
   std::vector<lora::LoraUse> loras;
   std::string output = "image";

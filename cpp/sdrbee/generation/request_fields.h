@@ -103,6 +103,9 @@ void visit_request_fields(Visitor&& visit) {
         "0..1, how much the second pass may change");
   visit("hires_upscaler", &R::hires_upscaler,
         "what enlarges for the second pass: 'latent' (bilinear) or 'lanczos' (of the picture)");
+  visit("hires_prompt", &R::hires_prompt, "`prompt` of the second pass, where it is another one");
+  visit("hires_negative_prompt", &R::hires_negative_prompt,
+        "`negative_prompt` of the second pass, where it is another one");
   visit("tiling", &R::tiling,
         "'x', 'y' or 'xy': a picture whose opposite edges fit together; 'none'");
   visit("loras", &R::loras,

@@ -59,8 +59,10 @@ void begin_second_pass(ImageModel& model, Generation& generation) {
   generation.first_step = generation.next_step = pass.first_step;
   generation.end_step = pass.plan.step_count();
   generation.plan = std::move(pass.plan);
-  // A plain prompt is the same in both passes.
-  if (model.info().capabilities.framing || generation.request.prompt_syntax != "plain")
+  const GenerationRequest& request = generation.request;
+  // A plain prompt is the same in both passes, unless the second has its own.
+  if (model.info().capabilities.framing || request.prompt_syntax != "plain" ||
+      request.hires_prompt || request.hires_negative_prompt)
     restore_conditions(model, generation);
   else
     open_controls(model, generation);

@@ -34,16 +34,15 @@ bool has_weights(const std::vector<text::PromptSection>& sections) {
 
 PromptText Prompt::text_for(int encoder) const {
   SDRBEE_CHECK(encoder >= 1 && encoder <= 3, encoder);
-  const std::string first = negative ? "negative_prompt" : "prompt";
   PromptText result{.text = text.value_or(""),
-                    .field = first,
+                    .field = field,
                     .long_prompt = long_prompt,
                     .syntax = syntax,
                     .words = words};
   const std::optional<std::string>& own = encoder == 3 ? text_3 : text_2;
   if (encoder == 1 || !own || own->empty()) return result;
   result.text = *own;
-  result.field = message(first, "_", encoder);
+  result.field = message(negative ? "negative_prompt_" : "prompt_", encoder);
   return result;
 }
 

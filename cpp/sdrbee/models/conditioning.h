@@ -49,6 +49,7 @@ struct Prompt {
   text::PromptSyntax syntax = text::PromptSyntax::Plain;  // of all texts
   text::LearnedWords words = {};                          // that stand in the texts
   bool negative = false;
+  std::string field = "prompt";  // what the request calls `text`
   Framing framing = {};
 
   /// What the first, second or third text encoder is given.

@@ -156,6 +156,12 @@ std::optional<PromptSyntax> find_prompt_syntax(std::string_view name) {
   return std::nullopt;
 }
 
+std::vector<std::string> prompt_syntaxes() {
+  std::vector<std::string> names;
+  for (const auto& [name, syntax] : kSyntaxes) names.emplace_back(name);
+  return names;
+}
+
 std::string prompt_syntax_names() {
   std::string names;
   for (const auto& [name, syntax] : kSyntaxes)

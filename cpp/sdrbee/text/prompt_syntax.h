@@ -17,6 +17,9 @@ enum class PromptSyntax {
 /// The syntax of that name ("plain", "a1111"), or nothing.
 std::optional<PromptSyntax> find_prompt_syntax(std::string_view name);
 
+/// The names of all syntaxes.
+std::vector<std::string> prompt_syntaxes();
+
 /// The names of all syntaxes, in quotes, with commas between them.
 std::string prompt_syntax_names();
 

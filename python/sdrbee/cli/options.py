@@ -64,6 +64,8 @@ def lora(text: str) -> tuple[str, float]:
         return (name, float(strength)) if name else (text, 1.0)
     except ValueError:
         return text, 1.0
+
+
 def embedding(text: str) -> dict[str, str] | str:
     """A textual inversion and the word that stands for it: ``mascot=mascot.safetensors``."""
     word, separator, path = text.partition("=")

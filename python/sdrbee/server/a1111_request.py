@@ -25,6 +25,9 @@ from sdrbee.server.wire import Submission, read_operation
 # How this route has prompts read: the one place that says so.
 PROMPT_SYNTAX = "a1111"
 
+# Fields that hold words.
+_TEXTS = ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt")
+
 DEFAULT_HIRES_SCALE = 2.0
 
 # The native names of fields, where errors of the request speak of them.
@@ -45,6 +48,8 @@ _A1111_NAMES = {
     "hires_steps": "hr_second_pass_steps",
     "hires_denoising_strength": "denoising_strength",
     "hires_upscaler": "hr_upscaler",
+    "hires_prompt": "hr_prompt",
+    "hires_negative_prompt": "hr_negative_prompt",
     "clip_skip": "CLIP_stop_at_last_layers",
     "model": "sd_model_checkpoint",
 }
@@ -140,7 +145,7 @@ def _read(
         # A1111 has no other none than the empty one, which it makes zeros for XL as we do none.
         "negative_prompt": fields.text("negative_prompt") or None,
         "prompt_syntax": PROMPT_SYNTAX,
-        "embeddings": words_in(fields.text("prompt"), fields.text("negative_prompt")) or None,
+        "embeddings": words_in(*(fields.text(name) for name in _TEXTS)) or None,
         "seed": _seed(fields),
         "n": _at_least_1(fields, "batch_size") * _at_least_1(fields, "n_iter"),
         "steps": fields.whole("steps"),
@@ -256,9 +261,6 @@ def _hires(body: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
     for name in ("hr_checkpoint_name", "hr_sampler_name", "hr_scheduler"):
         if fields.text(name) not in _SAME:
             raise wrong(name, "the same as in the first pass", body[name])
-    for name in ("hr_prompt", "hr_negative_prompt"):
-        if fields.text(name) not in ("", fields.text(name.removeprefix("hr_"))):
-            raise wrong(name, "the same as in the first pass", body[name])
     for name in ("firstphase_width", "firstphase_height"):
         if fields.whole(name):
             raise wrong(name, "0; width and height are those of the first pass", body[name])
@@ -270,7 +272,16 @@ def _hires(body: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
         "hires_upscaler": _HIRES_UPSCALERS[upscaler],
         "hires_steps": fields.whole("hr_second_pass_steps") or None,
         "hires_denoising_strength": fields.number("denoising_strength"),
+        "hires_prompt": _hires_prompt(fields),
+        "hires_negative_prompt": fields.text("hr_negative_prompt") or None,
     }
+
+
+def _hires_prompt(fields: Fields) -> str | None:
+    prompt, loras = _loras(fields.text("hr_prompt"))
+    if prompt and loras != _loras(fields.text("prompt"))[1]:
+        raise wrong("hr_prompt", "the LoRAs of the first pass", fields.text("hr_prompt"))
+    return prompt or None
 
 
 def _hires_scale(fields: Fields) -> float:

@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sdrbee.embeddings import KIND, embedding_file
-from sdrbee.hub.local import LocalModels
+from sdrbee.embeddings import embedding_file, stored_words
 
 _MOST_HEADER_BYTES = 1 << 20
 
@@ -16,11 +15,6 @@ _MOST_HEADER_BYTES = 1 << 20
 def words_in(*texts: str) -> list[dict[str, str]]:
     """Those whose names stand in the texts, in the form of the native wire."""
     return [{"name": word} for word in stored_words() if any(_stands(word, one) for one in texts)]
-
-
-def stored_words() -> list[str]:
-    """The names, without those of their publishers."""
-    return sorted({name.rpartition("/")[2] for name in LocalModels().names(KIND)})
 
 
 def word_items() -> dict[str, Any]:

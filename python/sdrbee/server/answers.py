@@ -140,6 +140,7 @@ class ModelAnswer(TypedDict):
     dtype: str
     capabilities: dict[str, bool]
     controls: list[str]
+    embeddings: list[str]
     default_size: list[int]
     sizes: Sizes
     defaults: dict[str, ModeDefaults]
@@ -158,6 +159,7 @@ class Capabilities(TypedDict):
     models: dict[str, ModelAnswer]
     samplers: list[str]
     schedules: list[str]
+    prompt_syntaxes: list[str]
     limits: dict[str, Any]
     features: dict[str, bool]
     """What the worker does, and which fields a model at least takes."""

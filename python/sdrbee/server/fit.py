@@ -18,7 +18,7 @@ _MOST = 256
 
 # Any value of these fits where one does; of the words, where these are not read.
 _ANY = ("seed",)
-_WORDS = ("prompt", "negative_prompt")
+_WORDS = ("prompt", "negative_prompt", "hires_prompt", "hires_negative_prompt")
 
 
 class Fit:

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import sdrbee
+from sdrbee.embeddings import stored_words
 from sdrbee.hub.local import LocalModels
 from sdrbee.server.answers import (
     Capabilities,
@@ -182,13 +183,15 @@ class _Native:
     async def capabilities(self, _request: Request) -> Response:
         models = self._worker.engine.models
         controls = await asyncio.to_thread(LocalModels().names, "controlnet")
+        words = await asyncio.to_thread(stored_words)
         answer: Capabilities = {
             "version": sdrbee.__version__,
             "versions": {"sdrbee": sdrbee.__version__, "torch": sdrbee.system_info().torch},
             "operations": list(OPERATIONS),
-            "models": {name: _model_answer(info, controls) for name, info in models.items()},
+            "models": {name: _model_answer(info, controls, words) for name, info in models.items()},
             "samplers": [sampler.name for sampler in sdrbee.samplers()],
             "schedules": [schedule.name for schedule in sdrbee.schedules()],
+            "prompt_syntaxes": sdrbee.prompt_syntaxes(),
             "limits": asdict(self._worker.limits),
             "features": {
                 "webhooks": self._worker.book.webhooks.allowed,
@@ -215,7 +218,7 @@ def _end_marker(record: Record) -> bytes:
     return b"[CANCELLED]" if record.status == "cancelled" else b"[DONE]"
 
 
-def _model_answer(info: sdrbee.ModelInfo, controls: list[str]) -> ModelAnswer:
+def _model_answer(info: sdrbee.ModelInfo, controls: list[str], words: list[str]) -> ModelAnswer:
     return {
         "family": info.family,
         "variant": info.variant,
@@ -223,6 +226,7 @@ def _model_answer(info: sdrbee.ModelInfo, controls: list[str]) -> ModelAnswer:
         "dtype": info.dtype,
         "capabilities": _values(info.capabilities),
         "controls": controls if info.capabilities.controlnet else [],
+        "embeddings": words if info.capabilities.embedding else [],
         "default_size": list(info.default_size),
         "sizes": {
             "multiple": info.sizes.multiple,

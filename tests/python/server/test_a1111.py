@@ -186,6 +186,7 @@ def test_loose_types_are_taken_as_a1111_takes_them(worker: Served) -> None:
 def test_a_second_pass_and_tiles_are_those_of_the_engine(worker: Served) -> None:
     body = {"prompt": PROMPT, "steps": 2, "seed": 4, "width": 64, "height": 64, "tiling": True}
     hires = {"enable_hr": True, "hr_upscaler": "Latent", "hr_second_pass_steps": 2}
+    hires |= {"hr_prompt": "a blue star", "hr_negative_prompt": "dull"}
     answer = post(worker, "txt2img", **body, **hires, hr_resize_x=128, denoising_strength=0.5)
     made = sdrbee.load("shapes").generate(
         PROMPT,
@@ -197,6 +198,8 @@ def test_a_second_pass_and_tiles_are_those_of_the_engine(worker: Served) -> None
         hires_scale=2.0,
         hires_steps=2,
         hires_denoising_strength=0.5,
+        hires_prompt="a blue star",
+        hires_negative_prompt="dull",
     )
     assert np.array_equal(pixels_of(answer["images"][0]), np.asarray(made))
 

@@ -31,7 +31,7 @@ def refused(worker: Served, status: int, route: str = "txt2img", **body: Any) ->
         {"eta": 0.5, "sampler_name": "Euler a"},
         {"s_churn": 1, "s_tmin": 0.5, "sampler_name": "Euler"},
         {"enable_hr": True, "hr_upscaler": "R-ESRGAN 4x+"},
-        {"enable_hr": True, "hr_prompt": "other"},
+        {"enable_hr": True, "hr_prompt": "<lora:other:1> other"},
         {"enable_hr": True, "hr_sampler_name": "Heun"},
         {"enable_hr": True, "hr_resize_x": 128, "hr_resize_y": 64, "width": 64, "height": 64},
         {"override_settings": {"sd_vae": "other"}},

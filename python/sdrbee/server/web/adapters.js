@@ -106,6 +106,50 @@ export class LoraRows {
   }
 }
 
+/** `embeddings`: the name of a textual inversion, and the word that stands for it in the prompt. */
+export class EmbeddingRows {
+  name = "embeddings";
+  #box;
+  #names;
+
+  constructor({ box, add, names }) {
+    this.#box = box;
+    this.#names = names;
+    add.addEventListener("click", () => this.#add("", "").querySelector(".name").focus());
+  }
+
+  setModel(model) {
+    fillNames(this.#names, model.embeddings);
+  }
+
+  fill(embeddings) {
+    this.#box.replaceChildren();
+    for (const { name, token } of embeddings) this.#add(name, token ?? "");
+  }
+
+  read() {
+    if (this.#box.closest("[hidden]")) return {};
+    const embeddings = [...this.#box.children].map((row) => {
+      const [name, word] = row.querySelectorAll("input");
+      const token = word.value.trim();
+      return { name: name.value.trim(), ...(token ? { token } : {}) };
+    });
+    return embeddings.length ? { embeddings } : {};
+  }
+
+  #add(name, token) {
+    const row = element("div", { className: "row" });
+    const word = element("input", { value: token, placeholder: "its name" });
+    row.append(
+      nameField("Name", this.#names.id, name),
+      element("label", { className: "caption", textContent: "Word" }, word),
+      removeButton(row, "this word"),
+    );
+    this.#box.append(row);
+    return row;
+  }
+}
+
 /** `controls`: a ControlNet's name, its picture, strength, and the part of the steps it acts in. */
 export class ControlRows {
   name = "controls";

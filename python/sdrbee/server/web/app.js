@@ -11,7 +11,7 @@ import {
   pause,
   requestKey,
 } from "./api.js";
-import { ControlImage, ControlRows, LoraRows } from "./adapters.js";
+import { ControlImage, ControlRows, EmbeddingRows, LoraRows } from "./adapters.js";
 import { Form, sentence } from "./form.js";
 import { Gallery } from "./gallery.js";
 import { Jobs } from "./jobs.js";
@@ -50,6 +50,9 @@ let given = null; // the picture to start from
 const mostPixels = () => form.capabilities?.limits.pixels ?? MOST_PIXELS;
 const rowOptions = { mostPixels, wrong: (message) => showProblem(message) };
 form.addRows(new LoraRows({ box: $("loras"), add: $("add-lora"), names: $("lora-names") }));
+form.addRows(
+  new EmbeddingRows({ box: $("embeddings"), add: $("add-embedding"), names: $("embedding-names") }),
+);
 form.addRows(new ControlImage({ box: $("control-image"), ...rowOptions }));
 form.addRows(
   new ControlRows({ box: $("controls"), add: $("add-control"), names: $("control-names"), ...rowOptions }),

@@ -1,7 +1,7 @@
 // The form: filled from the worker's capabilities, read as a request, told what is wrong.
 
 const SAVED_NAME = "sdrbee.form";
-const TEXTS = ["prompt", "negative_prompt", "sampler", "schedule"];
+const TEXTS = ["prompt", "negative_prompt", "prompt_syntax", "sampler", "schedule"];
 const NUMBERS = ["width", "height", "steps", "guidance_scale", "strength"];
 const SAVED = [...TEXTS, ...NUMBERS, "model", "seed", "n"];
 
@@ -47,6 +47,7 @@ export class Form {
     fillSelect(this.#byId("model"), Object.keys(models));
     fillSelect(this.#byId("sampler"), samplers.map(nameOf), "default");
     fillSelect(this.#byId("schedule"), schedules.map(nameOf), "default");
+    fillSelect(this.#byId("prompt_syntax"), capabilities.prompt_syntaxes);
     this.#byId("n").max = limits.images_per_job;
     this.#byId("steps").max = limits.steps;
     if (first) this.#restore();

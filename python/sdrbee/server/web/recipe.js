@@ -42,6 +42,7 @@ const latin1 = (bytes) => Array.from(bytes, (byte) => String.fromCharCode(byte))
 const ROWS = [
   ["Prompt", (request) => request.prompt],
   ["Negative prompt", (request) => request.negative_prompt],
+  ["Read as", (request) => (request.prompt_syntax === "plain" ? "" : request.prompt_syntax)],
   ["Model", (_request, item) => item.job.model],
   ["Size", (request, item) => size(request, item)],
   ["Seed", (_request, item) => item.seed],
@@ -51,6 +52,7 @@ const ROWS = [
   ["Sampler", (request) => request.sampler],
   ["Schedule", (request) => request.schedule],
   ["LoRA", (request) => named(request.loras)],
+  ["Words", (request) => named(request.embeddings)],
   ["Control", (request) => named(request.controls)],
   ["Time", (_request, item) => seconds(item.job.result?.timing?.run_s)],
 ];
