@@ -67,9 +67,9 @@ class GenerationRequest:
         negative_prompt_2: str | None = ...,
         negative_prompt_3: str | None = ...,
         prompt_syntax: str = ...,
+        long_prompt: str = ...,
         embeddings: Sequence[EmbeddingSource] | None = ...,
         embeddings_dir: str | None = ...,
-        long_prompt: str = ...,
         max_sequence_length: int | None = ...,
         clip_skip: int = ...,
         width: int | None = ...,
@@ -131,9 +131,9 @@ class GenerationRequest:
     negative_prompt_2: str | None
     negative_prompt_3: str | None
     prompt_syntax: str
+    long_prompt: str
     embeddings: list[EmbeddingFields]
     embeddings_dir: str | None
-    long_prompt: str
     max_sequence_length: int | None
     clip_skip: int
     width: int | None

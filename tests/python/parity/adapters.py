@@ -98,7 +98,8 @@ def compare_adapted(
     ]
     scales = [control.get("strength", 1.0) for control in controls]
     pipeline = getattr(diffusers, PIPELINES[kind]).from_pipe(
-        pair.pipelines["text_to_image"], adapter=nets[0] if one else list(nets)
+        pair.pipelines["text_to_image"],
+        adapter=nets[0] if one else diffusers.MultiAdapter(list(nets)),
     )
     pipeline.set_progress_bar_config(disable=True)
     given: dict[str, Any] = {"guidance_scale": 4.3, "negative_prompt": NEGATIVE_PROMPT}

@@ -40,7 +40,11 @@ def test_masked_pixels_are_left_out(
         control["image"] = shown
     given: dict[str, Any] = {"guidance_scale": 4.3, "negative_prompt": NEGATIVE_PROMPT}
     given["strength"] = 0.75
-    theirs = {"num_inference_steps": STEPS, "control_image": inpaint_condition(shown, half_mask())}
+    theirs = {
+        "num_inference_steps": STEPS,
+        "control_image": inpaint_condition(shown, half_mask()),
+        "controlnet_conditioning_scale": 1.0,  # that of Stable Diffusion's is 0.5 there
+    }
     with using(pair, "inpaint", pipeline):
         check(
             pair,

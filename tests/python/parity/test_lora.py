@@ -183,7 +183,8 @@ def locon_tucker(layer: Layer, seed: int) -> tuple[State, torch.Tensor]:
     if not kernel:
         down, up = numbers(seed, 4, into), numbers(seed + 1, out, 4)
         state = {"lora_down.weight": down, "lora_up.weight": up}
-        return state, up.double() @ down.double()
+        # A quarter: whole ones are so large that the network makes much of the last digits.
+        return state | {"alpha": torch.tensor(1.0)}, up.double() @ down.double() / 4
     down, up = numbers(seed, 4, into, 1, 1), numbers(seed + 1, out, 4, 1, 1)
     mid = numbers(seed + 2, 4, 4, *kernel)
     delta = torch.einsum(

@@ -137,7 +137,10 @@ def _text_model(kind: Any, width: int, hidden_act: str) -> Any:
         vocab_size=1000,
         hidden_act=hidden_act,
     )
-    return kind(config).eval()
+    model = kind(config).eval()
+    # As trained: states of mean 0 would give emphasis, which keeps the mean, nothing to keep.
+    torch.nn.init.uniform_(getattr(model, "text_model", model).final_layer_norm.bias, 0.0, 0.2)
+    return model
 
 
 _INPAINT_ONLY = {"modes": ("inpaint",), "unet": {"in_channels": 9}}

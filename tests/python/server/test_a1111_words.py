@@ -18,7 +18,7 @@ from sdrbee.server.limits import Limits
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDRBEE_HOME", str(tmp_path))
     for name, shape in (("mascot", (2, 768)), ("<pose>", (768,))):
-        file = tmp_path / f"{len(name)}.safetensors"
+        file = tmp_path / f"{name.strip('<>')}.safetensors"
         save_file({"emb_params": torch.zeros(shape)}, file)
         LocalModels().add(StoredModel(f"me/{name}", str(file), f"hf:me/{name}", "embedding"))
     broken = tmp_path / "broken.safetensors"
@@ -46,7 +46,7 @@ def test_a_request_has_the_words_of_its_prompts(tmp_path: Path) -> None:
     assert read.fields["prompt_syntax"] == "a1111"
     embeddings = read.request().embeddings
     assert [(row["name"], row["path"]) for row in embeddings] == [
-        ("mascot", str(tmp_path / "6.safetensors"))
+        ("mascot", str(tmp_path / "mascot.safetensors"))
     ]
     plain = read_txt2img({"prompt": "a cat"}, Settings(model="a"), Limits())
     assert "embeddings" not in plain.fields

@@ -73,6 +73,7 @@ WRONG: dict[str, list[Any]] = {
     "float": ["NaN", "1.5", True, [], {}, math.nan, math.inf, 10**400],
     "list of int": [5, "1,2", [1.5], ["1"], [True], [None], {}],
     "list of loras": [5, "ink", [5], [None], {"name": "ink"}, [{"name": 5}]],
+    "list of embeddings": [5, "ink", [5], [None], {"name": "ink"}, [{"name": 5}]],
     "list of float": [5.0, ["1"], [math.nan], [[1.0]], [None], {}],
 }
 
