@@ -180,6 +180,7 @@ def test_adapters_are_shown_where_the_model_has_them(opened: Opener) -> None:
         told = route.fetch().json()
         told["models"]["shapes"]["capabilities"] |= {"lora": True, "controlnet": True}
         told["models"]["shapes"]["loras"] = ["ink"]
+        told["models"]["shapes-inpaint"]["capabilities"] |= {"lora": False}
         route.fulfill(json=told)
 
     one.page.route("**/v1/capabilities", with_adapters)
@@ -189,7 +190,7 @@ def test_adapters_are_shown_where_the_model_has_them(opened: Opener) -> None:
     page.locator("#loras").get_by_label("Strength").fill("0.6")
     page.get_by_role("button", name="Add a word").click()
     page.locator("#embeddings").get_by_label("Name").fill("mascot")
-    page.locator("#embeddings").get_by_label("Word").fill("hero")
+    page.locator("#embeddings").get_by_label("Word", exact=True).fill("hero")
     page.get_by_label("How prompts are read").select_option("a1111")
     page.get_by_role("button", name="Add a control").click()
     page.locator("#controls").get_by_label("Name").fill("canny")
