@@ -44,19 +44,24 @@ Tensor levels_of(const GenerationRequest& request, const Image& image, PixelSize
   return levels_to_tensor(repainted_part(request, image), size);
 }
 
+/// Whether a control that repaints is shown the source, with the margins that it gets.
+bool sees_source(const GenerationRequest& request, const ControlRequest& control) {
+  return control.type == kInpaintType && control.image == *request.image;
+}
+
 /// The picture with -1 where the mask is white.
 /// https://huggingface.co/lllyasviel/control_v11p_sd15_inpaint
-Tensor without_masked(const GenerationRequest& request, const Image& image, PixelSize size) {
+Tensor without_masked(const GenerationRequest& request, const ControlRequest& control,
+                      PixelSize size) {
   const InpaintSource source = inpaint_source(request);
-  const bool is_source = image == *request.image;
-  const Tensor levels = is_source ? levels_to_tensor(source.picture, size)  // with its margins
-                                  : levels_of(request, image, size);
+  const Tensor levels = sees_source(request, control) ? levels_to_tensor(source.picture, size)
+                                                      : levels_of(request, control.image, size);
   return levels.masked_fill(mask_to_tensor(source.picture_mask, size).gt(0.5), -1.0);
 }
 
 Tensor prepared_image(const GenerationRequest& request, const ControlRequest& control,
                       PixelSize size) {
-  return control.type == kInpaintType ? without_masked(request, control.image, size)
+  return control.type == kInpaintType ? without_masked(request, control, size)
                                       : levels_of(request, control.image, size);
 }
 
@@ -87,7 +92,7 @@ void open_controls(ImageModel& model, Generation& generation) {
     network->check_size(size);
     std::optional<Tensor> shown = network->own_view(control.image);
     if (!shown) {
-      tell_stretching(generation, i, whole_size(request, size));
+      if (!sees_source(request, control)) tell_stretching(generation, i, whole_size(request, size));
       shown = prepared_image(request, control, size);
     }
     const int64_t type = network->find_type(control.type);

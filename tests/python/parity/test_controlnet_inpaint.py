@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ def test_the_enlarged_picture_is_shown_with_its_margins_left_out(
     control = {"model": saved(controlnet(pair), tmp_path / "net"), "type": "inpaint"}
     fields: dict[str, Any] = {"steps": 2, "seed": SEED, "controls": [control]}
     fields["keep_unmasked"] = False
-    enlarged = pair.model.generate(PROMPT, image=source(), outpaint=(4, 0, 4, 8), **fields)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # its proportions are those of the source: no warning
+        enlarged = pair.model.generate(PROMPT, image=source(), outpaint=(4, 0, 4, 8), **fields)
     canvas = np.pad(source(), ((0, 8), (4, 4), (0, 0)), mode="edge")
     mask = np.full(canvas.shape[:2], 255, np.uint8)
     mask[:HEIGHT, 4 : 4 + WIDTH] = 0
