@@ -9,9 +9,8 @@
 #include "sdrbee/generation/field_checks.h"
 #include "sdrbee/generation/inpaint_source.h"
 #include "sdrbee/generation/prompt_plan.h"
+#include "sdrbee/generation/request_adapters.h"
 #include "sdrbee/generation/second_pass.h"
-#include "sdrbee/lora/block_strengths.h"
-#include "sdrbee/models/control_network.h"
 #include "sdrbee/sampling/samplers.h"
 #include "sdrbee/sampling/schedules.h"
 #include "sdrbee/text/prompt_syntax.h"
@@ -26,9 +25,6 @@ constexpr int64_t kMaxFramingSide = 65536;
 constexpr int64_t kMaxMargin = 8192;
 constexpr double kMaxScale = 8.0;
 constexpr double kMaxBlur = 512.0;
-constexpr double kMaxControlStrength = 10.0;
-constexpr size_t kMaxLoras = 32;
-constexpr size_t kMaxEmbeddings = 64;
 
 int64_t nearest_side(int64_t pixels, const SizeLimits& limits) {
   const int64_t low = (limits.minimum + limits.multiple - 1) / limits.multiple * limits.multiple;
@@ -129,38 +125,6 @@ void check_shown(const GenerationRequest& request, const ModelInfo& info) {
   if (request.denoising_start) throw InvalidRequest("[denoising_start] " + reason);
 }
 
-/// A control that repaints sees the source unless it is given another picture.
-void resolve_repainting(GenerationRequest& request, size_t index) {
-  ControlRequest& control = request.controls[index];
-  if (control.type != kInpaintType) return;
-  if (request.mode() != Mode::Inpaint)
-    throw InvalidRequest(message("[controls[", index, "].type] '", kInpaintType,
-                                 "' leaves out what is repainted: give `image` and `mask`"));
-  if (control.image.pixels.empty()) control.image = *request.image;
-}
-
-void resolve_controls(GenerationRequest& request, const Capabilities& can) {
-  const std::vector<ControlRequest>& controls = request.controls;
-  if (controls.empty()) return;
-  if (!can.controlnet)
-    throw InvalidRequest("[controls] this model takes no control networks; leave them out");
-  if (controls.size() > kMaxControls)
-    throw InvalidRequest(
-        message("[controls] expected at most ", kMaxControls, " but got ", controls.size()));
-  for (size_t i = 0; i < controls.size(); ++i) {
-    const ControlRequest& control = controls[i];
-    const std::string place = message("controls[", i, "].");
-    if (control.model.empty())
-      throw InvalidRequest(message("[", place, "model] expected a ControlNet's name or path"));
-    resolve_repainting(request, i);
-    check_picture((place + "image").c_str(), control.image);
-    check_number((place + "strength").c_str(), control.strength, -kMaxControlStrength,
-                 kMaxControlStrength);
-    check_number((place + "start").c_str(), control.start, 0.0, 1.0);
-    check_number((place + "end").c_str(), control.end, control.start, 1.0);
-  }
-}
-
 void check_outpaint(const GenerationRequest& request) {
   if (!request.image)
     throw InvalidRequest("[outpaint] needs the picture to enlarge: give `image` too");
@@ -254,42 +218,6 @@ void check_texts(const GenerationRequest& request, const Capabilities& can) {
           message("[", field, "] this model has no ", encoder, " text encoder; leave it out"));
 }
 
-/// Adds those of the folder whose names stand in the prompts, in the order of the names. What a
-/// request names itself comes first.
-void find_embeddings(GenerationRequest& request) {
-  if (!request.embeddings_dir) return;
-  std::optional<std::string> prompt = request.prompt;
-  for (const text::EmbeddingUse& found : text::embeddings_in(*request.embeddings_dir)) {
-    const auto is_named = [&](const text::EmbeddingUse& use) { return use.name == found.name; };
-    bool stands = false;
-    for (const auto* const text :
-         {&prompt, &request.prompt_2, &request.prompt_3, &request.negative_prompt,
-          &request.negative_prompt_2, &request.negative_prompt_3, &request.hires_prompt,
-          &request.hires_negative_prompt})
-      stands |= *text && text::has_word(**text, found.name);
-    if (stands && std::ranges::none_of(request.embeddings, is_named))
-      request.embeddings.push_back(found);
-  }
-  request.embeddings_dir.reset();
-}
-
-/// Opens the files, so that what they lack is told at once, and keeps their hashes.
-void resolve_embeddings(GenerationRequest& request, const Capabilities& can) {
-  if (can.embedding) find_embeddings(request);
-  if (request.embeddings.empty()) return;
-  if (!can.embedding)
-    throw InvalidRequest("[embeddings] this model takes no textual inversions; leave them out");
-  if (request.embeddings.size() > kMaxEmbeddings)
-    throw InvalidRequest(message("[embeddings] expected at most ", kMaxEmbeddings, " but got ",
-                                 request.embeddings.size()));
-  for (text::EmbeddingUse& use : request.embeddings) {
-    if (use.name.empty() || use.path.empty())
-      throw InvalidRequest(message("[embeddings] expected a name and a file but got '", use.name,
-                                   "' and '", use.path, "'"));
-    use.sha256 = text::load_textual_inversion(use).sha256;
-  }
-}
-
 void resolve_sequence_length(GenerationRequest& request, const ModelInfo& info) {
   std::optional<int64_t>& length = request.max_sequence_length;
   if (info.max_sequence_length == 0) {
@@ -319,22 +247,6 @@ void check_skipped_layers(const GenerationRequest& request, const ModelInfo& inf
   check_finite("skip_layer_guidance_scale", request.skip_layer_guidance_scale);
   check_number("skip_layer_guidance_start", request.skip_layer_guidance_start, 0.0, 1.0);
   check_number("skip_layer_guidance_stop", request.skip_layer_guidance_stop, 0.0, 1.0);
-}
-
-void check_loras(const GenerationRequest& request, const Capabilities& can) {
-  if (request.loras.empty()) return;
-  if (!can.lora) throw InvalidRequest("[loras] expected none: this model doesn't take them");
-  if (request.loras.size() > kMaxLoras)
-    throw InvalidRequest(
-        message("[loras] expected at most ", kMaxLoras, " but got ", request.loras.size()));
-  for (const lora::LoraUse& use : request.loras) {
-    if (use.path.empty())
-      throw InvalidRequest(message("[loras] expected a file but got none for '", use.name, "'"));
-    if (!std::isfinite(use.strength))
-      throw InvalidRequest(
-          message("[loras] expected a finite strength of '", use.name, "' but got ", use.strength));
-    lora::check_block_strengths(use.name, use.blocks);
-  }
 }
 
 void resolve_true_guidance(GenerationRequest& request, const Capabilities& can) {
@@ -422,9 +334,8 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   check_hires(request);
   check_mode(request, info);
   check_shown(request, info);
-  resolve_controls(request, info.capabilities);
   check_texts(request, info.capabilities);
-  check_loras(request, info.capabilities);
+  resolve_adapters(request, info.capabilities);
   check_sigmas(request);
   check_names(request);
   const ModeDefaults& defaults = info.defaults(request.mode());
@@ -442,7 +353,6 @@ GenerationRequest resolve(GenerationRequest request, const ModelInfo& info) {
   resolve_size(request, info);
   resolve_framing(request, info.capabilities);
   resolve_sequence_length(request, info);
-  resolve_embeddings(request, info.capabilities);
   check_clip_skip(request, info);
   check_skipped_layers(request, info);
   check_ranges(request);

@@ -1,0 +1,110 @@
+#include "sdrbee/generation/request_adapters.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "sdrbee/core/error.h"
+#include "sdrbee/generation/field_checks.h"
+#include "sdrbee/lora/block_strengths.h"
+#include "sdrbee/models/control_network.h"
+
+namespace sdrbee {
+namespace {
+
+constexpr double kMaxControlStrength = 10.0;
+constexpr size_t kMaxLoras = 32;
+constexpr size_t kMaxEmbeddings = 64;
+
+/// A control that repaints sees the source unless it is given another picture.
+void resolve_repainting(GenerationRequest& request, size_t index) {
+  ControlRequest& control = request.controls[index];
+  if (control.type != kInpaintType) return;
+  if (request.mode() != Mode::Inpaint)
+    throw InvalidRequest(message("[controls[", index, "].type] '", kInpaintType,
+                                 "' leaves out what is repainted: give `image` and `mask`"));
+  if (control.image.pixels.empty()) control.image = *request.image;
+}
+
+void resolve_controls(GenerationRequest& request, const Capabilities& can) {
+  const std::vector<ControlRequest>& controls = request.controls;
+  if (controls.empty()) return;
+  if (!can.controlnet)
+    throw InvalidRequest("[controls] this model takes no control networks; leave them out");
+  if (controls.size() > kMaxControls)
+    throw InvalidRequest(
+        message("[controls] expected at most ", kMaxControls, " but got ", controls.size()));
+  for (size_t i = 0; i < controls.size(); ++i) {
+    const ControlRequest& control = controls[i];
+    const std::string place = message("controls[", i, "].");
+    if (control.model.empty())
+      throw InvalidRequest(message("[", place, "model] expected a ControlNet's name or path"));
+    resolve_repainting(request, i);
+    check_picture((place + "image").c_str(), control.image);
+    check_number((place + "strength").c_str(), control.strength, -kMaxControlStrength,
+                 kMaxControlStrength);
+    check_number((place + "start").c_str(), control.start, 0.0, 1.0);
+    check_number((place + "end").c_str(), control.end, control.start, 1.0);
+  }
+}
+
+void check_loras(const GenerationRequest& request, const Capabilities& can) {
+  if (request.loras.empty()) return;
+  if (!can.lora) throw InvalidRequest("[loras] expected none: this model doesn't take them");
+  if (request.loras.size() > kMaxLoras)
+    throw InvalidRequest(
+        message("[loras] expected at most ", kMaxLoras, " but got ", request.loras.size()));
+  for (const lora::LoraUse& use : request.loras) {
+    if (use.path.empty())
+      throw InvalidRequest(message("[loras] expected a file but got none for '", use.name, "'"));
+    if (!std::isfinite(use.strength))
+      throw InvalidRequest(
+          message("[loras] expected a finite strength of '", use.name, "' but got ", use.strength));
+    lora::check_block_strengths(use.name, use.blocks);
+  }
+}
+
+/// Adds those of the folder whose names stand in the prompts, in the order of the names. What a
+/// request names itself comes first.
+void find_embeddings(GenerationRequest& request) {
+  if (!request.embeddings_dir) return;
+  std::optional<std::string> prompt = request.prompt;
+  for (const text::EmbeddingUse& found : text::embeddings_in(*request.embeddings_dir)) {
+    const auto is_named = [&](const text::EmbeddingUse& use) { return use.name == found.name; };
+    bool stands = false;
+    for (const auto* const text :
+         {&prompt, &request.prompt_2, &request.prompt_3, &request.negative_prompt,
+          &request.negative_prompt_2, &request.negative_prompt_3, &request.hires_prompt,
+          &request.hires_negative_prompt})
+      stands |= *text && text::has_word(**text, found.name);
+    if (stands && std::ranges::none_of(request.embeddings, is_named))
+      request.embeddings.push_back(found);
+  }
+  request.embeddings_dir.reset();
+}
+
+/// Opens the files, so that what they lack is told at once, and keeps their hashes.
+void resolve_embeddings(GenerationRequest& request, const Capabilities& can) {
+  if (can.embedding) find_embeddings(request);
+  if (request.embeddings.empty()) return;
+  if (!can.embedding)
+    throw InvalidRequest("[embeddings] this model takes no textual inversions; leave them out");
+  if (request.embeddings.size() > kMaxEmbeddings)
+    throw InvalidRequest(message("[embeddings] expected at most ", kMaxEmbeddings, " but got ",
+                                 request.embeddings.size()));
+  for (text::EmbeddingUse& use : request.embeddings) {
+    if (use.name.empty() || use.path.empty())
+      throw InvalidRequest(message("[embeddings] expected a name and a file but got '", use.name,
+                                   "' and '", use.path, "'"));
+    use.sha256 = text::load_textual_inversion(use).sha256;
+  }
+}
+
+}  // namespace
+
+void resolve_adapters(GenerationRequest& request, const Capabilities& can) {
+  resolve_controls(request, can);
+  check_loras(request, can);
+  resolve_embeddings(request, can);
+}
+
+}  // namespace sdrbee
