@@ -25,8 +25,8 @@ from sdrbee.server.wire import Submission, read_operation
 # How this route has prompts read: the one place that says so.
 PROMPT_SYNTAX = "a1111"
 
-# Fields that hold words.
-_TEXTS = ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt")
+# Those of a second pass, in our words.
+_HIRES_TEXTS = ("hires_prompt", "hires_negative_prompt")
 
 DEFAULT_HIRES_SCALE = 2.0
 
@@ -139,13 +139,15 @@ def _read(
     settings = settings.updated(body.get("override_settings"))
     _refuse_what_is_on(body, fields)
     prompt, loras = _loras(fields.text("prompt"))
+    texts = [prompt, fields.text("negative_prompt")]
+    texts += [operation.get(name) or "" for name in _HIRES_TEXTS]
     operation = {
         "prompt": prompt,
         "loras": loras or None,
         # A1111 has no other none than the empty one, which it makes zeros for XL as we do none.
         "negative_prompt": fields.text("negative_prompt") or None,
         "prompt_syntax": PROMPT_SYNTAX,
-        "embeddings": words_in(*(fields.text(name) for name in _TEXTS)) or None,
+        "embeddings": words_in(*texts) or None,
         "seed": _seed(fields),
         "n": _at_least_1(fields, "batch_size") * _at_least_1(fields, "n_iter"),
         "steps": fields.whole("steps"),
