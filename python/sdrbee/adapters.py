@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -10,8 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
 
 from sdrbee._native import InvalidRequest
-from sdrbee.hub.local import LocalModels
-from sdrbee.names import ModelNotFound
+from sdrbee.hub.local import LocalModels, one_file
 
 # What diffusers calls the one file of a folder.
 _USUAL_FILE = "pytorch_lora_weights.safetensors"
@@ -36,7 +34,6 @@ class LoraFields(TypedDict, total=False):
 LoraSource: TypeAlias = str | os.PathLike[str] | tuple[str | os.PathLike[str], float] | LoraFields
 
 _DEFAULTS: dict[str, Any] = {"strength": 1.0, "blocks": [], "strict": True, "sha256": ""}
-_SHOWN = 10  # names that an error lists when none is near
 _EXPECTED = "a file or name, (file or name, strength), or a dict of name or path"
 
 
@@ -115,7 +112,7 @@ def _fields(row: Mapping[str, Any], by_name: bool) -> dict[str, Any]:
     if given and not isinstance(given, (str, os.PathLike)):
         raise TypeError(f"[loras] expected a path but got {given!r}")
     if given and (not by_name or Path(given).exists() or _looks_like_path(given)):
-        path = _file_in(Path(given))
+        path = one_file(Path(given), "loras", _USUAL_FILE)
     else:
         path = lora_file(os.fspath(given or fields["name"]))
     return {
@@ -140,33 +137,6 @@ def lora_file(name: str) -> Path:
     """The file of a LoRA of the model store.
 
     Raises:
-        InvalidRequest: There is none of that name.
+        InvalidRequest: There is none of that name, or it is not one file.
     """
-    store = LocalModels()
-    try:
-        return _file_in(store.path_of(store.find(name, "lora")))
-    except ModelNotFound:
-        near = difflib.get_close_matches(name, known := store.names("lora"), cutoff=0.3)
-        listed = ", ".join(repr(one) for one in near or known[:_SHOWN])
-        raise InvalidRequest(
-            f"[loras] {name!r} is no LoRA of the model store"
-            + (
-                f"; there {'are' if ',' in listed else 'is'} {listed}"
-                if listed
-                else ", which has none"
-            )
-        ) from None
-
-
-def _file_in(path: Path) -> Path:
-    """The file itself, or the one LoRA of a folder."""
-    if not path.is_dir():
-        return path
-    if (path / _USUAL_FILE).is_file():
-        return path / _USUAL_FILE
-    files = sorted(path.glob("*.safetensors"))
-    if len(files) != 1:
-        raise InvalidRequest(
-            f"[loras] expected a folder with one .safetensors file but {path} has {len(files)}"
-        )
-    return files[0]
+    return LocalModels().file_of(name, "lora", "loras", _USUAL_FILE)

@@ -11,7 +11,6 @@ from typing import Any, TypedDict
 
 from sdrbee._native import InvalidRequest
 from sdrbee.hub.local import LocalModels
-from sdrbee.names import ModelNotFound
 
 KIND = "embedding"
 """What the model store calls them."""
@@ -39,7 +38,7 @@ def read_embeddings(value: Any) -> list[dict[str, str]]:
 
     Raises:
         TypeError: One is of none of the forms.
-        ModelNotFound: No file and no textual inversion of the model store is called so.
+        InvalidRequest: No file and no textual inversion of the model store is called so.
     """
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
         raise TypeError(f"[embeddings] expected a list but got {value!r}")
@@ -70,7 +69,7 @@ def find_moved(uses: list[dict[str, str]]) -> None:
     that a worker made tell no paths."""
     for use in uses:
         if not Path(use.get("path", "")).is_file() and "name" in use:
-            with suppress(ModelNotFound):
+            with suppress(InvalidRequest):
                 use["path"] = str(embedding_file(use["name"]))
 
 
@@ -83,16 +82,6 @@ def embedding_file(name: str) -> Path:
     """The file of a textual inversion of the model store.
 
     Raises:
-        ModelNotFound: There is none of that name.
-        InvalidRequest: It is a folder without exactly one safetensors file.
+        InvalidRequest: There is none of that name, or it is not one file.
     """
-    store = LocalModels()
-    path = store.path_of(store.find(name, KIND))
-    if not path.is_dir():
-        return path
-    files = sorted(path.glob("*.safetensors"))
-    if len(files) != 1:
-        raise InvalidRequest(
-            f"[embeddings] expected a folder with one .safetensors file but {path} has {len(files)}"
-        )
-    return files[0]
+    return LocalModels().file_of(name, KIND, "embeddings")

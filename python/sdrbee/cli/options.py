@@ -90,6 +90,18 @@ _TYPES: dict[str, Any] = {
     "list of embeddings": embedding,
 }
 
+# Options that may be given several times: what each takes, and what that is.
+_REPEATABLE = {
+    "list of loras": (
+        "NAME[:STRENGTH]",
+        "a LoRA's file, or its name in the model store, and how much of it",
+    ),
+    "list of embeddings": (
+        "[WORD=]FILE",
+        "a textual inversion's file, or its name in the model store",
+    ),
+}
+
 
 def request_options(leave_out: Iterable[str] = ()) -> Callable[[Command], Command]:
     """Adds an option for every field of the request but those in `leave_out`."""
@@ -114,27 +126,17 @@ def _option(field: Any) -> Callable[[Command], Command]:
     shown = "" if field.optional or field.default in ("", []) else f"  [default: {field.default}]"
     if field.type == "bool":
         return click.option(f"--{name}/--no-{name}", default=None, help=field.doc + shown)
-    if field.type.startswith("list of loras"):
+    if field.type in _REPEATABLE:
+        shape, described = _REPEATABLE[field.type]
         return click.option(
             f"--{name.removesuffix('s')}",
             f"--{name}",
             field.name,
             type=_TYPES[field.type],
             multiple=True,
-            metavar="NAME[:STRENGTH]",
+            metavar=shape,
             callback=lambda _context, _option, given: list(given) or None,
-            help="a LoRA's file, or its name in the model store, and how much of it; repeatable",
-        )
-    if field.type == "list of embeddings":
-        return click.option(
-            "--embedding",
-            "--embeddings",
-            field.name,
-            type=_TYPES[field.type],
-            multiple=True,
-            metavar="[WORD=]FILE",
-            callback=lambda _context, _option, given: list(given) or None,
-            help="a textual inversion's file, or its name in the model store; repeatable",
+            help=f"{described}; repeatable",
         )
     return click.option(f"--{name}", type=_TYPES[field.type], default=None, help=field.doc + shown)
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from sdrbee._native import CheckpointError, ModelInfo
+from sdrbee._native import CheckpointError, InvalidRequest, ModelInfo
 from sdrbee.config import read_config
-from sdrbee.names import NamedModel, find_model
+from sdrbee.names import ModelNotFound, NamedModel, find_model
 
 # What a stored file is for. Pictures are made with checkpoints; the others go with one.
 KINDS = ("checkpoint", "lora", "controlnet", "embedding")
@@ -134,6 +134,19 @@ class LocalModels:
         ]
         return named[find_model(name, known)]
 
+    def file_of(self, name: str, kind: str, field: str, usual: str = "") -> Path:
+        """The safetensors file of a model that is one file.
+
+        Raises:
+            InvalidRequest: There is no such model, or not one file; the message names `field`.
+        """
+        try:
+            model = self.find(name, kind)
+        except ModelNotFound as error:
+            told = str(error).removeprefix("[model] ")
+            raise InvalidRequest(f"[{field}] {told} (of kind {kind} in the model store)") from None
+        return one_file(self.path_of(model), field, usual)
+
     def path_of(self, model: StoredModel) -> Path:
         """Where its files are."""
         return self.folder / model.path
@@ -182,6 +195,21 @@ class LocalModels:
                 f"[{self.index}] expected the index of the local store but got {error}; move it "
                 "away and pull the models again"
             ) from None
+
+
+def one_file(path: Path, field: str, usual: str = "") -> Path:
+    """A file itself; of a folder the file called `usual`, else its one safetensors file. Raises
+    InvalidRequest naming `field` where there isn't one."""
+    if not path.is_dir():
+        return path
+    if usual and (path / usual).is_file():
+        return path / usual
+    files = sorted(path.glob("*.safetensors"))
+    if len(files) != 1:
+        raise InvalidRequest(
+            f"[{field}] expected a folder with one .safetensors file but {path} has {len(files)}"
+        )
+    return files[0]
 
 
 def named_models(infos: Mapping[str, ModelInfo], wanted: str) -> list[NamedModel]:

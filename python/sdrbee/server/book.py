@@ -19,7 +19,7 @@ from sdrbee.server.idempotency import Keys, digest_of
 from sdrbee.server.journal import Journal, StorageError
 from sdrbee.server.limits import Limits
 from sdrbee.server.metrics import Metrics
-from sdrbee.server.operations import CONTROLS
+from sdrbee.server.operations import FEATURES
 from sdrbee.server.record import Record
 from sdrbee.server.shelf import Shelf
 from sdrbee.server.store import Kept, Key
@@ -257,9 +257,9 @@ class Book:
         return record
 
     async def _request(self, submission: Submission) -> sdrbee.GenerationRequest:
-        """The engine's request; in a thread where there are pictures to decode."""
-        with_pictures = any(submission.fields.get(name) for name in CONTROLS)
-        if not submission.pictures and not with_pictures:
+        """The engine's request; in a thread where there are pictures to decode or names to look up
+        in the model store."""
+        if not submission.pictures and not any(map(submission.fields.get, FEATURES)):
             return submission.request()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, submission.request)
