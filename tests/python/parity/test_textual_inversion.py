@@ -123,7 +123,7 @@ def test_a_word_of_the_store_is_found(
     by_file = picture(pair, "a mascot", embeddings=[file])
     assert np.array_equal(picture(pair, "a mascot", embeddings=[_token("mascot")]), by_file)
     assert np.array_equal(picture(pair, "a cat", embeddings=[_token("cat")]), by_file)
-    with pytest.raises(sdrbee.ModelNotFound):
+    with pytest.raises(sdrbee.InvalidRequest, match=r"^\[embeddings\] .*'absent'"):
         picture(pair, "a cat", embeddings=["absent"])
 
 

@@ -139,8 +139,8 @@ def test_units_of_webuiapi(client: webuiapi.WebUIApi, home: Path) -> None:
     off = webuiapi.ControlNetUnit(enabled=False)
     asked: dict[str, Any] = {"prompt": PROMPT, "seed": 7, "width": 128, "height": 128}
     asked |= {"cfg_scale": 3, "sampler_name": "Euler", "scheduler": "normal"}
-    made = client.txt2img(controlnet_units=[unit, off], **asked)
-    # webuiapi keeps the units of the call before in its default argument.
+    # webuiapi keeps the units of a call in its default argument, for all calls after it.
+    made = client.txt2img(controlnet_units=[unit, off], alwayson_scripts={}, **asked)
     plain = client.txt2img(alwayson_scripts={}, **asked)
     assert not np.array_equal(np.asarray(made.image), np.asarray(plain.image))
     assert 'ControlNet 0: "Module: none, Model: net, Weight: 0.8' in made.info["infotexts"][0]
@@ -148,6 +148,7 @@ def test_units_of_webuiapi(client: webuiapi.WebUIApi, home: Path) -> None:
         images=[PIL.Image.fromarray(edges())],
         denoising_strength=1,
         controlnet_units=[webuiapi.ControlNetUnit(model="canny")],
+        alwayson_scripts={},
         **asked,
     )
     assert again.image.size == (128, 128)
@@ -183,7 +184,8 @@ def test_a_unit_prepares_its_picture(client: webuiapi.WebUIApi) -> None:
 
     def made(picture: npt.NDArray[np.uint8], **fields: Any) -> npt.NDArray[np.uint8]:
         unit = webuiapi.ControlNetUnit(image=PIL.Image.fromarray(picture), model="canny", **fields)
-        return np.asarray(client.txt2img(controlnet_units=[unit], **asked).image)
+        made = client.txt2img(controlnet_units=[unit], alwayson_scripts={}, **asked)
+        return np.asarray(made.image)
 
     expected = made(ready)
     assert np.array_equal(made(source, module="Canny", processor_res=128), expected)

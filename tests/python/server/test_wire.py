@@ -116,7 +116,9 @@ def test_a_loras_name_is_of_the_model_store(
     monkeypatch.setenv("SDRBEE_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ink.safetensors").write_bytes(b"")
-    with pytest.raises(sdrbee.InvalidRequest, match=r"^\[loras\] 'ink.safetensors' is no LoRA"):
+    with pytest.raises(
+        sdrbee.InvalidRequest, match=r"^\[loras\] .*'ink.safetensors' \(of kind lora"
+    ):
         read(loras=[{"name": "ink.safetensors"}]).request()
     stored = StoredModel("me/ink", str(tmp_path / "ink.safetensors"), "hf:me/ink", kind="lora")
     LocalModels().add(stored)
