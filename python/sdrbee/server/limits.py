@@ -47,6 +47,8 @@ class Limits:
     pixels: int = 16_777_216
     deadline_s: float = 900.0
     """The longest time from acceptance to the last picture, and that of jobs that ask for none."""
+    shortest_deadline_s: float = 0.001
+    """Nothing is made in less."""
     streams: int = 256
     """Event streams that may be open."""
     kept_jobs_s: float = 3_600.0

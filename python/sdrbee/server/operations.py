@@ -164,13 +164,17 @@ _PICTURES = {
 
 def _own_fields(limits: Limits) -> dict[str, Any]:
     """The fields that are the worker's, not the picture's."""
-    most, longest = limits.images_per_job, limits.deadline_s
+    most = limits.images_per_job
+    shortest, longest = limits.shortest_deadline_s, limits.deadline_s
     return {
         "model": _described(str, "by a name of /v1/capabilities, an alias or a Hugging Face id"),
         "n": _described(int, "pictures, with the seeds `seed` + i; 1 when absent", ge=1, le=most),
         "priority": _described(int, "-1000..1000; higher ones go first; 0 when absent"),
         "deadline_s": _described(
-            float, f"seconds until it must be done; {longest:g} when absent", gt=0, le=longest
+            float,
+            f"seconds until it must be done; {longest:g} when absent",
+            ge=shortest,
+            le=longest,
         ),
         "webhook_url": _described(str, "where its end is told, if the worker allows webhooks"),
         **{

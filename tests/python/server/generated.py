@@ -59,9 +59,9 @@ schemathesis.openapi.format(
 
 
 def answer_generated(count: int, seed: int) -> dict[str, int]:
-    """Sends generated requests to a worker that accepts small pictures only; how many had each
-    status."""
-    limits = Limits(largest_side=64, steps=2)
+    """Sends generated requests to a worker that accepts small pictures only, and deadlines that it
+    can keep; how many had each status."""
+    limits = Limits(largest_side=64, steps=2, shortest_deadline_s=60.0)
     worker = Worker(sdrbee.Engine("mock"), limits=limits)
     with serving(worker) as url:
         answers = send_generated(url, count, seed)

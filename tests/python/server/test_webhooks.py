@@ -73,7 +73,7 @@ def test_an_end_is_told_signed_and_again_under_the_same_id(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "kind"), [({"deadline_s": 0.0001, "steps": 1000}, "failed"), ({}, "cancelled")]
+    ("fields", "kind"), [({"deadline_s": 0.001, "steps": 1000}, "failed"), ({}, "cancelled")]
 )
 def test_other_ends_are_told_too(url: str, fields: dict[str, Any], kind: str) -> None:
     with receiving() as receiver:

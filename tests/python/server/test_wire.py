@@ -158,6 +158,7 @@ def test_tags_of_a1111_are_loras() -> None:
         ({"priority": 0.5}, "priority"),
         ({"deadline_s": math.nan}, "deadline_s"),
         ({"deadline_s": 1e9}, "deadline_s"),
+        ({"deadline_s": 5e-324}, "deadline_s"),
         ({"n": 0}, "n"),
         ({"webhook_url": 5}, "webhook_url"),
         ({"hires_steps": 10_000}, "hires_steps"),
