@@ -89,6 +89,7 @@ void Batch::tell_steps() {
       job.fail(typed_error(std::current_exception()));
     }
   }
+  for (const Picture& picture : pictures_) picture.work->job->wake();
 }
 
 void Batch::checkpoint() {

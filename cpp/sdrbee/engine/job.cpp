@@ -72,7 +72,9 @@ void Job::set_on_cancel(std::function<void()> on_cancel) {
 
 std::vector<JobEvent> Job::events(size_t& cursor, std::chrono::duration<double> timeout) const {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, timeout, [&] { return cursor < log_.size() || is_end(state_); });
+  // Waiting for no time still puts the thread to sleep and wakes it.
+  if (timeout > timeout.zero())
+    changed_.wait_for(lock, timeout, [&] { return cursor < log_.size() || is_end(state_); });
   std::vector<JobEvent> news;
   for (; cursor < log_.size(); ++cursor)
     if (!log_[cursor].outdated) news.push_back(log_[cursor].event);
@@ -106,12 +108,21 @@ std::shared_ptr<void> Job::listen(Listener listener) {
   return handle;
 }
 
+bool Job::log_if(JobEvent event, const std::function<bool()>& change) {
+  const std::lock_guard lock(mutex_);
+  if (!change()) return false;
+  log(std::move(event));
+  return true;
+}
+
 void Job::tell(JobEvent event, const std::function<bool()>& change) {
+  if (log_if(std::move(event), change)) wake();
+}
+
+void Job::wake() {
   std::vector<std::shared_ptr<Listener>> listeners;
   {
     const std::lock_guard lock(mutex_);
-    if (!change()) return;
-    log(std::move(event));
     for (const std::weak_ptr<Listener>& one : listeners_)
       if (auto listener = one.lock()) listeners.push_back(std::move(listener));
   }
@@ -145,13 +156,13 @@ void Job::started() {
 }
 
 void Job::stepped(const Generation& generation, int64_t image_index) {
-  tell(event_of(JobEvent::Kind::Step, generation, image_index), [&] { return !is_end(state_); });
+  log_if(event_of(JobEvent::Kind::Step, generation, image_index), [&] { return !is_end(state_); });
 }
 
 void Job::previewed(const Generation& generation, int64_t image_index, Image preview) {
   JobEvent event = event_of(JobEvent::Kind::Preview, generation, image_index);
   event.preview = std::make_shared<const Image>(std::move(preview));
-  tell(std::move(event), [&] { return !is_end(state_); });
+  log_if(std::move(event), [&] { return !is_end(state_); });
 }
 
 void Job::checkpointed(std::vector<uint8_t> checkpoint) {

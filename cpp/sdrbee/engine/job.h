@@ -106,8 +106,11 @@ class Job {
   /// For the engine: what happens to the job. Each end happens once; later calls do nothing.
   void queued(int64_t position);  ///< told when it has changed
   void started();
+  /// A step, and the preview of it where there is one. Both are in the log at once; who waits or
+  /// listens learns of them by wake(), so that a batch wakes its readers once a step.
   void stepped(const Generation& generation, int64_t image_index);
   void previewed(const Generation& generation, int64_t image_index, Image preview);
+  void wake();
   void checkpointed(std::vector<uint8_t> checkpoint);
   void finish(std::vector<GeneratedImage> pictures);
   void fail(std::exception_ptr error);
@@ -124,9 +127,11 @@ class Job {
   };
 
   /// Logs the event when `change`, called under the lock, says so: a state and its event appear
-  /// together.
-  void tell(JobEvent event, const std::function<bool()>& change);
+  /// together. Whether it did.
+  bool log_if(JobEvent event, const std::function<bool()>& change);
   void log(JobEvent event);
+  /// As log_if, and wakes those who wait or listen.
+  void tell(JobEvent event, const std::function<bool()>& change);
   void end(JobState state, JobEvent::Kind kind, const std::function<void()>& keep);
 
   const uint64_t id_;

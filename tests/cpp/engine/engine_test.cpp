@@ -1,6 +1,7 @@
 #include "sdrbee/engine/engine.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "pattern_model.h"
 #include "sdrbee/core/error.h"
@@ -299,6 +300,24 @@ TEST_F(EngineTest, ListenersHearEveryEventWhileTheyAreHeld) {
   EXPECT_EQ(heard, 3) << "two steps and the end";
   EXPECT_EQ(gone, 0);
 }
+
+#ifdef RUSAGE_THREAD
+TEST_F(EngineTest, AskingForNewsWithoutWaitingDoesNotSleep) {
+  const auto engine = make();
+  const auto running = occupy(*engine, 1);
+  const auto sleeps = [] {
+    rusage used{};
+    getrusage(RUSAGE_THREAD, &used);
+    return used.ru_nvcsw;
+  };
+  size_t cursor = 0;
+  running->events(cursor, 0s);
+  const long before = sleeps();
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(running->events(cursor, 0s).empty());
+  EXPECT_LT(sleeps() - before, 100);
+  behaviour->closed = false;
+}
+#endif
 
 TEST_F(EngineTest, RefusesWhatThePlanForbidsBeforeTheModelIsLoaded) {
   const auto engine = make();
