@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -184,27 +184,26 @@ async def send_response(response: Response, request: Request, send: Send) -> Non
     # The head goes out now: the first piece may be a while in coming.
     await send({"type": "http.response.body", "body": b"", "more_body": True})
     if not head:
-        async for piece in _until_gone(body, request):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await _send_until_gone(body, request, send)
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _until_gone(
-    pieces: AsyncGenerator[bytes, None], request: Request
-) -> AsyncIterator[bytes]:
+async def _send_until_gone(
+    pieces: AsyncGenerator[bytes, None], request: Request, send: Send
+) -> None:
+    sending = asyncio.ensure_future(_send_pieces(pieces, send))
     gone = asyncio.ensure_future(request.disconnected())
     try:
-        while True:
-            following = asyncio.ensure_future(anext(pieces))
-            await asyncio.wait({following, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done():
-                following.cancel()
-                await asyncio.wait({following})  # it must not run when it is closed
-                return
-            try:
-                yield following.result()
-            except StopAsyncIteration:
-                return
+        await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            await sending
     finally:
         gone.cancel()
+        sending.cancel()
+        await asyncio.wait({sending})  # it must not run when it is closed
         await pieces.aclose()
+
+
+async def _send_pieces(pieces: AsyncGenerator[bytes, None], send: Send) -> None:
+    async for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})

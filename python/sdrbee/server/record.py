@@ -316,9 +316,7 @@ class Record:
                         yield event
                 if leave:
                     return
-                try:
-                    await asyncio.wait_for(news.wait(), heartbeat_s)
-                except asyncio.TimeoutError:
+                if not await _comes(news, heartbeat_s):
                     yield None
         finally:
             self.readers.discard(news)
@@ -334,6 +332,26 @@ class Record:
     def _wake(self) -> None:
         for reader in self.readers:
             reader.set()
+
+
+async def _comes(news: asyncio.Event, within_s: float | None) -> bool:
+    """Waits for `news`; False after `within_s` seconds without. `asyncio.wait_for` makes a task
+    each time, which costs as much as telling what is new."""
+    if within_s is None:
+        return await news.wait()
+    late = False
+
+    def give_up() -> None:
+        nonlocal late
+        late = not news.is_set()
+        news.set()
+
+    timer = asyncio.get_running_loop().call_later(within_s, give_up)
+    try:
+        await news.wait()
+    finally:
+        timer.cancel()
+    return not late
 
 
 def _number(event: WireEvent) -> int:

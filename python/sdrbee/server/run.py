@@ -26,7 +26,7 @@ log = logging.getLogger("sdrbee.server")
 
 # How long a thread of Python keeps the interpreter while others wait for it: with 5 ms, as Python
 # has it, a plug-in's network or an encoder holds up each answer by as much.
-_SWITCH_S = 0.0005
+_SWITCH_S = 0.0001
 
 # New objects after which Python looks for cycles among them; 700, its own choice, is that of half a
 # dozen requests.
