@@ -21,6 +21,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bench.awake import awake
@@ -33,12 +34,14 @@ _CONNECTIONS, _PER_SECOND = 50, 1_000
 _READERS, _SLOW = 256, 64
 _CANCELS, _PREVIEWS = 20, 20
 _WARM_PICTURES = 100
+_CLIENTS, _PICTURES = 16, 160
 
 _ENGINE = """
 import sys, time, sdrbee
 from bench.served_mock import MODELS
 model, threads, steps, count = sys.argv[1], *map(int, sys.argv[2:])
-with sdrbee.Engine(MODELS if model == "mock" else model, preload=True) as engine:
+with sdrbee.Engine(MODELS if model == "mock" else model, preload=True,
+                   queue_limit=count) as engine:
     engine.submit("a", steps=1).result()
     for _ in sys.stdin:
         began = time.perf_counter()
@@ -183,13 +186,15 @@ def drift(model: str, threads: int, count: int) -> dict[str, float]:
 
 
 def worker_seconds(worker: Worker, count: int) -> float:
-    """How long the worker takes for `count` pictures that wait at the same time."""
+    """How long the worker takes for `count` pictures, of clients who ask for their next one as soon
+    as they have one."""
+
+    def picture(seed: int) -> None:
+        worker.picture(steps=_STEPS, seed=seed)
+
     began = time.perf_counter()
-    jobs = [worker.submit(steps=_STEPS, seed=seed) for seed in range(count)]
-    for job in jobs:
-        *_, (_, last) = worker.events(job)
-        if last["type"] != "complete":
-            raise SystemExit(f"[throughput] expected a picture but got {last}")
+    with ThreadPoolExecutor(_CLIENTS) as clients:
+        list(clients.map(picture, range(count)))
     return time.perf_counter() - began
 
 
@@ -238,7 +243,7 @@ def main() -> None:
         "streams": lambda: _stream_rows(model, threads, runs),
         "one": lambda: _single_rows(model, threads, runs),
         "drift": lambda: _drift_rows(model, threads, int(options.pictures)),
-        "throughput": lambda: throughput(model, threads, runs, count=32),
+        "throughput": lambda: throughput(model, threads, runs, count=_PICTURES),
     }
     chosen = list(parts) if options.parts == "all" else options.parts.split(",")
     rows: list[dict[str, Any]] = []
