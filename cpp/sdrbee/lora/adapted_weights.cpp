@@ -10,7 +10,6 @@
 #include "sdrbee/core/cast.h"
 #include "sdrbee/core/sha256.h"
 #include "sdrbee/io/dequantise.h"
-#include "sdrbee/lora/lora_delta.h"
 
 namespace sdrbee::lora {
 namespace {
@@ -25,7 +24,7 @@ std::optional<LowRank> joined(const std::vector<WeightChange>& changes) {
   std::vector<Tensor> downs;
   for (const WeightChange& change : changes) {
     if (change.bias) return std::nullopt;
-    const auto factors = low_rank(*change.file, module_of(change), change.strength);
+    const auto factors = low_rank(*change.file, module_of(change), change.strength, change.rows);
     if (!factors) return std::nullopt;
     ups.push_back(factors->up);
     downs.push_back(factors->down);
@@ -53,8 +52,9 @@ Tensor added(const std::vector<WeightChange>& changes, const Tensor& weight) {
   Tensor sum;
   for (const WeightChange& change : changes) {
     const LoraModule& module = module_of(change);
-    const Tensor one = change.bias ? bias_delta(*change.file, module, change.strength)
-                                   : weight_delta(*change.file, module, weight, change.strength);
+    const Tensor one =
+        change.bias ? bias_delta(*change.file, module, change.strength, change.rows)
+                    : weight_delta(*change.file, module, weight, change.strength, change.rows);
     sum = sum.defined() ? sum + one.reshape(weight.sizes()) : one.reshape(weight.sizes());
   }
   return sum;

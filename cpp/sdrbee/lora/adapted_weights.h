@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sdrbee/io/weight_source.h"
+#include "sdrbee/lora/lora_delta.h"
 #include "sdrbee/lora/lora_file.h"
 
 namespace sdrbee::lora {
@@ -18,6 +19,7 @@ struct WeightChange {
   size_t module = 0;  ///< of file->modules()
   bool bias = false;  ///< its change of the bias, not of the weight
   double strength = 1.0;
+  Rows rows = {};
   bool operator==(const WeightChange&) const = default;
 };
 

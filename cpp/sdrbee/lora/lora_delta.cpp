@@ -1,5 +1,6 @@
 #include "sdrbee/lora/lora_delta.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/einsum.h>
 #include <ATen/ops/kron.h>
 #include <ATen/ops/linalg_vector_norm.h>
@@ -140,8 +141,17 @@ Tensor lora_delta(const Parts& parts) {
   return at::matmul(up, matrix(down)).mul_(scale);
 }
 
+/// Those of a module's rows that belong to the weight.
+Tensor chosen(const Tensor& all, const Rows& rows) {
+  if (rows.halves_swapped) {
+    const std::vector<Tensor> halves = all.chunk(2);
+    return at::cat({halves[1], halves[0]});
+  }
+  return rows.whole > 0 ? all.narrow(0, rows.begin, rows.count) : all;
+}
+
 /// The difference at strength 1, without DoRA, of the weight's shape.
-Tensor plain_delta(const Parts& parts, const Tensor& weight) {
+Tensor plain_delta(const Parts& parts, const Tensor& weight, const Rows& rows_of_weight) {
   Tensor delta;
   if (is_loha(parts))
     delta = loha_delta(parts);
@@ -149,10 +159,14 @@ Tensor plain_delta(const Parts& parts, const Tensor& weight) {
     delta = lokr_delta(parts);
   else if (is_lora(parts))
     delta = lora_delta(parts);
+  else if (parts.has(Role::Diff))
+    delta = parts.read(Role::Diff);
   else
-    delta = parts.has(Role::Diff) ? parts.read(Role::Diff) : at::zeros_like(weight);
+    return at::zeros_like(weight);
   if (parts.has(Role::Scalar)) delta = delta * parts.read(Role::Scalar);
-  return delta.reshape(weight.sizes());
+  std::vector<int64_t> shape = weight.sizes().vec();
+  if (rows_of_weight.whole > 0) shape.front() = rows_of_weight.whole;
+  return chosen(delta.reshape(shape), rows_of_weight);
 }
 
 /// `weight`, the vector of each output (`axis` 0) or input (1) taken to the length in `magnitudes`.
@@ -166,14 +180,15 @@ Tensor with_magnitudes(const Tensor& weight, const Tensor& magnitudes, int64_t a
 }
 
 /// Which vectors the norms of LyCORIS are of; those of PEFT are of the outputs always.
-int64_t dora_axis(const Parts& parts, at::IntArrayRef weight) {
-  return rows(parts.shape(Role::DoraScale)) == weight.front() ? 0 : 1;
+int64_t dora_axis(const Parts& parts, int64_t outputs) {
+  return rows(parts.shape(Role::DoraScale)) == outputs ? 0 : 1;
 }
 
 int64_t delta_size(const Parts& parts) {
   if (is_loha(parts)) return loha_size(parts);
   if (is_lokr(parts)) return lokr_size(parts);
   if (parts.has(Role::Diff)) return product(parts.shape(Role::Diff));
+  if (parts.has(Role::Value)) return product(parts.shape(Role::Value));
   parts.need(Role::Down, Role::Up);
   return product_size(parts, Role::Up, Role::Down, Role::Mid);
 }
@@ -185,14 +200,20 @@ Role shown(const Parts& parts) {
 
 }  // namespace
 
-void check_shapes(const LoraFile& file, const LoraModule& module, at::IntArrayRef weight) {
+void check_shapes(const LoraFile& file, const LoraModule& module, at::IntArrayRef weight,
+                  size_t weights) {
   const Parts parts{file, module};
   if (parts.has(Role::Alpha) && product(parts.shape(Role::Alpha)) != 1)
     parts.fail(Role::Alpha, "one number");
   if (parts.has(Role::Scalar) && product(parts.shape(Role::Scalar)) != 1)
     parts.fail(Role::Scalar, "one number");
   const int64_t size = c10::multiply_integers(weight);
-  const bool factors = is_loha(parts) || is_lokr(parts) || is_lora(parts) || parts.has(Role::Diff);
+  const bool factors = is_loha(parts) || is_lokr(parts) || is_lora(parts) ||
+                       parts.has(Role::Diff) || parts.has(Role::Value);
+  if (is_lora(parts) && parts.has(Role::Down) && weight.size() == 2 &&
+      columns(parts.shape(Role::Down)) != weight.back())
+    parts.fail(Role::Down,
+               message(weight.back(), " input channels for a weight ", shape_text(weight)));
   if (factors && delta_size(parts) != size)
     parts.fail(shown(parts), "factors of a difference of a weight " + shape_text(weight));
   // Factors of as many values in another order would make rows of something else.
@@ -201,7 +222,10 @@ void check_shapes(const LoraFile& file, const LoraModule& module, at::IntArrayRe
   for (const Role role : {Role::Magnitude, Role::DoraScale}) {
     if (!parts.has(role)) continue;
     const int64_t count = product(parts.shape(role));
-    const int64_t axis = role == Role::Magnitude ? 0 : dora_axis(parts, weight);
+    const int64_t axis = role == Role::Magnitude ? 0 : dora_axis(parts, weight.front());
+    if (axis == 1 && weights > 1)
+      parts.fail(role,
+                 message("norms of outputs, as the model has ", weights, " layers in its place,"));
     if (weight.size() < 2 || count != weight[static_cast<size_t>(axis)])
       parts.fail(role, message("a norm for each row of a weight ", shape_text(weight)));
   }
@@ -214,7 +238,8 @@ void check_bias_shape(const LoraFile& file, const LoraModule& module, at::IntArr
     parts.fail(role, "the shape " + shape_text(bias) + " of the bias");
 }
 
-std::optional<LowRank> low_rank(const LoraFile& file, const LoraModule& module, double strength) {
+std::optional<LowRank> low_rank(const LoraFile& file, const LoraModule& module, double strength,
+                                const Rows& rows) {
   const Parts parts{file, module};
   const bool plain = is_lora(parts) && !parts.has(Role::Mid) && !parts.has(Role::Magnitude) &&
                      !parts.has(Role::DoraScale) && !parts.has(Role::Scalar) && !is_loha(parts) &&
@@ -222,29 +247,34 @@ std::optional<LowRank> low_rank(const LoraFile& file, const LoraModule& module, 
   if (!plain) return std::nullopt;
   const Tensor down = matrix(parts.read(Role::Down));
   const double scale = file.scale(module, static_cast<double>(down.size(0))) * strength;
-  return LowRank{matrix(parts.read(Role::Up)) * scale, down};
+  return LowRank{chosen(matrix(parts.read(Role::Up)), rows) * scale, down};
 }
 
 Tensor weight_delta(const LoraFile& file, const LoraModule& module, const Tensor& weight,
-                    double strength) {
+                    double strength, const Rows& rows) {
   const Parts parts{file, module};
-  const Tensor delta = plain_delta(parts, weight);
+  if (parts.has(Role::Value))
+    return (parts.read(Role::Value).reshape(weight.sizes()) - weight) * strength;
+  const Tensor delta = plain_delta(parts, weight, rows);
+  const auto norms = [&](Role role) { return chosen(parts.read(role).flatten(), rows); };
   if (parts.has(Role::Magnitude))
-    return with_magnitudes(weight + delta * strength, parts.read(Role::Magnitude), 0) - weight;
-  if (parts.has(Role::DoraScale))
-    return (with_magnitudes(weight + delta, parts.read(Role::DoraScale),
-                            dora_axis(parts, weight.sizes())) -
-            weight) *
-           strength;
+    return with_magnitudes(weight + delta * strength, norms(Role::Magnitude), 0) - weight;
+  if (parts.has(Role::DoraScale)) {
+    const int64_t axis = dora_axis(parts, rows.whole > 0 ? rows.whole : weight.size(0));
+    const Tensor lengths = axis == 0 ? norms(Role::DoraScale) : parts.read(Role::DoraScale);
+    return (with_magnitudes(weight + delta, lengths, axis) - weight) * strength;
+  }
   return delta * strength;
 }
 
-Tensor bias_delta(const LoraFile& file, const LoraModule& module, double strength) {
+Tensor bias_delta(const LoraFile& file, const LoraModule& module, double strength,
+                  const Rows& rows_of_bias) {
   const Parts parts{file, module};
-  if (parts.has(Role::DiffBias)) return parts.read(Role::DiffBias) * strength;
-  if (!parts.has(Role::Down)) return parts.read(Role::UpBias) * strength;
+  const auto own = [&](Role role) { return chosen(parts.read(role).flatten(), rows_of_bias); };
+  if (parts.has(Role::DiffBias)) return own(Role::DiffBias) * strength;
+  if (!parts.has(Role::Down)) return own(Role::UpBias) * strength;
   const double rank = static_cast<double>(rows(parts.shape(Role::Down)));
-  return parts.read(Role::UpBias) * (file.scale(module, rank) * strength);
+  return own(Role::UpBias) * (file.scale(module, rank) * strength);
 }
 
 }  // namespace sdrbee::lora

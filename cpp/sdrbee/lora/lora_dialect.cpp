@@ -9,6 +9,7 @@ namespace {
 struct Ending {
   std::string_view text;
   Role role;
+  std::string_view kept = {};  ///< of it in the name of the module
 };
 
 // The longer ending stands before one that it ends in.
@@ -26,6 +27,20 @@ constexpr std::array kEndings = {
     Ending{".lora_linear_layer.up.weight", Role::Up},
     Ending{".lora.down.weight", Role::Down},
     Ending{".lora.up.weight", Role::Up},
+    // XLabs' attention processors of picture and text
+    // https://github.com/XLabs-AI/x-flux/blob/main/src/flux/modules/layers.py
+    Ending{"_lora1.down.weight", Role::Down, "1"},
+    Ending{"_lora1.up.weight", Role::Up, "1"},
+    Ending{"_lora2.down.weight", Role::Down, "2"},
+    Ending{"_lora2.up.weight", Role::Up, "2"},
+    // Norms of queries and keys that Black Forest Labs' control LoRAs bring with them, under their
+    // own names and as diffusers saves them.
+    Ending{".query_norm.scale", Role::Value, ".query_norm"},
+    Ending{".key_norm.scale", Role::Value, ".key_norm"},
+    Ending{".norm_q.weight", Role::Value, ".norm_q"},
+    Ending{".norm_k.weight", Role::Value, ".norm_k"},
+    Ending{".norm_added_q.weight", Role::Value, ".norm_added_q"},
+    Ending{".norm_added_k.weight", Role::Value, ".norm_added_k"},
     // PEFT; the name of an adapter is cut out before
     Ending{".lora_A.weight", Role::Down},
     Ending{".lora_B.weight", Role::Up},
@@ -70,7 +85,8 @@ std::string without_adapter(std::string key) {
     const size_t end = key.find('.', begin);
     if (end != std::string::npos && key.find('.', end + 1) == std::string::npos)
       key.erase(begin, end + 1 - begin);
-    else if (end == std::string::npos && key.substr(begin) != "weight")
+    else if (end == std::string::npos && key.substr(begin) != "weight" &&
+             key.substr(begin) != "bias")
       key.erase(begin - 1);
   }
   return key;
@@ -91,7 +107,9 @@ std::optional<KeyParts> take_apart(const std::string& key) {
   const std::string plain = without_adapter(key);
   for (const Ending& ending : kEndings)
     if (plain.size() > ending.text.size() && plain.ends_with(ending.text))
-      return KeyParts{plain_name(plain.substr(0, plain.size() - ending.text.size())), ending.role};
+      return KeyParts{
+          plain_name(plain.substr(0, plain.size() - ending.text.size()) + std::string(ending.kept)),
+          ending.role};
   return std::nullopt;
 }
 

@@ -22,9 +22,9 @@ using Json = nlohmann::json;
 // https://github.com/huggingface/diffusers/blob/main/src/diffusers/loaders/lora_base.py
 constexpr const char* kMetadataKey = "lora_adapter_metadata";
 
-constexpr std::array<Role, 11> kWeightRoles = {
-    Role::Down,   Role::Up,     Role::Diff,    Role::LohaW1A, Role::LohaW1B,  Role::LohaW2A,
-    Role::LokrW1, Role::LokrW2, Role::LokrW1A, Role::LokrW2A, Role::DoraScale};
+constexpr std::array<Role, 12> kWeightRoles = {
+    Role::Down,   Role::Up,     Role::Diff,    Role::LohaW1A, Role::LohaW1B,   Role::LohaW2A,
+    Role::LokrW1, Role::LokrW2, Role::LokrW1A, Role::LokrW2A, Role::DoraScale, Role::Value};
 
 /// The component and the field of a key such as "unet.lora_alpha".
 std::pair<std::string, std::string> split_metadata_key(const std::string& key) {
@@ -83,6 +83,9 @@ struct Mark {
 
 // Parts of names that only one architecture has.
 constexpr std::array kMarks = {
+    Mark{"query_norm", "FLUX.1, to which it adds a control image (as FLUX.1-Canny-dev has one)"},
+    Mark{"to_qkv_mlp_proj", "FLUX.2"},
+    Mark{"double_stream_modulation", "FLUX.2"},
     Mark{"single_transformer_blocks", "FLUX"},
     Mark{"single_blocks", "FLUX"},
     Mark{"double_blocks", "FLUX"},
@@ -117,7 +120,11 @@ LoraFile::LoraFile(const std::filesystem::path& path)
     module.name = parts->module;
     module.tensors[parts->role] = key;
   }
-  if (modules.empty())
+  // Norms are in whole models, too.
+  const auto is_lora = [](const auto& item) {
+    return item.second.tensors.size() > 1 || !item.second.has(Role::Value);
+  };
+  if (std::ranges::none_of(modules, is_lora))
     throw CheckpointError(
         message("[", path.string(), "] expected a LoRA but no tensor is named as ",
                 "one; the first is '", unknown_keys_.empty() ? "" : unknown_keys_.front(), "'"));

@@ -1,9 +1,9 @@
 // Files of the LoRA family: what they change, whoever wrote them.
 //
 // Read are the dialects of kohya's sd-scripts (https://github.com/kohya-ss/sd-scripts), of
-// diffusers before and since PEFT, of PEFT (https://github.com/huggingface/peft), and of LyCORIS
+// diffusers before and since PEFT, of PEFT (https://github.com/huggingface/peft), of LyCORIS
 // (https://github.com/KohakuBlueleaf/LyCORIS): LoRA, LoCon, LoHa, LoKr, full differences, norms and
-// DoRA.
+// DoRA, and those of FLUX: XLabs' (https://github.com/XLabs-AI/x-flux) and Black Forest Labs' own.
 #pragma once
 
 #include <filesystem>
@@ -29,6 +29,7 @@ enum class Role {
   Scalar,     ///< LyCORIS' trained factor
   Diff,       ///< the whole difference of the weight
   DiffBias,
+  Value,    ///< the weight itself, in the place of the model's
   LohaW1A,  ///< LoHa, Hyeon-Woo et al. 2021, arXiv:2108.06098
   LohaW1B,
   LohaW2A,

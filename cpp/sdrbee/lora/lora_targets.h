@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "sdrbee/io/renamed_weights.h"
@@ -20,8 +21,8 @@ struct ComponentNames {
   /// What stands before its layers: "unet." before names with dots, "lora_unet_" before those with
   /// underscores.
   std::vector<std::string> prefixes;
-  /// What some files leave in the names of layers and the component leaves out, or the other way
-  /// around: rules that lead to the component's names.
+  /// Rules that lead from other names of layers to the component's: what a checkpoint of the
+  /// original code is renamed by. Rename, Split and SwapHalves count.
   std::vector<io::RenameRule> renames = {};
 };
 
@@ -42,22 +43,26 @@ class LayerNames {
  public:
   explicit LayerNames(const std::vector<Target>& targets);
 
-  /// A layer of a component.
-  struct Layer {
+  /// Layers of a component that a file has as one.
+  struct Layers {
     size_t target = 0;
-    std::string name;  ///< without ".weight"
+    /// Without ".weight"; several where the file has their rows behind each other.
+    std::vector<std::string> names = {};
+    bool halves_swapped = false;  ///< of the rows
   };
 
-  /// The layer that a file calls so; nothing when there is none.
-  std::optional<Layer> find(const std::string& name) const;
+  /// What a file calls so; nothing when the model has no such layer.
+  std::optional<Layers> find(const std::string& name) const;
 
  private:
   struct Names {
-    std::vector<std::string> prefixes;  // with underscores, as all here
-    std::vector<io::RenameRule> renames;
-    std::map<std::string, std::string> layers;  // to the names with dots
+    std::vector<std::string> prefixes;                      // with underscores, as all here
+    std::unordered_map<std::string, io::RenameRule> rules;  // by what they rename
+    std::unordered_map<std::string, std::string> layers;    // to the names with dots
 
-    const std::string* find(const std::string& name) const;
+    const std::string* find_layer(const std::string& name) const;
+    const io::RenameRule* find_rule(const std::string& name) const;
+    std::optional<Layers> find(const std::string& name) const;
   };
   std::vector<Names> targets_;
 };

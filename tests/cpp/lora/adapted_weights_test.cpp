@@ -1,5 +1,6 @@
 #include "sdrbee/lora/adapted_weights.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
@@ -143,9 +144,36 @@ TEST_F(AdaptedWeightsTest, ReadsOldAndFlatNames) {
         "lora_unet_input_blocks_4_1_to_out_0", "down_blocks.1.attentions.0.to_out.0"}) {
     const auto layer = names.find(name);
     ASSERT_TRUE(layer.has_value()) << name;
-    EXPECT_EQ(layer->name, "down_blocks.1.attentions.0.to_out.0");
+    EXPECT_EQ(layer->names, std::vector<std::string>{"down_blocks.1.attentions.0.to_out.0"});
   }
   EXPECT_FALSE(names.find("lora_unet_input_blocks_4_1"));
+}
+
+TEST_F(AdaptedWeightsTest, SplitsAndSwapsRowsAsCheckpointsAre) {
+  const Tensor low = random_tensor({4, 32}, 5);
+  auto all = targets(std::make_shared<MemoryWeights>(std::map<std::string, Tensor>{
+      {"a.to_q.weight", weight_}, {"a.to_k.weight", low}, {"out.weight", weight_}}));
+  all.front().names.renames = {{"block.0.qkv.", {"a.to_q.", "a.to_k."}, io::RenameVerb::Split},
+                               {"last.1.", {"nowhere."}},
+                               {"last.1.weight", {"out.weight"}, io::RenameVerb::SwapHalves}};
+  const LayerNames names(all);
+  EXPECT_EQ(names.find("unet.block.0.qkv")->names, (std::vector<std::string>{"a.to_q", "a.to_k"}));
+  EXPECT_TRUE(names.find("unet.last.1")->halves_swapped);
+
+  const Tensor joined_up = random_tensor({10, 2}, 6);
+  const Tensor difference = random_tensor({6, 32}, 7);
+  const auto file = write({{"lora_unet_block_0_qkv.lora_down.weight", down_},
+                           {"lora_unet_block_0_qkv.lora_up.weight", joined_up},
+                           {"lora_unet_last_1.diff", difference}});
+  AdaptedWeights& weights = *all.front().weights;
+  weights.want(match(file, half(), all, names).changes.front());
+  weights.renew();
+  const Tensor joined = at::matmul(joined_up, down_) * 0.5;
+  EXPECT_LT(largest_difference(weights.read("a.to_q.weight"), weight_ + joined.narrow(0, 0, 6)),
+            1e-5);
+  EXPECT_LT(largest_difference(weights.read("a.to_k.weight"), low + joined.narrow(0, 6, 4)), 1e-5);
+  const Tensor swapped = at::cat({difference.narrow(0, 3, 3), difference.narrow(0, 0, 3)});
+  EXPECT_LT(largest_difference(weights.read("out.weight"), weight_ + swapped * 0.5), 1e-5);
 }
 
 }  // namespace

@@ -31,9 +31,19 @@ TEST(LoraDialect, ReadsPeftWithAndWithoutTheNameOfAnAdapter) {
   expect_parts("unet.a.to_q.lora_A.weight", "unet.a.to_q", Role::Down);
   expect_parts("base_model.model.a.to_q.lora_B.default.weight", "a.to_q", Role::Up);
   expect_parts("a.to_q.lora_B.style.bias", "a.to_q", Role::UpBias);
+  expect_parts("a.to_q.lora_B.bias", "a.to_q", Role::UpBias);
   expect_parts("a.to_q.lora_magnitude_vector", "a.to_q", Role::Magnitude);
   expect_parts("a.to_q.lora_magnitude_vector.default.weight", "a.to_q", Role::Magnitude);
   expect_parts("a.to_q.lora_magnitude_vector.default", "a.to_q", Role::Magnitude);
+}
+
+TEST(LoraDialect, ReadsWhatOnlyFluxHas) {
+  expect_parts("double_blocks.0.processor.qkv_lora1.down.weight", "double_blocks.0.qkv1",
+               Role::Down);
+  expect_parts("double_blocks.0.processor.proj_lora2.up.weight", "double_blocks.0.proj2", Role::Up);
+  expect_parts("single_blocks.7.processor.qkv_lora.up.weight", "single_blocks.7.qkv", Role::Up);
+  expect_parts("single_blocks.7.norm.key_norm.scale", "single_blocks.7.norm.key_norm", Role::Value);
+  expect_parts("transformer.a.attn.norm_q.weight", "transformer.a.attn.norm_q", Role::Value);
 }
 
 TEST(LoraDialect, LeavesOtherKeys) {

@@ -60,7 +60,7 @@ Tensor T5Text::encode(const PromptText& prompt, int64_t tokens,
                       std::vector<std::string>& warnings) const {
   const text::TokenRow row = tokenize(prompt, tokens, warnings);
   return cache_
-      ->get_or_make(prompt_key(name_, row.ids),
+      ->get_or_make(prompt_key(name_ + encoder_.adapter_key(), row.ids),
                     [&]() -> std::vector<Tensor> {
                       return {encoder_.use()(at::tensor(row.ids, at::kLong).unsqueeze(0))};
                     })

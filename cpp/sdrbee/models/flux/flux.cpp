@@ -12,6 +12,7 @@
 #include "sdrbee/models/common/kl_autoencoder.h"
 #include "sdrbee/models/common/latent_model.h"
 #include "sdrbee/models/flux/denoiser.h"
+#include "sdrbee/models/flux/lora_names.h"
 #include "sdrbee/models/flux/patches.h"
 #include "sdrbee/models/flux/prompt_encoder.h"
 #include "sdrbee/vae/autoencoder_kl_config.h"
@@ -63,6 +64,7 @@ ModelInfo describe_as(const io::Checkpoint& checkpoint, const LoadOptions& optio
                                    .folders_tell = variant.folders_tell});
   info.scheduler.whole_flow = true;
   info.capabilities = variant.capabilities;
+  info.capabilities.lora = true;
   info.always_encodes_source = variant.capabilities.native_inpaint;
   info.max_sequence_length = variant.max_sequence_length;
   if (variant.capabilities.reference_image) info.reference_sizes = kKontextSizes;
@@ -89,7 +91,9 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
   LatentModelParts parts;
   parts.info = describe_as(checkpoint, options, variant);
   parts.prompt_encoder = std::make_unique<FluxPromptEncoder>(checkpoint, options);
-  parts.denoiser = std::make_unique<FluxDenoiser>(checkpoint.component("transformer"), options);
+  const io::Component& transformer = checkpoint.component("transformer");
+  parts.denoiser = std::make_unique<FluxDenoiser>(transformer, options);
+  parts.lora_names = lora_names(TransformerConfig::from(transformer.config));
   parts.autoencoder = load_autoencoder(checkpoint, options);
   if (variant.capabilities.native_inpaint) parts.inpaint_channels = &fill_channels;
   return make_latent_model(sealed, checkpoint, options, std::move(parts));

@@ -85,16 +85,19 @@ void add_block(std::vector<RenameRule>& rules, const std::string& from, const st
 }  // namespace
 
 std::vector<RenameRule> transformer_rules(const io::WeightSource& original) {
+  return transformer_rules(count_numbered(original, "double_blocks.", ".img_mod.lin.weight"),
+                           count_numbered(original, "single_blocks.", ".linear1.weight"));
+}
+
+std::vector<RenameRule> transformer_rules(int64_t layers, int64_t single_layers) {
   std::vector<RenameRule> rules;
   for (const auto& [from, to] : kNameRows) rules.push_back({std::string(from), {std::string(to)}});
   // The original has the shift first, diffusers the scale.
   rules.push_back(
       {"final_layer.adaLN_modulation.1.", {"norm_out.linear."}, RenameVerb::SwapHalves, 0});
-  const int64_t layers = count_numbered(original, "double_blocks.", ".img_mod.lin.weight");
   for (int64_t i = 0; i < layers; ++i)
     add_block(rules, message("double_blocks.", i, "."), message("transformer_blocks.", i, "."),
               kDoubleRows, kDoubleSplits);
-  const int64_t single_layers = count_numbered(original, "single_blocks.", ".linear1.weight");
   for (int64_t i = 0; i < single_layers; ++i)
     add_block(rules, message("single_blocks.", i, "."),
               message("single_transformer_blocks.", i, "."), kSingleRows, kSingleSplits);

@@ -13,6 +13,9 @@ namespace sdrbee::flux {
 /// "model.diffusion_model." prefix.
 std::vector<io::RenameRule> transformer_rules(const io::WeightSource& original);
 
+/// Rules for so many blocks.
+std::vector<io::RenameRule> transformer_rules(int64_t layers, int64_t single_layers);
+
 /// FluxTransformer2DModel's config.json, read off tensors under diffusers' names. Throws
 /// CheckpointError naming the file and the tensor when they are not a whole network.
 io::Config read_transformer_config(const io::WeightSource& weights);

@@ -66,7 +66,10 @@ std::string joint_block(int64_t block, std::string_view name) {
 }  // namespace
 
 std::vector<RenameRule> transformer_rules(const io::WeightSource& original) {
-  const int64_t layers = count_numbered(original, "joint_blocks.", ".x_block.attn.qkv.weight");
+  return transformer_rules(count_numbered(original, "joint_blocks.", ".x_block.attn.qkv.weight"));
+}
+
+std::vector<RenameRule> transformer_rules(int64_t layers) {
   std::vector<RenameRule> rules;
   for (const auto& [from, to] : kNameRows) rules.push_back({std::string(from), {std::string(to)}});
   // ggml drops leading extents of 1: https://github.com/city96/ComfyUI-GGUF/issues/136

@@ -12,4 +12,7 @@ namespace sdrbee::sd3 {
 /// "model.diffusion_model." prefix.
 std::vector<io::RenameRule> transformer_rules(const io::WeightSource& original);
 
+/// Rules for so many blocks.
+std::vector<io::RenameRule> transformer_rules(int64_t layers);
+
 }  // namespace sdrbee::sd3

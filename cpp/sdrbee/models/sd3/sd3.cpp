@@ -14,6 +14,7 @@
 #include "sdrbee/models/common/latent_model.h"
 #include "sdrbee/models/common/lazy_network.h"
 #include "sdrbee/models/sd3/config.h"
+#include "sdrbee/models/sd3/lora_names.h"
 #include "sdrbee/models/sd3/prompt_encoder.h"
 #include "sdrbee/models/sd3/transformer.h"
 
@@ -94,7 +95,7 @@ ModelInfo describe_as(const io::Checkpoint& checkpoint, const LoadOptions& optio
       std::min(clip_layers(checkpoint, "text_encoder"), clip_layers(checkpoint, "text_encoder_2")) -
       1;
   Capabilities& can = info.capabilities;
-  can.prompt_2 = true;
+  can.prompt_2 = can.lora = true;
   can.prompt_3 = checkpoint.find("text_encoder_3") != nullptr;
   can.native_inpaint = config.in_channels != info.latent_channels;
   // Such a network has nothing to take for mask and picture without a mask.
@@ -122,6 +123,7 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
   parts.prompt_encoder = std::make_unique<Sd3PromptEncoder>(checkpoint, options, config);
   parts.denoiser =
       std::make_unique<Sd3Denoiser>(checkpoint.component("transformer"), options, config);
+  parts.lora_names = lora_names(config);
   parts.autoencoder = load_autoencoder(checkpoint, options);
   return make_latent_model(sealed, checkpoint, options, std::move(parts));
 }
