@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "sdrbee/control/opened_control.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/core/tensor.h"
 
@@ -21,15 +22,6 @@ int64_t text_channels(const Unet2DConditionConfig& unet) {
     if (block.has_attention()) return block.cross_attention_dim;
   const bool in_middle = unet.mid_block && unet.mid_block->has_attention();
   return in_middle ? unet.mid_block->cross_attention_dim : 0;
-}
-
-/// Which models the network belongs to, for messages, by the channels of their texts.
-std::string models_of(const Unet2DConditionConfig& unet) {
-  if (unet.addition) return "Stable Diffusion XL";
-  const int64_t channels = text_channels(unet);
-  if (channels == 768) return "Stable Diffusion 1.x";
-  if (channels == 1024) return "Stable Diffusion 2.x";
-  return message("models with texts of ", channels, " channels");
 }
 
 bool is_alike(const Unet2DConditionConfig& control, const Unet2DConditionConfig& unet) {
@@ -57,6 +49,14 @@ TypeFusionConfig read_fusion(const io::Config& config) {
 }
 
 }  // namespace
+
+std::string models_of(const Unet2DConditionConfig& unet) {
+  if (unet.addition) return "Stable Diffusion XL";
+  const int64_t channels = text_channels(unet);
+  if (channels == 768) return "Stable Diffusion 1.x";
+  if (channels == 1024) return "Stable Diffusion 2.x";
+  return message("models with texts of ", channels, " channels");
+}
 
 ControlNetConfig ControlNetConfig::from(const io::Config& config) {
   ControlNetConfig result;

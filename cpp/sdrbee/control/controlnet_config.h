@@ -18,9 +18,6 @@ struct TypeFusionConfig {
   int64_t time_width = 256;  ///< addition_time_embed_dim
 };
 
-inline constexpr const char* kControlNetClass = "ControlNetModel";
-inline constexpr const char* kUnionClass = "ControlNetUnionModel";
-
 /// The sizes of a ControlNet; keys and defaults are those of diffusers.
 struct ControlNetConfig {
   Unet2DConditionConfig unet;           ///< up_blocks are not used
@@ -34,6 +31,9 @@ struct ControlNetConfig {
   /// key and value, for options that ControlNets for Stable Diffusion do not use.
   static ControlNetConfig from(const io::Config& config);
 };
+
+/// Which models a UNet belongs to, for messages, by the channels of their texts.
+std::string models_of(const Unet2DConditionConfig& unet);
 
 /// Throws InvalidRequest, saying what the ControlNet is for, when it does not fit beside the UNet:
 /// its widths, depths or text are others. `origin` names the ControlNet.

@@ -7,7 +7,6 @@
 
 #include "sdrbee/control/t2i_adapter.h"
 #include "sdrbee/core/error.h"
-#include "sdrbee/io/file_hash.h"
 #include "sdrbee/io/renamed_weights.h"
 #include "sdrbee/models/common/lazy_network.h"
 #include "sdrbee/models/common/read_config.h"
@@ -45,10 +44,10 @@ std::vector<io::RenameRule> light_adapter_rules(const io::WeightSource& file) {
 }
 
 /// A T2I-Adapter whose weights are in memory while it is needed.
-class LoadedAdapter final : public ControlNetwork {
+class LoadedAdapter final : public ControlFromFiles {
  public:
   LoadedAdapter(OpenedControl opened, const T2iAdapterConfig& config, const LoadOptions& options)
-      : files_(std::move(opened.files)),
+      : ControlFromFiles(std::move(opened.files)),
         downscale_(config.downscale),
         network_(opened.component, options,
                  [config](const io::WeightScope& scope) { return T2iAdapter(scope, config); }) {}
@@ -80,30 +79,26 @@ class LoadedAdapter final : public ControlNetwork {
                 downscale_, " but this one is of ", size.width, "x", size.height));
   }
 
-  const std::string& sha256() override {
-    if (sha256_.empty()) sha256_ = io::sha256_of_files(files_);
-    return sha256_;
-  }
-
  private:
-  std::vector<std::filesystem::path> files_;
   int64_t downscale_;
   LazyNetwork<T2iAdapter> network_;
   Tensor image_;                  // what was shown last
   std::vector<Tensor> features_;  // of `image_`
-  std::string sha256_;
 };
 
 }  // namespace
 
+bool is_t2i_adapter(const io::WeightSource& weights) {
+  return weights.find(kAdapterMarker) || weights.find(kOriginalFullMarker) ||
+         weights.find(kOriginalLightMarker);
+}
+
 std::shared_ptr<const io::WeightSource> adapter_weights(
     const std::shared_ptr<const io::WeightSource>& file) {
   if (file->find(kAdapterMarker)) return file;
-  if (file->find(kOriginalFullMarker))
-    return std::make_shared<io::RenamedWeights>(file, full_adapter_rules(*file));
-  if (file->find(kOriginalLightMarker))
-    return std::make_shared<io::RenamedWeights>(file, light_adapter_rules(*file));
-  return nullptr;
+  return std::make_shared<io::RenamedWeights>(file, file->find(kOriginalFullMarker)
+                                                        ? full_adapter_rules(*file)
+                                                        : light_adapter_rules(*file));
 }
 
 std::shared_ptr<ControlNetwork> load_adapter(OpenedControl opened, const AdapterPlace& place,

@@ -11,8 +11,11 @@
 
 namespace sdrbee::control {
 
-/// The file's weights in the names of diffusers: of a file in these names or in those of the
-/// original (https://github.com/TencentARC/T2I-Adapter). Null when it is no T2I-Adapter.
+/// Whether these are the weights of a T2I-Adapter, in the names of diffusers or in those of the
+/// original (https://github.com/TencentARC/T2I-Adapter).
+bool is_t2i_adapter(const io::WeightSource& weights);
+
+/// The weights of a T2I-Adapter's file in the names of diffusers.
 std::shared_ptr<const io::WeightSource> adapter_weights(
     const std::shared_ptr<const io::WeightSource>& file);
 

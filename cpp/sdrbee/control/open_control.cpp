@@ -11,9 +11,7 @@
 #include "sdrbee/control/opened_control.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/component_override.h"
-#include "sdrbee/io/file_hash.h"
 #include "sdrbee/io/renamed_weights.h"
-#include "sdrbee/io/weight_file.h"
 #include "sdrbee/models/common/lazy_network.h"
 #include "sdrbee/models/common/ldm_rename_table.h"
 #include "sdrbee/models/common/read_config.h"
@@ -23,7 +21,6 @@
 namespace sdrbee::control {
 namespace {
 
-namespace fs = std::filesystem;
 using Source = std::shared_ptr<const io::WeightSource>;
 
 constexpr const char* kOriginalPrefix = "control_model.";
@@ -44,16 +41,11 @@ constexpr std::array kAsInUnet = {"act_fn",
 
 /// The weights in the names of diffusers.
 Source with_current_names(const Source& file) {
-  Source source = file;
-  if (file->find(std::string(kOriginalPrefix) + kOriginalMarker))
-    source = below(file, kOriginalPrefix);
-  if (source->find(kOriginalMarker))
-    return std::make_shared<io::RenamedWeights>(source,
-                                                ldm::controlnet_rules(ldm::unet_layout(*source)));
-  if (source->find(kMarker)) return source;
-  throw UnsupportedModel(
-      message("[", file->origin(""), "] expected a ControlNet, a T2I-Adapter or an IP-Adapter but ",
-              "this file has neither '", kMarker, "' nor '", kOriginalMarker, "'"));
+  const bool below_prefix = file->find(std::string(kOriginalPrefix) + kOriginalMarker).has_value();
+  const Source source = below_prefix ? below(file, kOriginalPrefix) : file;
+  if (!source->find(kOriginalMarker)) return source;
+  return std::make_shared<io::RenamedWeights>(source,
+                                              ldm::controlnet_rules(ldm::unet_layout(*source)));
 }
 
 std::vector<int64_t> image_widths(const io::WeightSource& weights) {
@@ -90,48 +82,15 @@ struct ControlledModel {
   LoadOptions options;
 };
 
-/// The file of an adapter with its picture encoder in one folder; else the path itself.
-fs::path adapter_file(const fs::path& path) {
-  if (!fs::is_directory(path) || fs::exists(path / "config.json")) return path;
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(path))
-    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
-  return files.size() == 1 ? files.front() : path;
-}
-
-OpenedControl open_file(const fs::path& path, const ControlledModel& model) {
-  io::WeightFile file = io::open_weight_file(path);
-  OpenedControl opened;
-  opened.files = std::move(file.files);
-  opened.component.name = message("control ", path.filename().string());
-  opened.component.library = "diffusers";
-  if (is_ip_adapter(*file.source)) {
-    opened.component.class_name = kIpAdapterClass;
-    opened.component.weights = file.source;
-  } else if (const Source adapter = adapter_weights(file.source)) {
-    opened.component.class_name = kAdapterClass;
-    opened.component.weights = adapter;
-    opened.component.config = told_adapter_config(*adapter, model.place);
-  } else {
-    opened.component.class_name = kControlNetClass;
-    opened.component.weights = with_current_names(file.source);
-    opened.component.config = told_config(*opened.component.weights, model.unet);
+/// What a lone file tells of its network, and the weights in the names of diffusers.
+void read_lone_file(io::Component& component, const ControlledModel& model) {
+  if (component.class_name == kAdapterClass) {
+    component.weights = adapter_weights(component.weights);
+    component.config = told_adapter_config(*component.weights, model.place);
+  } else if (component.class_name == kControlNetClass) {
+    component.weights = with_current_names(component.weights);
+    component.config = told_config(*component.weights, model.unet);
   }
-  return opened;
-}
-
-OpenedControl open_folder(const fs::path& path) {
-  OpenedControl opened;
-  const std::string name = fs::weakly_canonical(path).filename().string();
-  opened.component = io::open_component_folder(
-      path, {message("control ", name), "diffusers", kControlNetClass}, "", opened.files);
-  const std::string class_name = opened.component.config.string_or("_class_name", kControlNetClass);
-  opened.component.class_name = class_name;
-  if (class_name != kControlNetClass && class_name != kUnionClass && class_name != kAdapterClass)
-    throw UnsupportedModel(message("[", opened.component.config.origin(), "] expected a ",
-                                   kControlNetClass, " or a ", kAdapterClass, " but got a ",
-                                   class_name));
-  return opened;
 }
 
 /// Attention over types with a matrix for each of queries, keys and values.
@@ -150,10 +109,10 @@ Source with_split_attention(const Source& source) {
 }
 
 /// A ControlNet whose weights are in memory while it is needed.
-class LoadedControl final : public ControlNetwork {
+class LoadedControl final : public ControlFromFiles {
  public:
   LoadedControl(OpenedControl opened, const ControlNetConfig& config, const LoadOptions& options)
-      : files_(std::move(opened.files)),
+      : ControlFromFiles(std::move(opened.files)),
         always_guesses_(config.global_pool_conditions),
         types_(config.fusion ? config.fusion->types : 0),
         network_(opened.component, options,
@@ -175,20 +134,18 @@ class LoadedControl final : public ControlNetwork {
                                  "' is for those that repaint)"));
   }
 
-  const std::string& sha256() override {
-    if (sha256_.empty()) sha256_ = io::sha256_of_files(files_);
-    return sha256_;
-  }
-
  private:
-  std::vector<fs::path> files_;
   bool always_guesses_;
   int64_t types_;  // 0: it follows one type
   LazyNetwork<ControlNet> network_;
-  std::string sha256_;
 };
 
 }  // namespace
+
+bool is_unet_controlnet(const io::WeightSource& weights) {
+  return weights.find(std::string(kOriginalPrefix) + kOriginalMarker) ||
+         weights.find(kOriginalMarker) || weights.find(kMarker);
+}
 
 std::function<std::shared_ptr<ControlNetwork>(const std::string& path)> unet_controls(
     const io::Checkpoint& checkpoint, LoadOptions options) {
@@ -200,14 +157,13 @@ std::function<std::shared_ptr<ControlNetwork>(const std::string& path)> unet_con
                                                         int64_t{1} << (widths.size() - 1)),
                               .options = std::move(options)};
   return [model](const std::string& given) -> std::shared_ptr<ControlNetwork> {
-    if (!fs::exists(given))
-      throw CheckpointError(message("[controls] expected a ControlNet's folder or file but there ",
-                                    "is nothing at '", given, "'"));
-    const fs::path path = adapter_file(given);
-    OpenedControl opened = fs::is_directory(path) ? open_folder(path) : open_file(path, model);
+    OpenedControl opened = open_control(given);
     const Unet2DConditionConfig unet_config = Unet2DConditionConfig::from(model.unet);
+    require_class(opened, {kControlNetClass, kUnionClass, kAdapterClass, kIpAdapterClass},
+                  models_of(unet_config));
+    if (opened.lone_file) read_lone_file(opened.component, model);
     if (opened.component.class_name == kIpAdapterClass)
-      return load_ip_adapter(std::move(opened), path, unet_config, model.options);
+      return load_ip_adapter(std::move(opened), unet_config, model.options);
     if (opened.component.class_name == kAdapterClass)
       return load_adapter(std::move(opened), model.place, model.options, given);
     opened.component.weights = with_split_attention(opened.component.weights);

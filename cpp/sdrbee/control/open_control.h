@@ -11,6 +11,9 @@
 
 namespace sdrbee::control {
 
+/// Whether these are the weights of a ControlNet beside a UNet, in any naming.
+bool is_unet_controlnet(const io::WeightSource& weights);
+
 /// What opens control networks for models with the checkpoint's UNet: a folder of diffusers
 /// (config.json and weights), or one file in the naming of diffusers or of the original
 /// (https://github.com/lllyasviel/ControlNet). What a file doesn't tell is as in the UNet.

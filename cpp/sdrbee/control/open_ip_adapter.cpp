@@ -10,7 +10,6 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/diffusers_folder.h"
-#include "sdrbee/io/file_hash.h"
 #include "sdrbee/io/renamed_weights.h"
 #include "sdrbee/models/common/lazy_network.h"
 #include "sdrbee/models/common/read_config.h"
@@ -66,7 +65,7 @@ void check_places(const io::WeightSource& weights, const IpAdapterConfig& config
 }
 
 /// An IP-Adapter whose weights, and those of its encoder, are in memory while they are needed.
-class LoadedIpAdapter final : public ControlNetwork {
+class LoadedIpAdapter final : public ControlFromFiles {
  public:
   struct Parts {
     OpenedControl adapter;
@@ -76,9 +75,9 @@ class LoadedIpAdapter final : public ControlNetwork {
   };
 
   LoadedIpAdapter(Parts parts, const LoadOptions& options)
-      : config_(parts.config),
+      : ControlFromFiles(std::move(parts.adapter.files)),
+        config_(parts.config),
         encoder_config_(ClipVisionConfig::from(parts.encoder.component.config)),
-        files_(std::move(parts.adapter.files)),
         encoder_(with_layer_names(std::move(parts.encoder.component)), options,
                  [config = encoder_config_](const io::WeightScope& scope) {
                    return ClipVisionEncoder(scope, config);
@@ -87,7 +86,7 @@ class LoadedIpAdapter final : public ControlNetwork {
         adapter_(parts.adapter.component, options,
                  [config = config_, places = std::move(parts.places)](
                      const io::WeightScope& scope) { return IpAdapter(scope, config, places); }) {
-    files_.insert(files_.end(), parts.encoder.files.begin(), parts.encoder.files.end());
+    add_files(parts.encoder.files);
   }
 
   ControlResiduals residuals(const Tensor&, const Tensor&, const Conditioning&,
@@ -115,11 +114,6 @@ class LoadedIpAdapter final : public ControlNetwork {
 
   bool blanks_base() const override { return true; }
 
-  const std::string& sha256() override {
-    if (sha256_.empty()) sha256_ = io::sha256_of_files(files_);
-    return sha256_;
-  }
-
  private:
   ExtraContext context_of(const Tensor& pixels) {
     ClipVisionOutput picture = encoder_.use()(pixels);
@@ -131,12 +125,10 @@ class LoadedIpAdapter final : public ControlNetwork {
 
   IpAdapterConfig config_;
   ClipVisionConfig encoder_config_;
-  std::vector<std::filesystem::path> files_;
   LazyNetwork<ClipVisionEncoder> encoder_;
   LazyNetwork<IpAdapter> adapter_;
   Tensor image_;          // what was shown last
   ExtraContext context_;  // of `image_`
-  std::string sha256_;
 };
 
 }  // namespace
@@ -144,14 +136,13 @@ class LoadedIpAdapter final : public ControlNetwork {
 bool is_ip_adapter(const io::WeightSource& weights) { return weights.find(kFirstKeys).has_value(); }
 
 std::shared_ptr<ControlNetwork> load_ip_adapter(OpenedControl opened,
-                                                const std::filesystem::path& path,
                                                 const Unet2DConditionConfig& unet,
                                                 const LoadOptions& options) {
   const io::WeightSource& weights = *opened.component.weights;
   const IpAdapterConfig config = IpAdapterConfig::told_by(weights);
   std::vector<CrossAttentionPlace> places = cross_attentions(unet);
   check_places(weights, config, unet, places);
-  OpenedControl encoder = find_encoder(path, config);
+  OpenedControl encoder = find_encoder(opened.path, config);
   return std::make_shared<LoadedIpAdapter>(
       LoadedIpAdapter::Parts{std::move(opened), config, std::move(places), std::move(encoder)},
       options);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sdrbee/control/opened_control.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/core/tensor.h"
 #include "sdrbee/models/common/read_config.h"

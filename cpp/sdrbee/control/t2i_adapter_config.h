@@ -9,8 +9,6 @@
 
 namespace sdrbee::control {
 
-inline constexpr const char* kAdapterClass = "T2IAdapter";
-
 /// The step from one feature to the next.
 struct AdapterBlockShape {
   int64_t in = 0;       ///< channels

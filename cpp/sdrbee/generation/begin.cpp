@@ -104,7 +104,7 @@ Generation begin(ImageModel& model, const GenerationRequest& request) {
                         .steps_after = planned.second_pass_steps,
                         .noise = NoiseSource(seed)};
   const nn::CircularPadding padding = padding_of(generation.request);
-  open_controls(model, generation);
+  generation.noise = open_controls(model, generation);
   encode_prompts(model, generation);
   draw_latents(model, generation);
   attach_pictures(generation);

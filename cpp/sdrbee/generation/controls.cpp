@@ -29,14 +29,17 @@ PixelSize whole_size(const GenerationRequest& request, PixelSize made) {
   return request.inpaint_area == "masked" ? canvas_size(request) : made;
 }
 
+void tell_once(Generation& generation, std::string warning) {
+  if (std::ranges::find(generation.warnings, warning) == generation.warnings.end())
+    generation.warnings.push_back(std::move(warning));
+}
+
 void tell_stretching(Generation& generation, size_t index, PixelSize whole) {
   const PixelSize own = generation.request.controls[index].image.size;
   if (std::abs(proportions(own) / proportions(whole) - 1.0) <= kSameProportions) return;
-  std::string warning =
-      message("[controls[", index, "].image] ", own.width, "x", own.height, " was stretched to ",
-              whole.width, "x", whole.height, "; cut it to these proportions to keep its shapes");
-  if (std::ranges::find(generation.warnings, warning) == generation.warnings.end())
-    generation.warnings.push_back(std::move(warning));
+  tell_once(generation, message("[controls[", index, "].image] ", own.width, "x", own.height,
+                                " was stretched to ", whole.width, "x", whole.height,
+                                "; cut it to these proportions to keep its shapes"));
 }
 
 Tensor levels_of(const GenerationRequest& request, const Image& image, PixelSize size) {
@@ -49,20 +52,15 @@ bool sees_source(const GenerationRequest& request, const ControlRequest& control
   return control.type == kInpaintType && control.image == *request.image;
 }
 
-/// The picture with -1 where the mask is white.
-/// https://huggingface.co/lllyasviel/control_v11p_sd15_inpaint
-Tensor without_masked(const GenerationRequest& request, const ControlRequest& control,
-                      PixelSize size) {
+ControlPicture control_picture(const GenerationRequest& request, const ControlRequest& control,
+                               PixelSize size, Device device) {
+  if (control.type != kInpaintType)
+    return {.levels = levels_of(request, control.image, size).to(device)};
   const InpaintSource source = inpaint_source(request);
   const Tensor levels = sees_source(request, control) ? levels_to_tensor(source.picture, size)
                                                       : levels_of(request, control.image, size);
-  return levels.masked_fill(mask_to_tensor(source.picture_mask, size).gt(0.5), -1.0);
-}
-
-Tensor prepared_image(const GenerationRequest& request, const ControlRequest& control,
-                      PixelSize size) {
-  return control.type == kInpaintType ? without_masked(request, control, size)
-                                      : levels_of(request, control.image, size);
+  return {.levels = levels.to(device),
+          .mask = mask_to_tensor(source.picture_mask, size).to(device)};
 }
 
 /// Whether a control acts in the generation's next step, as in diffusers: while it is wholly within
@@ -82,24 +80,30 @@ bool guesses(const ControlRequest& control, const ControlNetwork& network) {
 
 }  // namespace
 
-void open_controls(ImageModel& model, Generation& generation) {
+NoiseSource open_controls(ImageModel& model, Generation& generation) {
   const GenerationRequest& request = generation.request;
   const PixelSize size = size_of_pass(generation, model.info());
+  // Always from the start, so that a generation that is read back sees what it saw before.
+  NoiseSource noise(generation.noise.seed());
   std::vector<OpenedControl> opened;
   for (size_t i = 0; i < request.controls.size(); ++i) {
     const ControlRequest& control = request.controls[i];
     std::shared_ptr<ControlNetwork> network = model.control(control.model);
     network->check_size(size);
+    const int64_t type = network->find_type(control.type);
     std::optional<Tensor> shown = network->own_view(control.image);
     if (!shown) {
       if (!sees_source(request, control)) tell_stretching(generation, i, whole_size(request, size));
-      shown = prepared_image(request, control, size);
+      shown = network->prepare(control_picture(request, control, size, model.device()),
+                               model.autoencoder(), noise);
+      for (std::string& warning : model.autoencoder().take_warnings())
+        tell_once(generation, std::move(warning));
     }
-    const int64_t type = network->find_type(control.type);
     opened.push_back(
         {.network = std::move(network), .image = shown->to(model.device()), .type = type});
   }
   generation.controls = std::move(opened);
+  return noise;
 }
 
 std::vector<ControlInput> control_inputs(std::span<const GenerationRows> batch) {
@@ -107,17 +111,22 @@ std::vector<ControlInput> control_inputs(std::span<const GenerationRows> batch) 
   for (size_t i = 0; i < batch.front().generation->controls.size(); ++i) {
     std::vector<Tensor> images;
     std::vector<float> strengths;
+    std::vector<int64_t> taken_from;
     const OpenedControl& first = batch.front().generation->controls[i];
     const ControlRequest& asked = batch.front().generation->request.controls[i];
     for (const GenerationRows& part : batch) {
       const ControlRequest& control = part.generation->request.controls[i];
       const double strength = acts(control, *part.generation) ? control.strength : 0.0;
       const bool spares_base = part.base_first && guesses(control, *first.network);
+      const bool base_follows =
+          part.base_first && !spares_base && first.network->follows_prompt_alone();
       for (size_t row = 0; row < part.count; ++row) {
         const Tensor& image = part.generation->controls[i].image;
-        const bool blank = row == 0 && part.base_first && first.network->blanks_base();
-        images.push_back(blank ? at::zeros_like(image) : image);
-        strengths.push_back(row == 0 && spares_base ? 0.0F : static_cast<float>(strength));
+        const bool is_base = row == 0 && part.base_first;
+        const bool runs = !is_base || !(spares_base || base_follows);
+        images.push_back(is_base && first.network->blanks_base() ? at::zeros_like(image) : image);
+        taken_from.push_back(std::ssize(strengths) + (is_base && base_follows ? 1 : 0));
+        strengths.push_back(runs ? static_cast<float>(strength) : 0.0F);
       }
     }
     inputs.push_back({.network = first.network.get(),
@@ -125,6 +134,7 @@ std::vector<ControlInput> control_inputs(std::span<const GenerationRows> batch) 
                       .strengths = at::tensor(strengths),
                       .guess_mode = guesses(asked, *first.network),
                       .type = first.type});
+    if (first.network->follows_prompt_alone()) inputs.back().taken_from = at::tensor(taken_from);
   }
   return inputs;
 }

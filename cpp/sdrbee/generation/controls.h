@@ -9,9 +9,11 @@
 namespace sdrbee {
 
 /// Opens the networks of `request.controls` and prepares their pictures for the pass of the
-/// generation, as diffusers does: resized to the picture's size (Lanczos), 0..1. A picture of other
-/// proportions is told in the warnings. Throws as ImageModel::control does.
-void open_controls(ImageModel& model, Generation& generation);
+/// generation, as diffusers does: resized to the picture's size (Lanczos), 0..1, and encoded where
+/// the network sees latents. A picture of other proportions is told in the warnings. Returns the
+/// noise of the seed behind what was drawn for them, which comes before all else. Throws as
+/// ImageModel::control does.
+NoiseSource open_controls(ImageModel& model, Generation& generation);
 
 /// The rows that a generation has in a batch.
 struct GenerationRows {

@@ -24,7 +24,7 @@ namespace sdrbee {
 /// A control network that a generation uses.
 struct OpenedControl {
   std::shared_ptr<ControlNetwork> network;
-  Tensor image;      // [1, 3, H, W] fp32 in 0..1, at the size of the pass
+  Tensor image;      // [1, ...] as the network is shown it, at the size of the pass
   int64_t type = 0;  // of the picture, see ControlNetwork::find_type
 };
 

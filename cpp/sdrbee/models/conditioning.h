@@ -61,8 +61,10 @@ class ControlNetwork;
 /// A control network and what it is shown in one evaluation.
 struct ControlInput {
   ControlNetwork* network = nullptr;
-  Tensor image;             // [B, 3, H, W] fp32 in 0..1, at the size of the picture that is made
-  Tensor strengths;         // [B] fp32 on the CPU; a row of 0 is left as it is
+  Tensor image;      // [B, ...], see ControlNetwork::prepare
+  Tensor strengths;  // [B] fp32 on the CPU; for a row of 0 the network is not run
+  Tensor taken_from =
+      {};  // [B] int64 on the CPU: rows whose residuals each row gets; own: undefined
   bool guess_mode = false;  // less for higher resolutions
   int64_t type = 0;         // see ControlNetwork::find_type
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sdrbee/core/image.h"
+#include "sdrbee/core/rng.h"
 #include "sdrbee/models/conditioning.h"
 
 namespace sdrbee {
@@ -21,9 +22,12 @@ struct ExtraContext {
   Tensor strengths = {};                          // [B, 1, 1], scale of what is seen there
 };
 
-/// What a control network adds inside a UNet; each tensor is of the shape of what it is added to,
-/// or [B, C, 1, 1] where the network gives one value for a whole channel. A ControlNet gives skips
-/// and middle, a T2I-Adapter features, an IP-Adapter contexts.
+class Autoencoder;
+
+/// What a control network adds inside the denoiser; each tensor is of the shape of what it is added
+/// to, or [B, C, 1, 1] where the network gives one value for a whole channel. In a UNet a
+/// ControlNet gives skips and middle, a T2I-Adapter features, an IP-Adapter contexts; in a
+/// transformer a ControlNet gives blocks and single_blocks.
 struct ControlResiduals {
   std::vector<Tensor> skips = {};  // one for each skip connection, from the highest resolution down
   Tensor middle = {};              // to what leaves the middle block
@@ -31,6 +35,17 @@ struct ControlResiduals {
   /// it is of its shape, to what leaves the middle block.
   std::vector<Tensor> features = {};
   std::vector<ExtraContext> contexts = {};
+  /// To the picture's tokens behind each block that keeps text and picture apart, from the first
+  /// one on; none behind those at the end for which there is no tensor. One tensor may stand for
+  /// several blocks.
+  std::vector<Tensor> blocks = {};
+  std::vector<Tensor> single_blocks = {};  // likewise behind blocks over one sequence of both
+};
+
+/// A picture that a control network is to follow, and where to repaint it.
+struct ControlPicture {
+  Tensor levels;     // [1, 3, H, W] fp32 in 0..1, at the size of the picture that is made
+  Tensor mask = {};  // [1, 1, H, W] in 0..1, of kInpaintType; else undefined
 };
 
 /// The type of a picture that is -1 where the request's mask is white, for networks that repaint.
@@ -57,9 +72,20 @@ class ControlNetwork {
   /// InvalidRequest that names those it has.
   virtual int64_t find_type(const std::string& type) const = 0;
 
-  /// The picture as the network itself prepares it, [1, 3, h, w]; nothing where it takes
-  /// ControlInput::image as documented.
+  /// The picture as the network itself cuts and scales it, [1, 3, h, w]; nothing where it takes
+  /// what prepare() makes of a picture at the size of the one that is made.
   virtual std::optional<Tensor> own_view(const Image&) const { return std::nullopt; }
+
+  /// What the network is shown of a picture, [1, ...]: by default its levels, -1 where it is to be
+  /// repainted (https://huggingface.co/lllyasviel/control_v11p_sd15_inpaint). `autoencoder` is the
+  /// model's; what is drawn comes from `noise`.
+  virtual Tensor prepare(const ControlPicture& picture, Autoencoder&, NoiseSource&) {
+    if (!picture.mask.defined()) return picture.levels;
+    return picture.levels.masked_fill(picture.mask.gt(0.5), -1.0);
+  }
+
+  /// Whether the negative prompt's row gets what the network makes of the prompt's row.
+  virtual bool follows_prompt_alone() const { return false; }
 
   /// Whether the negative prompt's row is shown a blank picture, all 0, instead.
   virtual bool blanks_base() const { return false; }

@@ -3,31 +3,52 @@
 #include <ATen/ops/zeros.h>
 
 #include <functional>
+#include <map>
 #include <utility>
+#include <vector>
 
 #include "sdrbee/core/check.h"
 
 namespace sdrbee {
 namespace {
 
-/// Replaces each tensor of `all` by what `change` makes of it.
-void change_each(ControlResiduals& all, const std::function<Tensor(const Tensor&)>& change) {
-  for (Tensor& skip : all.skips) skip = change(skip);
-  if (all.middle.defined()) all.middle = change(all.middle);
-  for (Tensor& feature : all.features) feature = change(feature);
+/// Replaces each tensor by what `change` makes of it; of one that stands in several places once.
+void change_each(std::vector<Tensor>& all, const std::function<Tensor(const Tensor&)>& change) {
+  std::map<const void*, Tensor> changed;
+  for (Tensor& one : all) {
+    Tensor& result = changed[one.unsafeGetTensorImpl()];
+    if (!result.defined()) result = change(one);
+    one = result;
+  }
 }
 
-/// The sums, element by element, where both have any.
+void change_each(ControlResiduals& all, const std::function<Tensor(const Tensor&)>& change) {
+  if (all.middle.defined()) all.middle = change(all.middle);
+  for (std::vector<Tensor>* part : {&all.skips, &all.features, &all.blocks, &all.single_blocks})
+    change_each(*part, change);
+}
+
+/// The sums, element by element, where both have any; of one pair once.
 void add_to(std::vector<Tensor>& sum, const std::vector<Tensor>& more) {
   if (sum.empty()) sum.resize(more.size());
   SDRBEE_CHECK(more.empty() || sum.size() == more.size());
-  for (size_t i = 0; i < more.size(); ++i)
-    sum[i] = sum[i].defined() ? sum[i].add(more[i]) : more[i];
+  std::map<std::pair<const void*, const void*>, Tensor> added;
+  for (size_t i = 0; i < more.size(); ++i) {
+    if (!sum[i].defined()) {
+      sum[i] = more[i];
+      continue;
+    }
+    Tensor& both = added[{sum[i].unsafeGetTensorImpl(), more[i].unsafeGetTensorImpl()}];
+    if (!both.defined()) both = sum[i].add(more[i]);
+    sum[i] = both;
+  }
 }
 
 void add_to(ControlResiduals& sum, const ControlResiduals& more) {
   add_to(sum.skips, more.skips);
   add_to(sum.features, more.features);
+  add_to(sum.blocks, more.blocks);
+  add_to(sum.single_blocks, more.single_blocks);
   sum.contexts.insert(sum.contexts.end(), more.contexts.begin(), more.contexts.end());
   if (more.middle.defined())
     sum.middle = sum.middle.defined() ? sum.middle.add(more.middle) : more.middle;
@@ -59,10 +80,15 @@ ControlResiduals weighted_residuals(const ControlInput& control, const Tensor& l
     for (auto& [path, seen] : context.layers)
       seen = {spread(seen.keys, indices, rows), spread(seen.values, indices, rows)};
   }
-  const Tensor strengths = chosen(control.strengths).reshape({-1, 1, 1, 1});
+  const Tensor strengths = chosen(control.strengths).to(latents.device());
+  const Tensor sources =
+      control.taken_from.defined() ? control.taken_from.to(latents.device()) : Tensor();
   change_each(result, [&](const Tensor& residual) {
-    const Tensor scaled = residual.mul(strengths.to(residual.options()));
-    return all ? scaled : spread(scaled, indices, rows);
+    std::vector<int64_t> shape(static_cast<size_t>(residual.dim()), 1);
+    shape[0] = -1;
+    const Tensor scaled = residual.mul(strengths.reshape(shape).to(residual.options()));
+    const Tensor whole = all ? scaled : spread(scaled, indices, rows);
+    return sources.defined() ? whole.index_select(0, sources) : whole;
   });
   return result;
 }

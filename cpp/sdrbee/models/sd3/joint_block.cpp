@@ -59,4 +59,15 @@ JointTokens JointBlock::operator()(const JointTokens& tokens, const Tensor& acti
   return {.text = finish(text, text_parts, *ff_context_), .picture = picture};
 }
 
+PictureBlock::PictureBlock(const io::WeightScope& scope, const AttentionConfig& attention)
+    : norm1_(scope / "norm1", attention.width(), kParts),
+      attn_(scope / "attn", attention),
+      ff_(scope / "ff", attention.width()) {}
+
+Tensor PictureBlock::operator()(const Tensor& picture, const Tensor& activated) const {
+  const std::vector<Tensor> parts = norm1_(activated);
+  const Tensor attended = attn_(nn::modulated_norm(picture, scale_and_shift(parts, 0)));
+  return finish(add_gated(picture, parts[2], attended), parts, ff_);
+}
+
 }  // namespace sdrbee::sd3

@@ -34,4 +34,19 @@ class JointBlock {
   std::optional<FeedForward> ff_context_;
 };
 
+/// A block over the picture's tokens alone, as ControlNets without text have it.
+class PictureBlock {
+ public:
+  /// Throws CheckpointError for missing weights or weights of another shape.
+  PictureBlock(const io::WeightScope& scope, const AttentionConfig& attention);
+
+  /// Tokens [B, N, width] -> the same; `activated` as for JointBlock.
+  Tensor operator()(const Tensor& picture, const Tensor& activated) const;
+
+ private:
+  nn::Modulation norm1_;
+  SelfAttention attn_;
+  FeedForward ff_;
+};
+
 }  // namespace sdrbee::sd3

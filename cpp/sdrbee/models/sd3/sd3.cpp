@@ -9,12 +9,14 @@
 #include "sdrbee/core/error.h"
 #include "sdrbee/models/common/clip_text.h"
 #include "sdrbee/models/common/component_fit.h"
+#include "sdrbee/models/common/control_residuals.h"
 #include "sdrbee/models/common/describe_model.h"
 #include "sdrbee/models/common/kl_autoencoder.h"
 #include "sdrbee/models/common/latent_model.h"
 #include "sdrbee/models/common/lazy_network.h"
 #include "sdrbee/models/sd3/config.h"
 #include "sdrbee/models/sd3/lora_names.h"
+#include "sdrbee/models/sd3/open_controlnet.h"
 #include "sdrbee/models/sd3/prompt_encoder.h"
 #include "sdrbee/models/sd3/transformer.h"
 
@@ -35,6 +37,8 @@ class Sd3Denoiser final : public Denoiser {
 
   Tensor predict(const Tensor& latents, const Tensor& timesteps,
                  const Conditioning& conditioning) override {
+    // Before the network is in use: under a memory limit one may have to make room for the other.
+    auto added = control_residuals(latents, timesteps, conditioning);
     const Tensor input =
         conditioning.channels.defined() ? at::cat({latents, conditioning.channels}, 1) : latents;
     return network_
@@ -42,7 +46,8 @@ class Sd3Denoiser final : public Denoiser {
                 .timesteps = timesteps,
                 .context = conditioning.context,
                 .pooled = conditioning.pooled,
-                .skipped = conditioning.skipped})
+                .skipped = conditioning.skipped,
+                .residuals = added ? std::move(added->blocks) : std::vector<Tensor>()})
         .to(at::kFloat);
   }
 
@@ -95,7 +100,7 @@ ModelInfo describe_as(const io::Checkpoint& checkpoint, const LoadOptions& optio
       std::min(clip_layers(checkpoint, "text_encoder"), clip_layers(checkpoint, "text_encoder_2")) -
       1;
   Capabilities& can = info.capabilities;
-  can.prompt_2 = can.lora = true;
+  can.prompt_2 = can.lora = can.controlnet = true;
   can.prompt_3 = checkpoint.find("text_encoder_3") != nullptr;
   can.native_inpaint = config.in_channels != info.latent_channels;
   // Such a network has nothing to take for mask and picture without a mask.
@@ -125,6 +130,7 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
       std::make_unique<Sd3Denoiser>(checkpoint.component("transformer"), options, config);
   parts.lora_names = lora_names(config);
   parts.autoencoder = load_autoencoder(checkpoint, options);
+  parts.open_control = controlnets(checkpoint, options);
   return make_latent_model(sealed, checkpoint, options, std::move(parts));
 }
 

@@ -2,16 +2,13 @@
 
 #include <ATen/ops/silu.h>
 
-#include <algorithm>
-
 #include "sdrbee/core/check.h"
 
 namespace sdrbee::sd3 {
 namespace {
 
 BlockKind kind_of(const TransformerConfig& config, int64_t layer) {
-  const auto& dual = config.dual_attention_layers;
-  return {.dual_attention = std::find(dual.begin(), dual.end(), layer) != dual.end(),
+  return {.dual_attention = config.has_dual_attention(layer),
           .last = layer == config.num_layers - 1};
 }
 
@@ -33,10 +30,10 @@ JointTokens run_block(const JointBlock& block, const JointTokens& tokens, const 
 Transformer::Transformer(const io::WeightScope& scope, const TransformerConfig& config)
     : config_(config),
       options_(at::TensorOptions().dtype(scope.dtype()).device(scope.device())),
-      patch_proj_(scope / "pos_embed.proj", config.in_channels, config.width(), config.patch_size,
-                  {.stride = config.patch_size}),
-      pos_embed_(scope / "pos_embed", "pos_embed",
-                 {1, config.pos_embed_max_size * config.pos_embed_max_size, config.width()}),
+      pos_embed_(scope / "pos_embed", {.channels = config.in_channels,
+                                       .width = config.width(),
+                                       .patch_size = config.patch_size,
+                                       .max_side = config.pos_embed_max_size}),
       time_text_embed_(scope / "time_text_embed",
                        {.width = config.width(), .pooled = config.pooled_projection_dim}),
       context_embedder_(scope / "context_embedder", config.joint_attention_dim, config.width()),
@@ -61,36 +58,18 @@ Tensor Transformer::operator()(const TransformerInputs& inputs) const {
   const int64_t columns = inputs.latents.size(3) / config_.patch_size;
   const Tensor activated = at::silu(time_text_embed_(inputs.timesteps, inputs.pooled.to(options_)));
   JointTokens tokens{.text = context_embedder_(inputs.context.to(options_)),
-                     .picture = embed_patches(inputs.latents.to(options_))};
-  int64_t layer = 0;
-  for (const JointBlock& block : transformer_blocks_) {
-    tokens = inputs.skipped.defined()
-                 ? run_block(block, tokens, activated, inputs.skipped.select(1, layer))
-                 : block(tokens, activated);
-    ++layer;
+                     .picture = pos_embed_(inputs.latents.to(options_))};
+  for (size_t i = 0; i < transformer_blocks_.size(); ++i) {
+    const JointBlock& block = transformer_blocks_[i];
+    tokens = inputs.skipped.defined() ? run_block(block, tokens, activated,
+                                                  inputs.skipped.select(1, static_cast<int64_t>(i)))
+                                      : block(tokens, activated);
+    if (i < inputs.residuals.size()) tokens.picture = tokens.picture.add(inputs.residuals[i]);
   }
   const std::vector<Tensor> parts = norm_out_(activated);  // scale, shift
   return patches_to_latents(
       proj_out_(nn::modulated_norm(tokens.picture, {.scale = parts[0], .shift = parts[1]})), rows,
       columns);
-}
-
-/// [B, C, h, w] -> [B, h/p * w/p, width]. Positions are those of a picture in the middle of the
-/// largest one.
-Tensor Transformer::embed_patches(const Tensor& latents) const {
-  const int64_t side = config_.pos_embed_max_size;
-  const int64_t rows = latents.size(2) / config_.patch_size;
-  const int64_t columns = latents.size(3) / config_.patch_size;
-  SDRBEE_CHECK(rows <= side && columns <= side, shape_text(latents.sizes()));
-  // [B, width, rows, columns] -> [B, rows * columns, width]
-  const Tensor patches = patch_proj_(latents).flatten(2).transpose(1, 2);
-  const Tensor positions = pos_embed_.part([&](const Tensor& all) {
-    return all.view({side, side, -1})
-        .narrow(0, (side - rows) / 2, rows)
-        .narrow(1, (side - columns) / 2, columns)
-        .reshape({1, rows * columns, -1});
-  });
-  return (patches + positions).contiguous();
 }
 
 Tensor Transformer::patches_to_latents(const Tensor& patches, int64_t rows, int64_t columns) const {

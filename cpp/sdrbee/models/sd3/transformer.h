@@ -5,9 +5,8 @@
 
 #include "sdrbee/models/common/time_text_embedding.h"
 #include "sdrbee/models/sd3/joint_block.h"
+#include "sdrbee/models/sd3/patch_embedding.h"
 #include "sdrbee/models/sd3/transformer_config.h"
-#include "sdrbee/nn/conv2d.h"
-#include "sdrbee/nn/stored_table.h"
 
 namespace sdrbee::sd3 {
 
@@ -19,6 +18,8 @@ struct TransformerInputs {
   Tensor pooled;     ///< [B, pooled_projection_dim]
   /// Blocks that leave a row as it is: [B, num_layers] bool on the CPU, or undefined.
   Tensor skipped{};
+  /// Added to the picture's tokens behind the first blocks, [B, tokens, width] each.
+  std::vector<Tensor> residuals{};
 };
 
 /// Multimodal diffusion transformer (Esser et al. 2024, arXiv:2403.03206), with the changes of 3.5:
@@ -34,13 +35,11 @@ class Transformer {
   const TransformerConfig& config() const { return config_; }
 
  private:
-  Tensor embed_patches(const Tensor& latents) const;
   Tensor patches_to_latents(const Tensor& patches, int64_t rows, int64_t columns) const;
 
   TransformerConfig config_;
   at::TensorOptions options_;
-  nn::Conv2d patch_proj_;
-  nn::StoredTable pos_embed_;  // [1, max * max, width]
+  PatchEmbedding pos_embed_;
   TimeTextEmbedding time_text_embed_;
   nn::Linear context_embedder_;
   std::vector<JointBlock> transformer_blocks_;

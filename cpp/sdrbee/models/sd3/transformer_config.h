@@ -1,6 +1,7 @@
 // The configuration of Stable Diffusion 3's network.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -25,6 +26,9 @@ struct TransformerConfig {
   bool qk_norm = false;  ///< queries and keys are normalised
 
   int64_t width() const { return num_attention_heads * attention_head_dim; }
+  bool has_dual_attention(int64_t layer) const {
+    return std::ranges::find(dual_attention_layers, layer) != dual_attention_layers.end();
+  }
 
   /// Reads config.json. Throws CheckpointError for a malformed value and UnsupportedModel for a
   /// norm of queries and keys other than "rms_norm".

@@ -18,7 +18,10 @@ class FakeControl final : public ControlNetwork {
     EXPECT_EQ(latents.size(0), conditioning.context.size(0));
     rows += latents.size(0);
     const Tensor level = control.image.mean(at::IntArrayRef{1, 2, 3}).reshape({-1, 1, 1, 1});
-    return {.skips = {level.expand({-1, 2, 4, 4}), level}, .middle = level};
+    const Tensor tokens = level.reshape({-1, 1, 1}).expand({-1, 6, 2});
+    return {.skips = {level.expand({-1, 2, 4, 4}), level},
+            .middle = level,
+            .blocks = {tokens, tokens, tokens.neg()}};
   }
   bool always_guesses() const override { return false; }
   int64_t find_type(const std::string&) const override { return 0; }
@@ -61,6 +64,29 @@ TEST(ControlResiduals, ARowOfStrengthZeroIsNotRun) {
   ASSERT_TRUE(sum);
   EXPECT_TRUE(values(sum->middle).equal(at::tensor({1.0F, 0.0F, 1.0F})));
   EXPECT_EQ(sum->skips[0].sizes(), (std::vector<int64_t>{3, 2, 4, 4}));
+  EXPECT_EQ(control.rows, 2);
+}
+
+TEST(ControlResiduals, OfBlocksThatShareATensorAreOneTensor) {
+  FakeControl first;
+  FakeControl second;
+  const auto sum = run({{.network = &first, .image = images(), .strengths = at::full({3}, 0.5)},
+                        {.network = &second, .image = images(), .strengths = at::full({3}, 2.0)}});
+  ASSERT_TRUE(sum);
+  ASSERT_EQ(sum->blocks.size(), 3);
+  EXPECT_TRUE(values(sum->blocks[0]).equal(at::tensor({2.5F, 5.0F, 10.0F})));
+  EXPECT_TRUE(sum->blocks[1].is_same(sum->blocks[0]));
+  EXPECT_TRUE(values(sum->blocks[2]).equal(at::tensor({-2.5F, -5.0F, -10.0F})));
+}
+
+TEST(ControlResiduals, ARowMayTakeThoseOfAnother) {
+  FakeControl control;
+  const auto sum = run({{.network = &control,
+                         .image = images(),
+                         .strengths = at::tensor({0.0F, 0.5F, 1.0F}),
+                         .taken_from = at::tensor({1, 1, 2}, at::kLong)}});
+  ASSERT_TRUE(sum);
+  EXPECT_TRUE(values(sum->blocks[0]).equal(at::tensor({1.0F, 1.0F, 4.0F})));
   EXPECT_EQ(control.rows, 2);
 }
 
