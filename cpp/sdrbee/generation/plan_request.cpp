@@ -8,6 +8,7 @@
 #include "sdrbee/generation/prompt_plan.h"
 #include "sdrbee/generation/second_pass.h"
 #include "sdrbee/sampling/plan_details.h"
+#include "sdrbee/text/prompt_syntax.h"
 
 namespace sdrbee {
 namespace {
@@ -71,10 +72,12 @@ void choose_steps(PlannedRequest& planned) {
                                  " steps; take more steps or a larger part"));
 }
 
-/// Counts tokens only where too many are an error: else that waits until the prompts are encoded.
-void count_tokens(const GenerationRequest& request, const ModelInfo& info,
+/// Reads prompts only where what is in them may be an error: else that waits until they are
+/// encoded.
+void read_prompts(const GenerationRequest& request, const ModelInfo& info,
                   const PromptCheck& tokenizers) {
-  if (long_prompt_of(request) != LongPrompt::Refuse) return;
+  const bool compel = text::find_prompt_syntax(request.prompt_syntax) == text::PromptSyntax::Compel;
+  if (long_prompt_of(request) != LongPrompt::Refuse && !compel) return;
   tokenizers.check(plan_prompts(request, info, request.size(), 0).prompts);
   if (request.hires_scale)
     tokenizers.check(plan_prompts(request, info, hires_size(request, info), 1).prompts);
@@ -85,7 +88,7 @@ void count_tokens(const GenerationRequest& request, const ModelInfo& info,
 PlannedRequest plan_request(GenerationRequest request, const ModelInfo& info,
                             const PromptCheck* tokenizers) {
   request = resolve(std::move(request), info);
-  if (tokenizers != nullptr) count_tokens(request, info, *tokenizers);
+  if (tokenizers != nullptr) read_prompts(request, info, *tokenizers);
   if (request.inpaint_area == "masked") masked_area(request);
   sampling::Plan plan = plan_first_pass(request, info);
   PlannedRequest planned{.request = std::move(request), .plan = std::move(plan)};

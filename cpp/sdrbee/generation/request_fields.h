@@ -24,8 +24,8 @@ void visit_request_fields(Visitor&& visit) {
   visit("negative_prompt_3", &R::negative_prompt_3,
         "negative text for the third text encoder; `negative_prompt` when not given");
   visit("prompt_syntax", &R::prompt_syntax,
-        "how prompts are read: 'plain', or 'a1111' with (more:1.3), [less] and all else of "
-        "docs/prompts.md");
+        "how prompts are read: 'plain', 'a1111' with (more:1.3) and [less], or 'compel' with more+ "
+        "and less-; docs/prompts.md has all of it");
   visit("long_prompt", &R::long_prompt,
         "'chunk' encodes a prompt over 75 tokens in pieces, 'truncate' cuts it with a warning, "
         "'error' refuses it");

@@ -46,10 +46,18 @@ PromptText Prompt::text_for(int encoder) const {
   return result;
 }
 
+void refuse_compel(const Prompt& prompt) {
+  if (prompt.syntax == text::PromptSyntax::Compel)
+    throw InvalidRequest(
+        "[prompt_syntax] 'compel' weighs what CLIP makes of words, for Stable Diffusion 1.x, 2.x "
+        "and XL alone; expected 'plain' or 'a1111' for this model");
+}
+
 Prompt without_marks(const Prompt& prompt, std::vector<std::string>& warnings) {
   constexpr const char* kLost =
       "this model's text encoder can't weigh words: weights in the "
       "prompt have no effect";
+  refuse_compel(prompt);
   Prompt result = prompt;
   result.syntax = text::PromptSyntax::Plain;
   for (std::optional<std::string>* const written : {&result.text, &result.text_2, &result.text_3}) {

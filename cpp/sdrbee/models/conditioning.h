@@ -69,8 +69,11 @@ struct ControlInput {
   int64_t type = 0;         // see ControlNetwork::find_type
 };
 
+/// Throws InvalidRequest for a prompt in compel's syntax, for models that it has no meaning for.
+void refuse_compel(const Prompt& prompt);
+
 /// The prompt with texts that hold no marks any more, for encoders that can't weigh words. Adds a
-/// warning, once, where weights are lost by that.
+/// warning, once, where weights are lost by that. Refuses compel's syntax.
 Prompt without_marks(const Prompt& prompt, std::vector<std::string>& warnings);
 
 /// An encoded prompt and all else that a network is given beside latents and timestep. Tensors

@@ -13,7 +13,7 @@ class PromptCheck {
   virtual ~PromptCheck() = default;
 
   /// Throws InvalidRequest that names the field, where a text is longer than its encoder takes and
-  /// LongPrompt::Refuse asks for that. Needs no weights.
+  /// LongPrompt::Refuse asks for that, and where compel's syntax can't be used. Needs no weights.
   virtual void check(std::span<const Prompt> prompts) const = 0;
 };
 

@@ -1,6 +1,9 @@
 #include "sdrbee/text/clip_encoder.h"
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
+
+#include <limits>
 
 #include "sdrbee/core/check.h"
 #include "sdrbee/core/error.h"
@@ -26,6 +29,16 @@ bool names_projection(const io::Config& config) {
   for (const std::string& name : config.strings_or("architectures", {}))
     if (name == "CLIPTextModelWithProjection") return true;
   return false;
+}
+
+/// -inf where a token of `x` [B, N, hidden] doesn't see another: those behind it and hidden ones.
+Tensor mask_of(const Tensor& x, std::span<const HiddenTokens> hidden) {
+  constexpr double kUnseen = -std::numeric_limits<double>::infinity();
+  const int64_t count = x.size(1);
+  const Tensor mask = at::full({x.size(0), 1, count, count}, kUnseen, x.options()).triu(1);
+  for (const HiddenTokens& tokens : hidden)
+    mask.select(0, tokens.row).narrow(-1, tokens.begin, tokens.end - tokens.begin).fill_(kUnseen);
+  return mask;
 }
 
 }  // namespace
@@ -62,10 +75,10 @@ ClipEncoderLayer::ClipEncoderLayer(const io::WeightScope& scope, const ClipTextC
       heads_(config.num_attention_heads),
       activation_(config.hidden_act) {}
 
-Tensor ClipEncoderLayer::operator()(const Tensor& x) const {
+Tensor ClipEncoderLayer::operator()(const Tensor& x, const std::optional<Tensor>& mask) const {
   const Tensor normed = layer_norm1_(x);
-  const Tensor attended =
-      nn::attention(q_proj_(normed), k_proj_(normed), v_proj_(normed), heads_, {.causal = true});
+  const Tensor attended = nn::attention(q_proj_(normed), k_proj_(normed), v_proj_(normed), heads_,
+                                        {.causal = !mask, .mask = mask});
   const Tensor y = out_proj_.add(attended, x);
   return fc2_.add(fc1_.activated(layer_norm2_(y), activation_), y);
 }
@@ -84,8 +97,8 @@ ClipTextEncoder::ClipTextEncoder(const io::WeightScope& scope, const ClipTextCon
                              /*bias=*/false);
 }
 
-ClipTextOutput ClipTextEncoder::operator()(const Tensor& ids,
-                                           std::span<const LearnedToken> learned) const {
+ClipTextOutput ClipTextEncoder::operator()(const Tensor& ids, std::span<const LearnedToken> learned,
+                                           std::span<const HiddenTokens> hidden) const {
   SDRBEE_CHECK_SHAPE(ids, {-1, -1});
   SDRBEE_CHECK(ids.size(1) <= config_.max_position_embeddings);
   const auto largest = ids.max().item<int64_t>();
@@ -99,8 +112,10 @@ ClipTextOutput ClipTextEncoder::operator()(const Tensor& ids,
     tokens.select(0, token.row).select(0, token.column).copy_(token.vector);
   ClipTextOutput output;
   output.hidden_states.push_back(tokens.add(position_embedding_.first(ids.size(1))));
+  const std::optional<Tensor> mask =
+      hidden.empty() ? std::nullopt : std::optional(mask_of(output.hidden_states.front(), hidden));
   for (const ClipEncoderLayer& layer : layers_)
-    output.hidden_states.push_back(layer(output.hidden_states.back()));
+    output.hidden_states.push_back(layer(output.hidden_states.back(), mask));
   output.last_hidden_state = final_layer_norm_(output.hidden_states.back());
   output.pooled = pool(on_device, output.last_hidden_state);
   if (text_projection_) output.text_embeds = (*text_projection_)(output.pooled);

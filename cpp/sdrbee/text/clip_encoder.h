@@ -47,7 +47,9 @@ struct ClipTextOutput {
 class ClipEncoderLayer {
  public:
   ClipEncoderLayer(const io::WeightScope& scope, const ClipTextConfig& config);
-  Tensor operator()(const Tensor& x) const;
+  /// `mask` is added to the scores, as in nn::AttentionOptions; without one, tokens see those
+  /// before them.
+  Tensor operator()(const Tensor& x, const std::optional<Tensor>& mask = {}) const;
 
  private:
   nn::LayerNorm layer_norm1_;
@@ -73,8 +75,10 @@ class ClipTextEncoder {
   /// Encodes `ids` [B, N], int64 on any device, N at most max_position_embeddings.
   /// Throws CheckpointError when an id is outside of the vocabulary: then tokenizer and encoder
   /// do not belong together.
-  /// `learned` says which of the ids stand for vectors of their own.
-  ClipTextOutput operator()(const Tensor& ids, std::span<const LearnedToken> learned = {}) const;
+  /// `learned` says which of the ids stand for vectors of their own, `hidden` which no token sees;
+  /// the first of a row must be seen.
+  ClipTextOutput operator()(const Tensor& ids, std::span<const LearnedToken> learned = {},
+                            std::span<const HiddenTokens> hidden = {}) const;
 
   /// The embedding of a text with the last `clip_skip` layers skipped (0: none), as diffusers
   /// counts them for Stable Diffusion: hidden_states[-(clip_skip + 1)] through final_layer_norm.

@@ -113,6 +113,10 @@ void ClipTokenizer::encode_word(std::string_view bytes, std::vector<int64_t>& id
   ids.insert(ids.end(), symbols.begin(), symbols.end());
 }
 
+bool ClipTokenizer::ends_word(int64_t id) const {
+  return id >= 0 && id <= max_id() && tokens_[static_cast<size_t>(id)].ends_with(kWordEnd);
+}
+
 std::string ClipTokenizer::decode(std::span<const int64_t> ids) const {
   std::string bytes;
   for (const int64_t id : ids)

@@ -30,8 +30,12 @@ class ClipTokenizer final {
   int64_t bos() const { return bos_; }
   int64_t eos() const { return eos_; }
   int64_t pad() const { return pad_; }
-  /// The id of a comma that ends a word, or -1 when the vocabulary has none.
-  int64_t comma() const { return word_end_ids_[',']; }
+  /// The id of a punctuation mark that ends a word, or -1 when the vocabulary has none.
+  int64_t mark(char character) const {
+    return word_end_ids_[static_cast<unsigned char>(character)];
+  }
+  /// Whether the token of that id ends a word.
+  bool ends_word(int64_t id) const;
   /// Length of the encoder's window in tokens, start and end marks included.
   int64_t max_length() const { return max_length_; }
   /// The largest id that `encode` can return.

@@ -22,6 +22,13 @@ struct LearnedToken {
   std::string identity;  // equal for equal vectors
 };
 
+/// Tokens that no other token sees: those of a row from `begin` up to `end`.
+struct HiddenTokens {
+  int64_t row = 0;
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
 /// The learned words of a prompt as one text encoder has them.
 struct EncoderWords {
   LearnedWords words = {};
@@ -32,11 +39,13 @@ struct EncoderWords {
 /// Rows of exactly `max_length` ids: start mark, tokens, end mark, padding. At least one row.
 struct TokenRows {
   std::vector<std::vector<int64_t>> rows;
-  std::vector<std::vector<double>> weights;  // of each id; 1 for marks and padding
+  std::vector<std::vector<double>> weights;       // of each id; 1 for marks and padding
+  std::vector<std::vector<int64_t>> pieces = {};  // of each id: its place in the section, or -1
   std::vector<LearnedToken> learned = {};
+  std::vector<HiddenTokens> hidden = {};
   int64_t prompt_tokens = 0;  // of the whole prompt with a start and an end mark, where it was cut
   bool truncated = false;
-  std::string truncated_text;  // what was cut off, as its tokens read
+  std::string truncated_text = {};  // what was cut off, as its tokens read
 };
 
 /// One row; tokens beyond the window are dropped (as `padding="max_length", truncation=True`).
@@ -45,11 +54,17 @@ TokenRows truncate_prompt(const ClipTokenizer& tokenizer, std::span<const Prompt
                           const EncoderWords& words = {});
 TokenRows truncate_prompt(const ClipTokenizer& tokenizer, std::string_view prompt);
 
-/// As many rows as the prompt needs. A row that is full breaks after the last comma among its last
-/// 20 tokens, if there is one, so that a phrase isn't torn apart (the rule of A1111's web UI). Each
-/// section begins a row, and has one unless it is the last of several and empty.
+/// Where a row breaks that is full, so that a phrase isn't torn apart.
+enum class RowEnd {
+  Comma,  ///< after the last comma among its last 20 tokens, if there is one, as in A1111's web UI
+  Sentence,  ///< after its last `.`, or else its last `,`, `;` or `:`, or else its last word, as in
+             ///< compel
+};
+
+/// As many rows as the prompt needs. Each section begins a row, and has one unless it is the last
+/// of several and empty.
 TokenRows chunk_prompt(const ClipTokenizer& tokenizer, std::span<const PromptSection> sections,
-                       const EncoderWords& words = {});
+                       const EncoderWords& words = {}, RowEnd row_end = RowEnd::Comma);
 TokenRows chunk_prompt(const ClipTokenizer& tokenizer, std::string_view prompt);
 
 /// Appends rows of an empty prompt until there are `count`: a positive and a negative prompt must

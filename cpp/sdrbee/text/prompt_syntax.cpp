@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "sdrbee/core/check.h"
 #include "sdrbee/text/prompt_words.h"
 
 namespace sdrbee::text {
@@ -12,6 +13,7 @@ namespace {
 constexpr std::pair<std::string_view, PromptSyntax> kSyntaxes[] = {
     {"plain", PromptSyntax::Plain},
     {"a1111", PromptSyntax::A1111},
+    {"compel", PromptSyntax::Compel},
 };
 
 // https://github.com/AUTOMATIC1111/stable-diffusion-webui/blob/master/modules/prompt_parser.py
@@ -170,6 +172,7 @@ std::string prompt_syntax_names() {
 }
 
 std::vector<PromptSection> parse_prompt(std::string_view prompt, PromptSyntax syntax) {
+  SDRBEE_CHECK(syntax != PromptSyntax::Compel);
   if (syntax == PromptSyntax::Plain) return {{{std::string(prompt), 1.0}}};
   return EmphasisParser(prompt).sections();
 }

@@ -12,9 +12,10 @@ namespace sdrbee::text {
 enum class PromptSyntax {
   Plain,  ///< nothing: every character is text
   A1111,  ///< as in A1111's web UI, see parse_prompt
+  Compel  ///< as in the compel package, see parse_compel
 };
 
-/// The syntax of that name ("plain", "a1111"), or nothing.
+/// The syntax of that name ("plain", "a1111", "compel"), or nothing.
 std::optional<PromptSyntax> find_prompt_syntax(std::string_view name);
 
 /// The names of all syntaxes.
@@ -41,6 +42,7 @@ using PromptSection = std::vector<WeightedText>;
 /// held within +-10000.
 /// https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/Features#attentionemphasis
 /// There, a BREAK inside of brackets is a word of negative weight; here it breaks.
+/// Compel's syntax is not for this function.
 std::vector<PromptSection> parse_prompt(std::string_view prompt, PromptSyntax syntax);
 
 /// The prompt without its marks, for encoders that know neither weights nor rows.

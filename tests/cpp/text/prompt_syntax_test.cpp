@@ -128,6 +128,7 @@ TEST(Unmarked, LeavesTheWordsAlone) {
 
 TEST(FindPromptSyntax, KnowsTheNames) {
   EXPECT_EQ(find_prompt_syntax("a1111"), PromptSyntax::A1111);
+  EXPECT_EQ(find_prompt_syntax("compel"), PromptSyntax::Compel);
   EXPECT_EQ(find_prompt_syntax("midjourney"), std::nullopt);
 }
 

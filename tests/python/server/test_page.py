@@ -191,7 +191,9 @@ def test_adapters_are_shown_where_the_model_has_them(opened: Opener) -> None:
     page.get_by_role("button", name="Add a word").click()
     page.locator("#embeddings").get_by_label("Name").fill("mascot")
     page.locator("#embeddings").get_by_label("Word", exact=True).fill("hero")
-    page.get_by_label("How prompts are read").select_option("a1111")
+    syntaxes = page.get_by_label("How prompts are read")
+    expect(syntaxes.locator("option")).to_have_text(sdrbee.prompt_syntaxes())
+    syntaxes.select_option("compel")
     page.get_by_role("button", name="Add a control").click()
     page.locator("#controls").get_by_label("Name").fill("canny")
     page.locator("#controls input[type=file]").set_input_files(png(grey()))
@@ -203,7 +205,7 @@ def test_adapters_are_shown_where_the_model_has_them(opened: Opener) -> None:
     body = sent.value.post_data_json
     assert body["loras"] == [{"name": "ink", "strength": 0.6}]
     assert body["embeddings"] == [{"name": "mascot", "token": "hero"}]
-    assert body["prompt_syntax"] == "a1111"
+    assert body["prompt_syntax"] == "compel"
     control = body["controls"][0]
     assert control.pop("image").startswith("data:image/png;base64,")
     assert control == {"name": "canny", "strength": 1, "start": 0, "end": 1}

@@ -54,6 +54,11 @@ const Tensor& states_before_last(const text::ClipTextOutput& output, int64_t cli
 
 }  // namespace
 
+size_t row_count(const ClipRows& rows) {
+  const auto* const compel = std::get_if<text::CompelRows>(&rows);
+  return compel != nullptr ? compel->count() : std::get<text::TokenRows>(rows).rows.size();
+}
+
 int64_t clip_layers(const io::Checkpoint& checkpoint, const char* encoder) {
   return text::ClipTextConfig::from(checkpoint.component(encoder).config).num_hidden_layers;
 }
@@ -73,11 +78,26 @@ ClipText::ClipText(const io::Checkpoint& checkpoint, const ClipTextNames& names,
       names_(names),
       cache_(options.prompt_cache) {}
 
+ClipRows ClipText::read(const PromptText& text, std::vector<std::string>& warnings) const {
+  if (text.syntax != text::PromptSyntax::Compel) return tokenize(text, warnings);
+  return text::compel_rows(tokenizer_, text.text, text.field,
+                           [&](const text::PromptSection& pieces) {
+                             return cut(text, {&pieces, 1}, warnings);
+                           });
+}
+
 text::TokenRows ClipText::tokenize(const PromptText& text,
                                    std::vector<std::string>& warnings) const {
-  const std::vector<text::PromptSection> sections = text::parse_prompt(text.text, text.syntax);
+  return cut(text, text::parse_prompt(text.text, text.syntax), warnings);
+}
+
+text::TokenRows ClipText::cut(const PromptText& text, std::span<const text::PromptSection> sections,
+                              std::vector<std::string>& warnings) const {
   const text::EncoderWords words{text.words, names_.words_key, config_.hidden_size};
-  if (text.long_prompt == LongPrompt::Chunk) return text::chunk_prompt(tokenizer_, sections, words);
+  if (text.long_prompt == LongPrompt::Chunk)
+    return text::chunk_prompt(
+        tokenizer_, sections, words,
+        text.syntax == text::PromptSyntax::Compel ? text::RowEnd::Sentence : text::RowEnd::Comma);
   text::TokenRows rows = text::truncate_prompt(tokenizer_, sections, words);
   if (rows.truncated)
     tell_of_cut(text,
@@ -88,6 +108,26 @@ text::TokenRows ClipText::tokenize(const PromptText& text,
                  .remedy = "long_prompt='chunk' keeps all of it"},
                 warnings);
   return rows;
+}
+
+ClipFeatures ClipText::weighed(ClipRows rows, size_t count, int64_t clip_skip) const {
+  if (const auto* const compel = std::get_if<text::CompelRows>(&rows))
+    return blended(*compel, count, clip_skip);
+  auto& tokens = std::get<text::TokenRows>(rows);
+  pad(tokens, count);
+  ClipFeatures features = encode(tokens, clip_skip);
+  features.states =
+      text::with_mean_of(features.states, text::weighted_states(features.states, tokens));
+  return features;
+}
+
+ClipFeatures ClipText::blended(const text::CompelRows& rows, size_t count,
+                               int64_t clip_skip) const {
+  ClipFeatures features =
+      names_.needs_projection ? encode(rows.written, clip_skip) : ClipFeatures{};
+  features.states = text::compel_states(
+      rows, count, [&](const text::TokenRows& tokens) { return encode(tokens, clip_skip).states; });
+  return features;
 }
 
 void ClipText::pad(text::TokenRows& rows, size_t count) const {
@@ -102,12 +142,15 @@ ClipFeatures ClipText::encode(const text::TokenRows& rows, int64_t clip_skip) co
   std::string encoder_name = names_.encoder + encoder_.adapter_key();
   for (const text::LearnedToken& token : rows.learned)
     encoder_name += message(' ', token.row, ':', token.column, ':', token.identity);
+  for (const text::HiddenTokens& hidden : rows.hidden)
+    encoder_name += message(" -", hidden.row, ':', hidden.begin, ':', hidden.end);
   const std::vector<Tensor> made =
       cache_->get_or_make(prompt_key(encoder_name, known_by), [&]() -> std::vector<Tensor> {
         const auto count = static_cast<int64_t>(rows.rows.size());
         const text::ClipTextEncoder& encoder = encoder_.use();
         const text::ClipTextOutput output =
-            encoder(at::tensor(flat, at::kLong).reshape({count, -1}).to(device_), rows.learned);
+            encoder(at::tensor(flat, at::kLong).reshape({count, -1}).to(device_), rows.learned,
+                    rows.hidden);
         const Tensor states = names_.states == ClipStates::Last
                                   ? encoder.skip_layers(output, clip_skip)
                                   : states_before_last(output, clip_skip);

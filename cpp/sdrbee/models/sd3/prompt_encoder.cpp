@@ -81,6 +81,7 @@ void Sd3PromptEncoder::check(std::span<const Prompt> prompts) const {
 
 Sd3PromptEncoder::Rows Sd3PromptEncoder::tokenize(const Prompt& prompt,
                                                   std::vector<std::string>& warnings) const {
+  refuse_compel(prompt);
   return {clip_[0].tokenize(prompt.text_for(1), warnings),
           clip_[1].tokenize(prompt.text_for(2), warnings)};
 }

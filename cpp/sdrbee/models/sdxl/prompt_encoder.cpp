@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/models/common/unet_2d_condition_config.h"
@@ -80,19 +81,15 @@ EncodedPrompts XlPromptEncoder::encode(std::span<const Prompt> prompts) const {
   size_t longest = 1;
   for (const Prompt& prompt : prompts) {
     all.push_back(tokenize(prompt, encoded.warnings));
-    for (const text::TokenRows& rows : all.back().tokens)
-      longest = std::max(longest, rows.rows.size());
+    for (const ClipRows& rows : all.back()) longest = std::max(longest, row_count(rows));
   }
   // One encoder after the other, so that only one needs to be in memory.
   std::vector<std::vector<ClipFeatures>> features(prompts.size());
   for (size_t e = 0; e < encoders_.size(); ++e)
     for (size_t i = 0; i < prompts.size(); ++i) {
       if (is_none(prompts[i])) continue;
-      encoders_[e].pad(all[i].tokens[e], longest);
-      const text::TokenRows& tokens = all[i].tokens[e];
-      ClipFeatures& own =
-          features[i].emplace_back(encoders_[e].encode(tokens, prompts[i].clip_skip));
-      own.states = text::with_mean_of(own.states, text::weighted_states(own.states, tokens));
+      features[i].push_back(
+          encoders_[e].weighed(std::move(all[i][e]), longest, prompts[i].clip_skip));
     }
   for (size_t i = 0; i < prompts.size(); ++i) {
     encoded.conditionings.push_back(is_none(prompts[i]) ? zeros(longest) : join(features[i]));
@@ -109,7 +106,7 @@ XlPromptEncoder::Rows XlPromptEncoder::tokenize(const Prompt& prompt,
                                                 std::vector<std::string>& warnings) const {
   Rows rows;
   for (size_t e = 0; e < encoders_.size(); ++e)
-    rows.tokens.push_back(encoders_[e].tokenize(prompt.text_for(e == 0 ? 1 : 2), warnings));
+    rows.push_back(encoders_[e].read(prompt.text_for(e == 0 ? 1 : 2), warnings));
   return rows;
 }
 

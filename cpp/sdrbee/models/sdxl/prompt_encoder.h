@@ -9,7 +9,8 @@
 namespace sdrbee::sdxl {
 
 /// The hidden states before the last layer of all encoders, side by side, without the final norm;
-/// the pooled text is the last encoder's, of a prompt's first row (Podell et al. 2023,
+/// the pooled text is the last encoder's, of a prompt's first row or, in
+/// compel's syntax, of the prompt as it is written (Podell et al. 2023,
 /// arXiv:2307.01952, 2.1). The refiner has the second encoder only.
 class XlPromptEncoder final : public PromptEncoder {
  public:
@@ -20,9 +21,7 @@ class XlPromptEncoder final : public PromptEncoder {
   void check(std::span<const Prompt> prompts) const override;
 
  private:
-  struct Rows {
-    std::vector<text::TokenRows> tokens;  // one an encoder
-  };
+  using Rows = std::vector<ClipRows>;  // one an encoder
   Rows tokenize(const Prompt& prompt, std::vector<std::string>& warnings) const;
   /// Whether the family conditions on zeros.
   bool is_none(const Prompt& prompt) const;

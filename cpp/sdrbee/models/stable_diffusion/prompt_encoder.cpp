@@ -1,6 +1,7 @@
 #include "sdrbee/models/stable_diffusion/prompt_encoder.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace sdrbee::stable_diffusion {
 
@@ -9,21 +10,19 @@ ClipPromptEncoder::ClipPromptEncoder(const io::Checkpoint& checkpoint, const Loa
 
 void ClipPromptEncoder::check(std::span<const Prompt> prompts) const {
   std::vector<std::string> unused;
-  for (const Prompt& prompt : prompts) clip_.tokenize(prompt.text_for(1), unused);
+  for (const Prompt& prompt : prompts) clip_.read(prompt.text_for(1), unused);
 }
 
 EncodedPrompts ClipPromptEncoder::encode(std::span<const Prompt> prompts) const {
-  std::vector<text::TokenRows> tokens;
+  std::vector<ClipRows> rows;
   size_t longest = 1;
   EncodedPrompts encoded;
   for (const Prompt& prompt : prompts) {
-    tokens.push_back(clip_.tokenize(prompt.text_for(1), encoded.warnings));
-    longest = std::max(longest, tokens.back().rows.size());
+    rows.push_back(clip_.read(prompt.text_for(1), encoded.warnings));
+    longest = std::max(longest, row_count(rows.back()));
   }
   for (size_t i = 0; i < prompts.size(); ++i) {
-    clip_.pad(tokens[i], longest);
-    const Tensor plain = clip_.encode(tokens[i], prompts[i].clip_skip).states;
-    const Tensor states = text::with_mean_of(plain, text::weighted_states(plain, tokens[i]));
+    const Tensor states = clip_.weighed(std::move(rows[i]), longest, prompts[i].clip_skip).states;
     // [rows, 77, D] -> [1, rows * 77, D]
     encoded.conditionings.push_back({.context = states.reshape({1, -1, states.size(-1)})});
   }
