@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,9 @@ def test_a_prompt_that_is_too_long_is_never_queued(family: str, tmp_path: Path) 
             pattern = (
                 rf"^\[{field}\] expected at most \d+ tokens for {encoder} but got \d{{3,4}}, .*red"
             )
-            with pytest.raises(sdrbee.InvalidRequest, match=pattern):
+            with pytest.raises(sdrbee.InvalidRequest, match=pattern) as told:
                 engine.submit(request.replace(long_prompt="error"))
+            assert re.search(r"'[red ]{90,100}\.\.\. and \d+ more bytes'", str(told.value))
         assert engine.status["queued"] == 0
         job = engine.submit(sdrbee.GenerationRequest(**words, **fields, long_prompt="error"))
         job.cancel()

@@ -14,7 +14,7 @@ struct CutText {
   const char* encoder = "";
   int64_t limit = 0;        // tokens that it takes, with those that it adds itself
   int64_t tokens = 0;       // of the whole text, counted in the same way
-  std::string lost;         // the part that it doesn't see
+  std::string lost;         // the part that it doesn't see; messages show its beginning
   const char* remedy = "";  // how to have more of it seen, in words
 };
 
