@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from types import ModuleType
 
 from sdrbee._native import UnsupportedModel
@@ -9,6 +10,11 @@ from sdrbee._native import UnsupportedModel
 
 class PreprocessorMissing(UnsupportedModel):
     """A preprocessor needs a package that isn't installed; the message says which."""
+
+
+def has_opencv() -> bool:
+    """Whether it is installed."""
+    return find_spec("cv2") is not None
 
 
 def opencv() -> ModuleType:

@@ -62,6 +62,7 @@ class Preprocessor:
     function: Callable[..., Picture]
     """[height, width, 3] to [height, width] or [height, width, 3]; takes the settings by name."""
     settings: tuple[Setting, ...] = ()
+    needs_opencv: bool = True
 
     def settings_of(self, given: Mapping[str, Any]) -> dict[str, float]:
         """All settings, by default those of the table.
@@ -146,8 +147,8 @@ _OWN = (
             Setting("background", 0.4, 0, 1, "what is farther than this share is flat"),
         ),
     ),
-    Preprocessor("invert", "black for white", tones.invert),
-    Preprocessor("passthrough", "the picture as it is", tones.passthrough),
+    Preprocessor("invert", "black for white", tones.invert, needs_opencv=False),
+    Preprocessor("passthrough", "the picture as it is", tones.passthrough, needs_opencv=False),
 )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import sdrbee
 from sdrbee.preprocess import PreprocessorMissing, Setting, own_preprocessors, preprocess
 from sdrbee.preprocess.finding import RESOLUTION, preprocessor_names
+from sdrbee.preprocess.opencv import has_opencv
 from sdrbee.preprocess.pixels import Picture
 from sdrbee.server.a1111_fields import wrong
 from sdrbee.server.errors import ApiError
@@ -43,9 +44,14 @@ _OWN = {
 
 
 def module_names() -> list[str]:
-    """What a unit's `module` may be."""
+    """What a unit's `module` may be: all that can be used here."""
     taken = {module.preprocessor for module in _OWN.values()}
-    return [*_OWN, *(name for name in preprocessor_names() if name not in taken)]
+    own = [name for name, module in _OWN.items() if _is_usable(module.preprocessor)]
+    return [*own, *(name for name in preprocessor_names() if name not in taken)]
+
+
+def _is_usable(preprocessor: str) -> bool:
+    return has_opencv() or not own_preprocessors()[preprocessor].needs_opencv
 
 
 def module_details() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ import sdrbee
 from sdrbee.hub.local import LocalModels, StoredModel
 from sdrbee.model_files import BUILTIN_FOLDER
 from sdrbee.preprocess import preprocess
+from sdrbee.server import a1111_modules
+from sdrbee.server.a1111_modules import module_details, module_names, prepared
+from sdrbee.server.errors import ApiError
 
 PROMPT = "a red circle left of a blue square"
 
@@ -162,6 +166,20 @@ def test_what_webuiapi_asks_of_the_extension(client: webuiapi.WebUIApi) -> None:
     assert {"canny", "softedge", "lineart_standard", "tile_resample", "invert"} <= {*modules}
     found = client.controlnet_detect(images=[PIL.Image.fromarray(edges())], module="none")
     assert np.array_equal(np.asarray(found.image), edges())
+
+
+def test_modules_that_need_opencv_are_listed_where_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(a1111_modules, "has_opencv", lambda: False)
+    assert {*module_names()}.isdisjoint({"canny", "softedge", "tile_resample", "normal"})
+    assert module_names()[:2] == ["none", "invert"] == [*module_details()][:2]
+    monkeypatch.setitem(sys.modules, "cv2", None)  # as if it weren't installed
+    picture = sdrbee.Image(edges(16, 16))
+    for name in module_names()[:2]:
+        assert prepared(name, picture, {}, "module").shape == (16, 16, 3)
+    with pytest.raises(ApiError, match=r"sdrbee\[control\]"):
+        prepared("canny", picture, {}, "module")
 
 
 def test_detect_runs_a_preprocessor(client: webuiapi.WebUIApi) -> None:
