@@ -22,6 +22,14 @@ LoadQueue LoadQueue::reading(const std::set<std::string>& names) const {
   return chosen;
 }
 
+std::map<std::string, LoadQueue::PutBack> LoadQueue::remember(
+    const std::set<std::string>& names) const {
+  std::map<std::string, PutBack> remembered;
+  for (const NamedTask& task : tasks_)
+    if (task.remember && names.contains(task.fills)) remembered[task.fills] = task.remember();
+  return remembered;
+}
+
 void LoadQueue::run() {
   const std::vector<NamedTask> tasks = std::exchange(tasks_, {});
   std::atomic<size_t> next = 0;

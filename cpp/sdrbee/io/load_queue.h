@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 #include <iterator>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -17,10 +18,13 @@ namespace sdrbee::io {
 class LoadQueue {
  public:
   using Task = std::function<void()>;
+  /// Puts a weight back as it was when it was remembered.
+  using PutBack = std::function<void()>;
+  using Remember = std::function<PutBack()>;
 
-  /// `fills` names the tensor that the task reads.
-  void add(Task task, std::string fills = "") {
-    tasks_.push_back({std::move(task), std::move(fills)});
+  /// `fills` names the tensor that the task reads, `remember` remembers what it has made of it.
+  void add(Task task, std::string fills = "", Remember remember = {}) {
+    tasks_.push_back({std::move(task), std::move(fills), std::move(remember)});
   }
 
   bool empty() const { return tasks_.empty(); }
@@ -30,6 +34,9 @@ class LoadQueue {
 
   /// The tasks that read one of the tensors.
   LoadQueue reading(const std::set<std::string>& names) const;
+
+  /// Remembers those of the tensors that can be: it must have run.
+  std::map<std::string, PutBack> remember(const std::set<std::string>& names) const;
 
   /// Takes over the tasks of another queue, after its own.
   void append(LoadQueue other) { std::ranges::move(other.tasks_, std::back_inserter(tasks_)); }
@@ -42,6 +49,7 @@ class LoadQueue {
   struct NamedTask {
     Task run;
     std::string fills;
+    Remember remember;
   };
   std::vector<NamedTask> tasks_;
 };

@@ -24,6 +24,11 @@ int64_t WeightLedger::bytes() const {
   return bytes;
 }
 
+int64_t WeightLedger::bytes(const std::string& name) const {
+  const auto found = taken_.find(name);
+  return found == taken_.end() ? 0 : found->second;
+}
+
 void WeightLedger::check_all_taken(const WeightSource& source, std::string_view prefix,
                                    const std::vector<std::string>& ignorable) const {
   std::string listed;
@@ -113,8 +118,9 @@ std::function<QuantisedTensor()> WeightScope::promise_blocks(std::string_view na
   return [source = source_, key] { return source->read_blocks(key); };
 }
 
-void WeightScope::put_off(std::string_view name, LoadQueue::Task task) const {
-  queue_ ? queue_->add(std::move(task), full_name(name)) : task();
+void WeightScope::put_off(std::string_view name, LoadQueue::Task task,
+                          LoadQueue::Remember remember) const {
+  queue_ ? queue_->add(std::move(task), full_name(name), std::move(remember)) : task();
 }
 
 Tensor WeightScope::take(std::string_view name, at::IntArrayRef shape) const {

@@ -24,6 +24,9 @@ class WeightLedger {
   /// What all tensors that were taken take in memory.
   int64_t bytes() const;
 
+  /// What one of them takes; 0 when it was not taken.
+  int64_t bytes(const std::string& name) const;
+
   /// Throws CheckpointError that lists the names of `source` under `prefix` that nobody took.
   /// Names that contain one of `ignorable` are passed over (old exports store index buffers).
   void check_all_taken(const WeightSource& source, std::string_view prefix = "",
@@ -67,7 +70,9 @@ class WeightScope {
 
   /// Runs `task`, which reads the tensor `path.name`, when the network is built, beside other tasks
   /// on any thread; at once without a queue. It may be run again, when the tensor has changed.
-  void put_off(std::string_view name, LoadQueue::Task task) const;
+  /// `remember`: see LoadQueue.
+  void put_off(std::string_view name, LoadQueue::Task task,
+               LoadQueue::Remember remember = {}) const;
 
   /// Like take, but nothing when there is no such name.
   std::optional<Tensor> take_if_present(std::string_view name, at::IntArrayRef shape) const;

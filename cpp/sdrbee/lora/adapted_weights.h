@@ -41,6 +41,9 @@ class AdaptedWeights final : public io::WeightSource {
   /// their shapes checked.
   void want(WeightChanges changes) { wanted_ = std::move(changes); }
 
+  /// What acts.
+  const WeightChanges& acting() const { return acting_; }
+
   /// Makes what is wanted act; the names of the tensors that now are others than before.
   std::set<std::string> renew();
 

@@ -12,7 +12,7 @@
 namespace sdrbee::lora {
 namespace {
 
-enum class Part { Base, Input, Middle, Output };
+enum class Part { Base, Input, Middle, Output, T5, Double, Single };
 
 struct Block {
   Part part = Part::Base;
@@ -36,7 +36,10 @@ constexpr std::array kXl20 = {Run{Part::Base, 0, 0}, Run{Part::Input, 0, 8},
                               Run{Part::Middle, 0, 0}, Run{Part::Output, 0, 8}};
 constexpr std::array kSd26 = {Run{Part::Base, 0, 0}, Run{Part::Input, 0, 11},
                               Run{Part::Middle, 0, 0}, Run{Part::Output, 0, 11}};
-constexpr std::array<std::span<const Run>, 4> kLists = {kXl12, kSd17, kXl20, kSd26};
+constexpr std::array kFlux61 = {Run{Part::Base, 0, 0},    Run{Part::T5, 0, 0},
+                                Run{Part::Input, 0, 0},   Run{Part::Double, 0, 18},
+                                Run{Part::Single, 0, 37}, Run{Part::Output, 0, 0}};
+constexpr std::array<std::span<const Run>, 5> kLists = {kXl12, kSd17, kXl20, kSd26, kFlux61};
 
 size_t length(std::span<const Run> list) {
   int64_t count = 0;
@@ -64,7 +67,33 @@ int64_t layers_per_block(const io::WeightSource& weights) {
   return layers;
 }
 
+bool is_flux(const io::WeightSource& weights) {
+  return weights.find("single_transformer_blocks.0.proj_mlp.weight").has_value();
+}
+
+Block flux_block_of(const std::string& layer) {
+  if (const auto index = number_after(layer, "single_transformer_blocks."))
+    return {Part::Single, *index};
+  if (const auto index = number_after(layer, "transformer_blocks.")) return {Part::Double, *index};
+  const bool last = layer.starts_with("norm_out") || layer.starts_with("proj_out");
+  return {last ? Part::Output : Part::Input, 0};
+}
+
+/// Of a text encoder: those of Stable Diffusion have one entry together.
+Block encoder_block(std::string_view component, bool flux) {
+  return flux && component == "text_encoder_2" ? Block{Part::T5, 0} : Block{};
+}
+
+/// Throws InvalidRequest unless the list is for models of these weights.
+void check_model(size_t count, bool for_flux, const io::WeightSource& weights) {
+  if (for_flux ? is_flux(weights) : layers_per_block(weights) > 0) return;
+  throw InvalidRequest(message("[loras] a list of ", count, " strengths of blocks is for ",
+                               for_flux ? "FLUX.1" : "Stable Diffusion 1.x, 2.x and XL",
+                               ", which this model is not"));
+}
+
 std::optional<Block> block_of(const std::string& layer, const io::WeightSource& weights) {
+  if (is_flux(weights)) return flux_block_of(layer);
   if (layer == "conv_in") return Block{Part::Input, 0};
   if (layer.starts_with("mid_block.")) return Block{Part::Middle, 0};
   const int64_t layers = layers_per_block(weights);
@@ -85,8 +114,8 @@ void check_block_strengths(const std::string& name, const std::vector<double>& s
   if (strengths.empty()) return;
   if (list_of(strengths.size()).empty())
     throw InvalidRequest(message("[loras] '", name,
-                                 "': expected 17 or 26 (Stable Diffusion), or 12 ",
-                                 "or 20 (XL) strengths of blocks but got ", strengths.size()));
+                                 "': expected 17 or 26 (Stable Diffusion), 12 or 20 (XL), ",
+                                 "or 61 (FLUX.1) strengths of blocks but got ", strengths.size()));
   for (const double strength : strengths)
     if (!std::isfinite(strength))
       throw InvalidRequest(
@@ -96,8 +125,11 @@ void check_block_strengths(const std::string& name, const std::vector<double>& s
 double block_strength(const std::vector<double>& strengths, std::string_view component,
                       const std::string& layer, const io::WeightSource& weights) {
   if (strengths.empty()) return 1.0;
+  const bool for_flux = strengths.size() == length(kFlux61);
+  const bool encoder = component.starts_with("text_encoder");
+  if (!encoder) check_model(strengths.size(), for_flux, weights);
   const std::optional<Block> block =
-      component.starts_with("text_encoder") ? Block{} : block_of(layer, weights);
+      encoder ? encoder_block(component, for_flux) : block_of(layer, weights);
   if (!block) return 1.0;
   size_t entry = 0;
   for (const Run& run : list_of(strengths.size()))

@@ -50,6 +50,29 @@ int64_t WeightMemory::loaded_bytes() const {
   return bytes;
 }
 
+int64_t WeightMemory::kept_bytes() const {
+  int64_t bytes = 0;
+  for (const Entry& one : entries_) bytes += one.kept_bytes;
+  return bytes;
+}
+
+int64_t WeightMemory::may_keep(const WeightHolder& holder) {
+  const std::lock_guard lock(mutex_);
+  const int64_t left = limit_ ? std::min(kKeptBytes, *limit_ - loaded_bytes()) : kKeptBytes;
+  return std::max<int64_t>(0, left - (kept_bytes() - entry(holder).kept_bytes));
+}
+
+void WeightMemory::note_kept(const WeightHolder& holder, int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  entry(holder).kept_bytes = bytes;
+}
+
+void WeightMemory::drop(Entry& one) {
+  one.holder->drop();
+  one.state.loaded = false;
+  one.kept_bytes = 0;
+}
+
 /// The loaded component that ran the longest time ago, but for `wanted`; null when there is none.
 WeightMemory::Entry* WeightMemory::least_recent(const Entry& wanted) {
   Entry* found = nullptr;
@@ -64,11 +87,17 @@ void WeightMemory::make_room(const Entry& wanted) {
   bool dropped = false;
   {
     const std::lock_guard lock(mutex_);
-    while (!fits(loaded_bytes() + wanted.state.bytes)) {
+    const auto is_full = [&] { return !fits(loaded_bytes() + kept_bytes() + wanted.state.bytes); };
+    for (Entry& one : entries_) {
+      if (one.kept_bytes == 0 || !is_full()) continue;
+      one.holder->drop_kept();
+      one.kept_bytes = 0;
+      dropped = true;
+    }
+    while (is_full()) {
       Entry* other = least_recent(wanted);
       if (other == nullptr) break;
-      other->holder->drop();
-      other->state.loaded = false;
+      drop(*other);
       dropped = true;
     }
   }
@@ -111,8 +140,7 @@ void WeightMemory::use(WeightHolder& holder) {
 
 void WeightMemory::let_go(WeightHolder& holder) {
   const std::lock_guard lock(mutex_);
-  holder.drop();
-  entry(holder).state.loaded = false;
+  drop(entry(holder));
 }
 
 bool WeightMemory::is_loaded(const WeightHolder& holder) {
@@ -135,7 +163,7 @@ void WeightMemory::load_all() {
   std::vector<Entry*> chosen;
   {
     const std::lock_guard lock(mutex_);
-    int64_t bytes = loaded_bytes();
+    int64_t bytes = loaded_bytes() + kept_bytes();
     for (Entry& one : entries_) {
       if (one.state.loaded || !fits(bytes + one.state.bytes)) continue;
       bytes += one.state.bytes;

@@ -32,6 +32,9 @@ class WeightHolder {
 
   /// Lets the weights go, also when some of them were never loaded.
   virtual void drop() = 0;
+
+  /// Lets go what it keeps beside its weights, see WeightMemory::may_keep.
+  virtual void drop_kept() = 0;
 };
 
 /// The memory that the components of one model share. A component that is to run is loaded; where
@@ -57,6 +60,15 @@ class WeightMemory {
 
   bool is_loaded(const WeightHolder& holder);
 
+  /// What components may keep, all together, of weights that acted with other LoRAs than now.
+  static constexpr int64_t kKeptBytes = int64_t{2} << 30;
+
+  /// What of it the component may take: no more than the limit leaves beside all that is loaded.
+  int64_t may_keep(const WeightHolder& holder);
+
+  /// Says what a component keeps. It is the first to make room for components.
+  void note_kept(const WeightHolder& holder, int64_t bytes);
+
   /// Throws InvalidRequest, saying the least limit, when the largest component is over the limit.
   void check_limit() const;
 
@@ -74,12 +86,15 @@ class WeightMemory {
     WeightHolder* holder;
     std::string name;
     ComponentMemory state;
+    int64_t kept_bytes = 0;  // beside its weights
     uint64_t last_use = 0;
   };
   Entry& entry(const WeightHolder& holder);
   int64_t loaded_bytes() const;
+  int64_t kept_bytes() const;
   bool fits(int64_t bytes) const { return !limit_ || bytes <= *limit_; }
   Entry* least_recent(const Entry& wanted);
+  void drop(Entry& one);
   void make_room(const Entry& wanted);
   void load(const std::vector<Entry*>& chosen);
 

@@ -16,15 +16,20 @@ Conv2d::Conv2d(const io::WeightScope& scope, int64_t in, int64_t out, int64_t ke
     : stride_(options.stride), padding_(options.padding) {
   if (options.bias) bias_ = scope.take("bias", {out});
   if (auto blocks = scope.promise_blocks("weight", {out, in, kernel, kernel})) {
-    scope.put_off("weight", [weight = weight_, blocks = std::move(blocks), dtype = scope.dtype()] {
-      *weight = {{}, false, QuantisedWeight{blocks(), dtype}};
-    });
+    scope.put_off(
+        "weight",
+        [weight = weight_, blocks = std::move(blocks), dtype = scope.dtype()] {
+          *weight = {{}, false, QuantisedWeight{blocks(), dtype}};
+        },
+        remembering(weight_));
     return;
   }
-  scope.put_off("weight", [layer = *this,
-                           weight = scope.promise("weight", {out, in, kernel, kernel})]() mutable {
-    layer.replace_weight(weight());
-  });
+  scope.put_off(
+      "weight",
+      [layer = *this, weight = scope.promise("weight", {out, in, kernel, kernel})]() mutable {
+        layer.replace_weight(weight());
+      },
+      remembering(weight_));
 }
 
 void Conv2d::replace_weight(const Tensor& weight) {

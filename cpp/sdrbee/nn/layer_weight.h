@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "sdrbee/core/tensor.h"
+#include "sdrbee/io/load_queue.h"
 #include "sdrbee/nn/quantised_weight.h"
 
 namespace sdrbee::nn {
@@ -22,5 +23,10 @@ struct LayerWeight {
 using SharedWeight = std::shared_ptr<LayerWeight>;
 
 inline SharedWeight make_shared_weight() { return std::make_shared<LayerWeight>(); }
+
+/// Remembers the weight, see io::LoadQueue. What is remembered shares its memory.
+inline io::LoadQueue::Remember remembering(const SharedWeight& weight) {
+  return [weight] { return [weight, kept = *weight] { *weight = kept; }; };
+}
 
 }  // namespace sdrbee::nn

@@ -45,18 +45,22 @@ Linear::Linear(const io::WeightScope& scope, int64_t in, int64_t out, bool bias)
 void Linear::take_later(const io::WeightScope& scope, int64_t in, int64_t out) {
   const std::vector<int64_t> shape = stored_shape(scope, in, out);
   if (auto blocks = scope.promise_blocks("weight", shape)) {
-    scope.put_off("weight", [layer = *this, blocks = std::move(blocks), dtype = scope.dtype(), in,
-                             out]() mutable {
-      io::QuantisedTensor stored = blocks();
-      stored.shape = {out, in};
-      layer.keep_quantised({std::move(stored), dtype});
-    });
+    scope.put_off(
+        "weight",
+        [layer = *this, blocks = std::move(blocks), dtype = scope.dtype(), in, out]() mutable {
+          io::QuantisedTensor stored = blocks();
+          stored.shape = {out, in};
+          layer.keep_quantised({std::move(stored), dtype});
+        },
+        remembering(weight_));
     return;
   }
-  scope.put_off("weight",
-                [layer = *this, weight = scope.promise("weight", shape), in, out]() mutable {
-                  layer.replace_weight(weight().view({out, in}));
-                });
+  scope.put_off(
+      "weight",
+      [layer = *this, weight = scope.promise("weight", shape), in, out]() mutable {
+        layer.replace_weight(weight().view({out, in}));
+      },
+      remembering(weight_));
 }
 
 void Linear::keep_quantised(QuantisedWeight weight) { *weight_ = {{}, false, std::move(weight)}; }
@@ -97,17 +101,31 @@ Geglu::Geglu(const io::WeightScope& scope, int64_t in, int64_t out)
   const auto info = proj.find("weight");
   if (auto blocks = proj.promise_blocks("weight", {2 * out, in});
       blocks && io::has_whole_rows({*info->blocks, info->shape, {}})) {
-    proj.put_off("weight",
-                 [layer = *this, blocks = std::move(blocks), dtype = scope.dtype(), out]() mutable {
-                   const io::QuantisedTensor stored = blocks();
-                   layer.value_.keep_quantised({io::narrow_rows(stored, 0, out), dtype});
-                   layer.gate_.keep_quantised({io::narrow_rows(stored, out, out), dtype});
-                 });
+    proj.put_off(
+        "weight",
+        [layer = *this, blocks = std::move(blocks), dtype = scope.dtype(), out]() mutable {
+          const io::QuantisedTensor stored = blocks();
+          layer.value_.keep_quantised({io::narrow_rows(stored, 0, out), dtype});
+          layer.gate_.keep_quantised({io::narrow_rows(stored, out, out), dtype});
+        },
+        remembering_both());
     return;
   }
-  proj.put_off("weight", [layer = *this, weight = proj.promise("weight", {2 * out, in})]() mutable {
-    layer.replace_weight(weight());
-  });
+  proj.put_off(
+      "weight",
+      [layer = *this, weight = proj.promise("weight", {2 * out, in})]() mutable {
+        layer.replace_weight(weight());
+      },
+      remembering_both());
+}
+
+io::LoadQueue::Remember Geglu::remembering_both() const {
+  return [value = remembering(value_.weight_), gate = remembering(gate_.weight_)] {
+    return [value = value(), gate = gate()] {
+      value();
+      gate();
+    };
+  };
 }
 
 Geglu::Geglu(const Tensor& bias) : value_(bias.chunk(2)[0]), gate_(bias.chunk(2)[1]) {}

@@ -57,6 +57,7 @@ class Geglu {
 
  private:
   explicit Geglu(const Tensor& bias);
+  io::LoadQueue::Remember remembering_both() const;
 
   Linear value_;  // W1: two layers, so that gelu and product are done as the results are written
   Linear gate_;   // W2

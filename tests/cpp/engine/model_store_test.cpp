@@ -20,6 +20,7 @@ class CountedWeights final : public WeightHolder {
     return {};
   }
   void drop() override {}
+  void drop_kept() override {}
   int loads = 0;
 };
 

@@ -56,6 +56,27 @@ TEST_F(BlockStrengths, ShortListsHaveTheBlocksWithAttention) {
   EXPECT_EQ(strength(20, "up_blocks.2.resnets.2.conv1"), 19);         // OUT08
 }
 
+TEST_F(BlockStrengths, CountsTheBlocksOfFlux) {
+  const test::MemoryWeights flux({{"single_transformer_blocks.0.proj_mlp.weight", at::ones({1})}});
+  const auto of = [&](const std::string& layer, const char* component = "transformer") {
+    return block_strength(places(61), component, layer, flux);
+  };
+  EXPECT_EQ(of("encoder.layers.0.fc1", "text_encoder"), 0);
+  EXPECT_EQ(of("encoder.block.0.layer.0.SelfAttention.q", "text_encoder_2"), 1);
+  EXPECT_EQ(of("x_embedder"), 2);
+  EXPECT_EQ(of("transformer_blocks.18.attn.to_q"), 21);
+  EXPECT_EQ(of("single_transformer_blocks.0.proj_mlp"), 22);
+  EXPECT_EQ(of("single_transformer_blocks.37.proj_out"), 59);
+  EXPECT_EQ(of("norm_out.linear"), 60);
+  EXPECT_EQ(of("proj_out"), 60);
+}
+
+TEST_F(BlockStrengths, RefusesListsOfOtherModels) {
+  EXPECT_THROW(strength(61, "conv_in"), InvalidRequest);
+  const test::MemoryWeights none;
+  EXPECT_THROW(block_strength(places(26), "transformer", "proj_out", none), InvalidRequest);
+}
+
 TEST_F(BlockStrengths, OtherLayersKeepTheWholeStrength) {
   EXPECT_EQ(strength(26, "time_embedding.linear_1"), 1.0);
   EXPECT_EQ(block_strength({}, "unet", "conv_in", weights_), 1.0);

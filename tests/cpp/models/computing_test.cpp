@@ -11,6 +11,7 @@ namespace {
 struct Weights final : WeightHolder {
   io::LoadQueue prepare() override { return {}; }
   void drop() override {}
+  void drop_kept() override {}
 };
 
 TEST(Computing, ASmallModelHasOneThreadAndALargeOneAll) {

@@ -23,10 +23,16 @@ class FakeHolder final : public WeightHolder {
     });
     return work;
   }
-  void drop() override { there = false; }
+  void drop() override { there = keeps = false; }
+  void drop_kept() override { keeps = false; }
+  void keep(int64_t bytes) {
+    keeps = true;
+    memory_.note_kept(*this, bytes);
+  }
   void use() { memory_.use(*this); }
 
   bool there = false;
+  bool keeps = false;
   bool damaged = false;
 
  private:
@@ -41,6 +47,30 @@ TEST(WeightMemoryTest, WithoutALimitNothingIsLetGo) {
   unet.use();
   EXPECT_TRUE(text.there);
   memory.check_limit();
+}
+
+TEST(WeightMemoryTest, WhatIsKeptMakesRoomFirst) {
+  WeightMemory memory(100);
+  FakeHolder text(memory, "text", 40);
+  FakeHolder unet(memory, "unet", 50);
+  text.use();
+  EXPECT_EQ(memory.may_keep(text), 60);
+  text.keep(20);
+  EXPECT_EQ(memory.may_keep(text), 60) << "its own counts for nothing";
+  EXPECT_EQ(memory.may_keep(unet), 40);
+  unet.use();
+  EXPECT_TRUE(text.there);
+  EXPECT_FALSE(text.keeps);
+  EXPECT_EQ(memory.may_keep(unet), 10);
+}
+
+TEST(WeightMemoryTest, WithoutALimitLittleIsKept) {
+  WeightMemory memory;
+  FakeHolder text(memory, "text", int64_t{1} << 40);
+  FakeHolder unet(memory, "unet", 1);
+  text.use();
+  text.keep(WeightMemory::kKeptBytes - 5);
+  EXPECT_EQ(memory.may_keep(unet), 5);
 }
 
 TEST(WeightMemoryTest, WhatRanTheLongestTimeAgoMakesRoom) {

@@ -14,6 +14,7 @@
 #include "sdrbee/io/load_queue.h"
 #include "sdrbee/io/weight_scope.h"
 #include "sdrbee/lora/adapted_weights.h"
+#include "sdrbee/lora/kept_weights.h"
 #include "sdrbee/models/adapters.h"
 #include "sdrbee/models/registry.h"
 #include "sdrbee/models/weight_memory.h"
@@ -76,30 +77,53 @@ class LazyNetwork {
     void drop() override {
       network_.reset();
       queue_ = {};
+      kept_ = {};
     }
+
+    void drop_kept() override { kept_ = {}; }
 
    private:
     /// Reads what adapters that came or went have changed: the large weights alone, or all where
     /// others changed, which the layers hold as values.
     void renew_weights() {
+      const lora::WeightChanges before = weights_->acting();
       const std::set<std::string> changed = weights_->renew();
       if (changed.empty() || !network_) return;
       try {
         if (!queue_.reads_all(changed)) return options_.memory->let_go(*this);
-        if (options_.memory->is_loaded(*this)) queue_.reading(changed).run();
+        if (options_.memory->is_loaded(*this)) queue_.reading(exchange(changed, before)).run();
       } catch (...) {
         options_.memory->let_go(*this);
         throw;
       }
     }
 
+    /// Lets the tensors act that are kept with their present changes, and keeps what acted instead
+    /// of them; the names of the others.
+    std::set<std::string> exchange(const std::set<std::string>& changed,
+                                   const lora::WeightChanges& before) {
+      const auto changes_of = [](const lora::WeightChanges& all, const std::string& name) {
+        const auto found = all.find(name);
+        return found == all.end() ? std::vector<lora::WeightChange>() : found->second;
+      };
+      auto acted = queue_.remember(changed);
+      std::set<std::string> missing;
+      for (const std::string& name : changed)
+        if (!kept_.put_back(name, changes_of(weights_->acting(), name))) missing.insert(name);
+      for (auto& [name, put_back] : acted)
+        kept_.keep(name, changes_of(before, name), std::move(put_back), ledger_.bytes(name));
+      kept_.shrink(options_.memory->may_keep(*this));
+      options_.memory->note_kept(*this, kept_.bytes());
+      return missing;
+    }
+
     /// The network without its large weights; returns the bytes of all of them.
     int64_t build_from_headers() {
-      io::WeightLedger ledger;
+      ledger_ = {};
       network_.emplace(
-          build_(io::WeightScope(*weights_, ledger, options_.dtype, options_.device, &queue_)));
-      ledger.check_all_taken(*weights_, "", ignorable_);
-      return ledger.bytes();
+          build_(io::WeightScope(*weights_, ledger_, options_.dtype, options_.device, &queue_)));
+      ledger_.check_all_taken(*weights_, "", ignorable_);
+      return ledger_.bytes();
     }
 
     io::Component component_;
@@ -108,7 +132,9 @@ class LazyNetwork {
     std::vector<std::string> ignorable_;
     std::shared_ptr<lora::AdaptedWeights> weights_;
     std::optional<Network> network_;
-    io::LoadQueue queue_;  // what reads the network's large weights
+    io::WeightLedger ledger_;  // what it took
+    io::LoadQueue queue_;      // what reads the network's large weights
+    lora::KeptWeights kept_;
   };
 
   std::unique_ptr<Holder> holder_;

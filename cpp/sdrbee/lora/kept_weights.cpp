@@ -1,0 +1,38 @@
+#include "sdrbee/lora/kept_weights.h"
+
+#include <algorithm>
+#include <ranges>
+#include <utility>
+
+namespace sdrbee::lora {
+
+void KeptWeights::keep(const std::string& tensor, std::vector<WeightChange> changes,
+                       io::LoadQueue::PutBack put_back, int64_t bytes) {
+  entries_.push_front({tensor, std::move(changes), std::move(put_back), bytes});
+  by_tensor_.emplace(tensor, entries_.begin());
+  bytes_ += bytes;
+}
+
+bool KeptWeights::put_back(const std::string& tensor, const std::vector<WeightChange>& changes) {
+  const auto [first, last] = by_tensor_.equal_range(tensor);
+  const auto found =
+      std::find_if(first, last, [&](const auto& item) { return item.second->changes == changes; });
+  if (found == last) return false;
+  found->second->put_back();
+  forget(found->second);
+  return true;
+}
+
+void KeptWeights::shrink(int64_t limit_bytes) {
+  while (!entries_.empty() && bytes_ > limit_bytes) forget(std::prev(entries_.end()));
+}
+
+void KeptWeights::forget(Place entry) {
+  const auto [first, last] = by_tensor_.equal_range(entry->tensor);
+  by_tensor_.erase(
+      std::find_if(first, last, [&](const auto& item) { return item.second == entry; }));
+  bytes_ -= entry->bytes;
+  entries_.erase(entry);
+}
+
+}  // namespace sdrbee::lora
