@@ -76,12 +76,12 @@ class DiffusersEngine:
 
     def __init__(self, model: str, dtype: str, threads: int) -> None:
         import torch
-        from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
+        from diffusers import DiffusionPipeline, EulerDiscreteScheduler
 
         torch.set_num_threads(threads)
         self._torch = torch
         self._pipeline_class, self._scheduler_class = (
-            StableDiffusionPipeline,
+            DiffusionPipeline,
             EulerDiscreteScheduler,
         )
         self._source = model

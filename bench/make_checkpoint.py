@@ -1,4 +1,4 @@
-"""Writes a Stable Diffusion 1.5 of full size with random weights: fp16 files, diffusers folder.
+"""Writes a Stable Diffusion 1.5, or XL, of full size with random weights: fp16, diffusers folder.
 
 Speed and memory do not depend on what the weights are, as long as activations stay finite; the
 layers' usual initialisation sees to that. The vocabulary has the real one's size, but only bytes.
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 _VOCABULARY_SIZE = 49408
 _UNET = {
@@ -51,6 +53,28 @@ _TEXT = {
     "eos_token_id": 49407,
     "pad_token_id": 1,
 }
+# https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0
+_XL_UNET = _UNET | {
+    "sample_size": 128,
+    "down_block_types": ["DownBlock2D"] + ["CrossAttnDownBlock2D"] * 2,
+    "up_block_types": ["CrossAttnUpBlock2D"] * 2 + ["UpBlock2D"],
+    "block_out_channels": [320, 640, 1280],
+    "transformer_layers_per_block": [1, 2, 10],
+    "attention_head_dim": [5, 10, 20],
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+_XL_TEXT_2 = _TEXT | {
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "projection_dim": 1280,
+    "hidden_act": "gelu",
+}
 _SCHEDULER = {
     "_class_name": "PNDMScheduler",
     "beta_start": 0.00085,
@@ -71,6 +95,19 @@ _INDEX = {
     "scheduler": ["diffusers", "PNDMScheduler"],
     "text_encoder": ["transformers", "CLIPTextModel"],
     "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+
+
+_XL_INDEX = {
+    "_class_name": "StableDiffusionXLPipeline",
+    "force_zeros_for_empty_prompt": True,
+    "scheduler": ["diffusers", "PNDMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "tokenizer_2": ["transformers", "CLIPTokenizer"],
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
 }
@@ -112,29 +149,50 @@ def _name_as_published(text_encoder: Path) -> None:
     """transformers 5 leaves out the "text_model." that its predecessors wrote."""
     prefix = "text_model."
     tensors = safetensors.torch.load_file(text_encoder)
-    named = {prefix + name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    named = {
+        name if name.startswith("text_projection.") else prefix + name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+    }
     safetensors.torch.save_file(named, text_encoder, metadata={"format": "pt"})
+
+
+def _networks(xl: bool) -> dict[str, Callable[[], Any]]:
+    """What makes each network, one at a time."""
+    if not xl:
+        return {
+            "unet": lambda: UNet2DConditionModel(**_UNET),
+            "vae": lambda: AutoencoderKL(**_VAE),
+            "text_encoder": lambda: CLIPTextModel(CLIPTextConfig(**_TEXT)),
+        }
+    return {
+        "unet": lambda: UNet2DConditionModel(**_XL_UNET),
+        "vae": lambda: AutoencoderKL(**_VAE | {"sample_size": 1024, "scaling_factor": 0.13025}),
+        "text_encoder": lambda: CLIPTextModel(CLIPTextConfig(**_TEXT)),
+        "text_encoder_2": lambda: CLIPTextModelWithProjection(CLIPTextConfig(**_XL_TEXT_2)),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dir", type=Path, required=True, help="a folder outside the repository")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--xl", action="store_true", help="a Stable Diffusion XL, of 7 GB")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
-    networks = {
-        "unet": UNet2DConditionModel(**_UNET),
-        "vae": AutoencoderKL(**_VAE),
-        "text_encoder": CLIPTextModel(CLIPTextConfig(**_TEXT)),
-    }
-    for name, network in networks.items():
-        network.half().save_pretrained(
+    if options.xl:  # in fp32 it would need 10 GB of memory
+        torch.set_default_dtype(torch.float16)
+    for name, make in _networks(options.xl).items():
+        make().half().save_pretrained(
             options.dir / name, variant="fp16", max_shard_size="10GB", safe_serialization=True
         )
-    _name_as_published(options.dir / "text_encoder" / "model.fp16.safetensors")
-    _write_tokenizer(options.dir / "tokenizer")
+    for text_encoder in options.dir.glob("text_encoder*/model.fp16.safetensors"):
+        _name_as_published(text_encoder)
+    index = _XL_INDEX if options.xl else _INDEX
+    for name in index:
+        if name.startswith("tokenizer"):
+            _write_tokenizer(options.dir / name)
     _write_json(options.dir / "scheduler" / "scheduler_config.json", _SCHEDULER)
-    _write_json(options.dir / "model_index.json", _INDEX)
+    _write_json(options.dir / "model_index.json", index)
     print(options.dir)
 
 
