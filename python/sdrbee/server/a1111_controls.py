@@ -15,7 +15,14 @@ import numpy.typing as npt
 
 from sdrbee.hub.local import LocalModels
 from sdrbee.server.a1111_fields import Fields, json_object, wrong
-from sdrbee.server.a1111_modules import NONE, is_none, module_details, module_names, prepared
+from sdrbee.server.a1111_modules import (
+    NONE,
+    is_fitted,
+    is_none,
+    module_details,
+    module_names,
+    prepared,
+)
 from sdrbee.server.a1111_pictures import encoded, picture
 from sdrbee.server.a1111_schema import A1111Error
 from sdrbee.server.http import Request, Response, Router, json_response
@@ -130,10 +137,10 @@ def _image(unit: Mapping[str, Any], place: str, body: Mapping[str, Any], fields:
         resize = _OLD_RESIZE_MODES.get(resize, resize)
     mode = _choice({"resize_mode": resize}, "resize_mode", place, _RESIZE_MODES)
     size = (fields.whole("width") or 0, fields.whole("height") or 0)
-    is_fitted = mode != 0 and all(size)
     of_unit = Fields(unit)
     module = of_unit.text("module")
-    if is_none(module) and not is_fitted:
+    fits = mode != 0 and all(size) and is_fitted(module)
+    if is_none(module) and not fits:
         return image
     given = picture(f"{place}.image", image)
     pixels = np.asarray(given)
@@ -141,7 +148,7 @@ def _image(unit: Mapping[str, Any], place: str, body: Mapping[str, Any], fields:
         numbers = {name: of_unit.number(name) for name in ("threshold_a", "threshold_b")}
         numbers["resolution"] = _resolution(of_unit, pixels, mode, size)
         pixels = prepared(module, given, numbers, f"{place}.module")
-    if is_fitted:
+    if fits:
         pixels = (_cropped if mode == 1 else _filled)(pixels, size[0] / size[1])
     return encoded(pixels)
 

@@ -27,7 +27,12 @@ class Module:
     sliders: tuple[str, ...] = ()
     """The settings that `threshold_a` and `threshold_b` are; the others keep their defaults."""
     has_resolution: bool = True
+    is_fitted: bool = True
+    """Whether the picture is brought to the proportions of the one that is made."""
 
+
+# An IP-Adapter has its picture encoder with it, so there is nothing to prepare.
+_ENCODED = Module("passthrough", has_resolution=False, is_fitted=False)
 
 # Only where the extension's module does the same has it the extension's longer name.
 _OWN = {
@@ -40,6 +45,10 @@ _OWN = {
     "blur_gaussian": Module("blur", ("sigma",)),
     "tile_resample": Module("tile", ("factor",), has_resolution=False),
     "normal": Module("normal", ("background",)),
+    "ip-adapter-auto": _ENCODED,
+    "ip-adapter_clip_sd15": _ENCODED,
+    "ip-adapter_clip_sdxl": _ENCODED,
+    "ip-adapter_clip_sdxl_plus_vith": _ENCODED,
 }
 
 
@@ -77,6 +86,11 @@ def module_details() -> dict[str, Any]:
 def is_none(name: str) -> bool:
     """Whether the picture stays as it is."""
     return name.lower() in ("", NONE)
+
+
+def is_fitted(name: str) -> bool:
+    """Whether the module's picture is brought to the proportions of the one that is made."""
+    return _module(name.lower()).is_fitted
 
 
 def prepared(

@@ -211,6 +211,43 @@ def test_a_unit_prepares_its_picture(client: webuiapi.WebUIApi) -> None:
     assert not np.array_equal(made(source), expected)
 
 
+def test_a_unit_may_be_an_ip_adapter(client: webuiapi.WebUIApi, home: Path) -> None:
+    """Its picture is seen as it is, whatever the proportions and the mode of resizing."""
+    picture = edges(96, 64)
+    unit = webuiapi.ControlNetUnit(
+        image=PIL.Image.fromarray(picture),
+        module="ip-adapter_clip_sd15",
+        model="face",
+        weight=0.8,
+        resize_mode="Resize and Fill",
+    )
+    made = client.txt2img(
+        prompt=PROMPT,
+        seed=7,
+        width=128,
+        height=128,
+        cfg_scale=3,
+        sampler_name="Euler",
+        scheduler="normal",
+        controlnet_units=[unit],
+        alwayson_scripts={},
+    )
+    expected = sdrbee.load("shapes").generate(
+        PROMPT,
+        steps=2,
+        seed=7,
+        width=128,
+        height=128,
+        guidance_scale=3.0,
+        negative_prompt="",
+        sampler="euler",
+        schedule="normal",
+        prompt_syntax="a1111",
+        ip_adapters=[{"model": home / "face", "image": picture, "strength": 0.8}],
+    )
+    assert np.array_equal(np.asarray(made.image), np.asarray(expected))
+
+
 @pytest.mark.parametrize(("module", "told"), [("depth", "sdrbee.preprocessors"), ("no", "canny")])
 def test_detect_says_what_is_missing(worker: Served, module: str, told: str) -> None:
     body = {"controlnet_module": module, "controlnet_input_images": [encoded(edges())]}
