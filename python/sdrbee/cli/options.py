@@ -42,19 +42,58 @@ def _listed(text: str, kind: Callable[[str], Number], what: str) -> list[Number]
         ) from None
 
 
+def _truth(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
+# The fields of a control that may stand behind its picture.
+CONTROL_OPTIONS: dict[str, Callable[[str], Any]] = {
+    "type": str,
+    "strength": float,
+    "start": float,
+    "end": float,
+    "guess_mode": _truth,
+}
+
+
 def control(text: str) -> dict[str, Any]:
-    """A ControlNet, the picture that it follows, and its strength: ``canny=edges.png:0.9``."""
-    model, separator, picture = text.partition("=")
+    """A control network, the picture that it follows, its strength, and other fields of a control.
+
+    ``canny=edges.png``, ``canny=edges.png:0.9``, ``union=edges.png:0.9,type=canny,end=0.8``; one
+    of type "inpaint" needs no picture: ``repaint,type=inpaint``.
+    """
+    named, options = _split_options(text)
+    model, separator, picture = named.partition("=")
+    if model and not separator and options.get("type") == "inpaint":
+        return {"model": model, **options}
     image, colon, strength = picture.rpartition(":")
     given: dict[str, Any] = {"model": model, "image": picture}
     if colon:
         with suppress(ValueError):  # a colon in the picture's name
             given = {"model": model, "image": image, "strength": float(strength)}
     if not separator or not model or not given["image"]:
-        raise click.BadParameter(f"{text!r} is no NAME=PICTURE or NAME=PICTURE:STRENGTH")
+        raise click.BadParameter(
+            f"{text!r} is no NAME=PICTURE or NAME=PICTURE:STRENGTH, with one or several of "
+            f"{', '.join(f',{name}=...' for name in CONTROL_OPTIONS)} behind it"
+        )
     if not Path(given["image"]).is_file():
         raise click.BadParameter(f"there is no picture {given['image']!r}")
-    return given
+    return given | options
+
+
+def _split_options(text: str) -> tuple[str, dict[str, Any]]:
+    """What stands before ``,name=value`` of known names, and these."""
+    options: dict[str, Any] = {}
+    while True:
+        before, _, last = text.rpartition(",")
+        name, _, value = last.partition("=")
+        if not before or name not in CONTROL_OPTIONS:
+            return text, options
+        try:
+            options[name] = CONTROL_OPTIONS[name](value)
+        except (KeyError, ValueError):
+            raise click.BadParameter(f"{last!r} is no value of a control's {name}") from None
+        text = before
 
 
 def lora(text: str) -> tuple[str, float]:

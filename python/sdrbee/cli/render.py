@@ -56,8 +56,10 @@ _controls_option = click.option(
     "controls",
     type=control,
     multiple=True,
-    help="a ControlNet by name or path, the picture that it follows, and its strength: "
-    "canny=edges.png:0.9; may be given several times",
+    metavar="NAME=PICTURE[:STRENGTH][,type=TYPE,start=0.1,...]",
+    help="a ControlNet by name or path, the picture that it follows, its strength, and what else "
+    "a control has: canny=edges.png:0.9 or union=edges.png:0.9,type=canny,end=0.8; one that "
+    "repaints needs no picture: repaint,type=inpaint; may be given several times",
 )
 
 _ip_adapters_option = click.option(
@@ -65,8 +67,9 @@ _ip_adapters_option = click.option(
     "ip_adapters",
     type=control,
     multiple=True,
-    help="an IP-Adapter by name or path, the picture that it draws from, and its strength: "
-    "face=me.png:0.7; may be given several times",
+    metavar="NAME=PICTURE[:STRENGTH][,start=0.1,...]",
+    help="an IP-Adapter by name or path, the picture that it draws from, its strength, and when "
+    "it acts: face=me.png:0.7 or face=me.png:0.7,end=0.5; may be given several times",
 )
 
 _url_option = click.option(
