@@ -2,26 +2,11 @@
 
 #include <ATen/ops/flip.h>
 #include <ATen/ops/mean.h>
-#include <ATen/ops/silu.h>
 
 #include <cmath>
 
 namespace sdrbee::control {
 namespace {
-
-constexpr nn::Conv2dOptions kSameSize{.padding = 1};
-constexpr nn::Conv2dOptions kHalfSize{.stride = 2, .padding = 1};
-
-std::vector<nn::Conv2d> take_blocks(const io::WeightScope& scope,
-                                    const std::vector<int64_t>& widths) {
-  std::vector<nn::Conv2d> blocks;
-  int64_t index = 0;
-  for (size_t i = 0; i + 1 < widths.size(); ++i) {
-    blocks.emplace_back(scope / index++, widths[i], widths[i], 3, kSameSize);
-    blocks.emplace_back(scope / index++, widths[i], widths[i + 1], 3, kHalfSize);
-  }
-  return blocks;
-}
 
 /// One convolution for each skip connection of the UNet.
 std::vector<nn::Conv2d> take_outputs(const io::WeightScope& scope,
@@ -53,21 +38,12 @@ Tensor mean_of_places(const Tensor& residual) {
 
 }  // namespace
 
-ImageEmbedding::ImageEmbedding(const io::WeightScope& scope, const ControlNetConfig& config)
-    : conv_in_(scope / "conv_in", config.image_channels, config.image_widths.front(), 3, kSameSize),
-      blocks_(take_blocks(scope / "blocks", config.image_widths)),
-      conv_out_(scope / "conv_out", config.image_widths.back(),
-                config.unet.down_blocks.front().channels, 3, kSameSize) {}
-
-Tensor ImageEmbedding::operator()(const Tensor& image) const {
-  Tensor x = at::silu(conv_in_(image));
-  for (const nn::Conv2d& block : blocks_) x = at::silu(block(x));
-  return conv_out_(x);
-}
-
 ControlNet::ControlNet(const io::WeightScope& scope, const ControlNetConfig& config)
     : encoder_(scope, config.unet),
-      controlnet_cond_embedding_(scope / "controlnet_cond_embedding", config),
+      controlnet_cond_embedding_(scope / "controlnet_cond_embedding",
+                                 {.in = config.image_channels,
+                                  .widths = config.image_widths,
+                                  .out = config.unet.down_blocks.front().channels}),
       controlnet_down_blocks_(take_outputs(scope / "controlnet_down_blocks", config.unet)),
       controlnet_mid_block_(scope / "controlnet_mid_block", config.unet.down_blocks.back().channels,
                             config.unet.down_blocks.back().channels, 1),

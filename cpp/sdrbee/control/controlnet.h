@@ -5,27 +5,13 @@
 #include <vector>
 
 #include "sdrbee/control/controlnet_config.h"
+#include "sdrbee/control/image_embedding.h"
 #include "sdrbee/control/type_fusion.h"
 #include "sdrbee/models/common/unet_encoder.h"
 #include "sdrbee/models/control_network.h"
 #include "sdrbee/nn/conv2d.h"
 
 namespace sdrbee::control {
-
-/// The convolutions that bring a control image to the size and width of the latents' features.
-class ImageEmbedding {
- public:
-  /// Takes `conv_in`, `blocks` and `conv_out`.
-  ImageEmbedding(const io::WeightScope& scope, const ControlNetConfig& config);
-
-  /// [B, channels, H, W] -> [B, C, h, w].
-  Tensor operator()(const Tensor& image) const;
-
- private:
-  nn::Conv2d conv_in_;
-  std::vector<nn::Conv2d> blocks_;
-  nn::Conv2d conv_out_;
-};
 
 /// ControlNetModel and ControlNetUnionModel of diffusers: a copy of a UNet's first half that is
 /// shown an image, with a 1x1 convolution behind each output.

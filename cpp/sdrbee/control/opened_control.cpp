@@ -7,6 +7,7 @@
 #include "sdrbee/control/open_control.h"
 #include "sdrbee/control/open_ip_adapter.h"
 #include "sdrbee/core/error.h"
+#include "sdrbee/io/diffusers_folder.h"
 #include "sdrbee/io/file_hash.h"
 #include "sdrbee/io/weight_file.h"
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import PIL.Image
 import torch
 from golden.make_single_file import original_unet_name
+from parity.family_pair import FamilyPair
 from parity.pair import NEGATIVE_PROMPT, PROMPT
 from parity.pictures import HEIGHT, WIDTH
 from parity.unet_families import VariantPair, check
@@ -157,7 +158,7 @@ def theirs_with(
 
 
 @contextmanager
-def using(pair: VariantPair, mode: str, pipeline: Any) -> Iterator[None]:
+def using(pair: VariantPair | FamilyPair, mode: str, pipeline: Any) -> Iterator[None]:
     """Lets another pipeline of diffusers make the pictures to compare with."""
     own = pair.pipelines[mode]
     pair.pipelines[mode] = pipeline

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,12 @@ import numpy as np
 import PIL.Image
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from golden.flux_names import original_state
 from golden.make_networks import randomise
+from parity.controls import using
 from parity.family_pair import FamilyPair
+from parity.flux_family import KINDS, FluxPair
+from parity.flux_family import TRANSFORMER as FLUX_TRANSFORMER
 from parity.pair import NEGATIVE_PROMPT, PROMPT, SEED, compare
 from parity.pictures import HEIGHT, WIDTH, half_mask, source
 from parity.sd3 import TRANSFORMER, V35, Kind, Sd3Pair
@@ -27,7 +31,7 @@ LAYERS = 5  # of the transformers, so that a ControlNet's blocks stand for sever
 SD3_NETS: dict[str, dict[str, Any]] = {
     "instantx": {},
     "as deep as the model": {"num_layers": LAYERS},
-    "with norms and dual attention": V35 | {"dual_attention_layers": [0], "num_layers": 3},
+    "with norms and dual attention": V35 | {"dual_attention_layers": [0], "num_layers": 4},
     "with pooled text and shift": {"force_zeros_for_pooled_projection": False},
     "without positions": {"pos_embed_type": None},
     "stability": {
@@ -199,6 +203,103 @@ def check_sd3(
             return_dict=False,
         )[0]
     expected = pair.decode(latents), latents[0].numpy()
+    made = [
+        np.asarray(pair.model.generate(**request, output=output)) for output in ("float", "latent")
+    ]
+    difference = compare((made[0], made[1]), expected)
+    assert difference.within_tolerance, difference
+    return difference.pixels
+
+
+FLUX_SIZE = (48, 32)
+FLUX_LAYERS = {"num_layers": LAYERS, "num_single_layers": 4}
+FLUX_PIPELINES = {
+    "text_to_image": "FluxControlNetPipeline",
+    "image_to_image": "FluxControlNetImg2ImgPipeline",
+    "inpaint": "FluxControlNetInpaintPipeline",
+}
+XLABS = {
+    "conditioning_embedding_channels": FLUX_TRANSFORMER["in_channels"] // 4,
+    "patch_size": 2,
+    "num_single_layers": 0,
+}
+FLUX_NETS: dict[str, dict[str, Any]] = {
+    "instantx": {},
+    "without single blocks": {"num_single_layers": 0},
+    "as deep as the model": FLUX_LAYERS,
+    "without guidance": {"guidance_embeds": False},
+    "xlabs": XLABS,
+}
+UNION = {"num_mode": 10}
+
+
+def flux_pair(folder: Path, kind: str, device: str) -> FluxPair:
+    plain = KINDS[kind]
+    return FluxPair(folder, replace(plain, transformer=plain.transformer | FLUX_LAYERS), device)
+
+
+def flux_controlnet(seed: int = 3, **options: Any) -> Any:
+    """A random ControlNet beside the model of flux_pair."""
+    own = {"num_layers": 2, "num_single_layers": 3}
+    net = diffusers.FluxControlNetModel(**FLUX_TRANSFORMER | own | options)
+    randomise(net, seed)
+    return net
+
+
+def xlabs_file(net: Any, path: Path) -> Path:
+    """A network in the naming of https://github.com/XLabs-AI/x-flux."""
+    trunk, tensors = {}, {}
+    for name, value in net.state_dict().items():
+        layer, _, kind = name.rpartition(".")
+        if layer.startswith("input_hint_block."):
+            place = layer.removeprefix("input_hint_block.")
+            last = 2 * (len(net.input_hint_block.blocks) + 1)
+            index = {"conv_in": 0, "conv_out": last}.get(place)
+            if index is None:
+                index = 2 * (int(place.removeprefix("blocks.")) + 1)
+            tensors[f"input_hint_block.{index}.{kind}"] = value.contiguous()
+        elif layer == "controlnet_x_embedder":
+            tensors[f"pos_embed_input.{kind}"] = value.contiguous()
+        elif layer.startswith("controlnet_blocks."):
+            tensors[name] = value.contiguous()
+        else:
+            trunk[name] = value
+    save_file(tensors | original_state(trunk), path)
+    return path
+
+
+def flux_controlled(pair: FluxPair, mode: str, nets: Any) -> Any:
+    """diffusers' pipeline with ControlNets."""
+    pipeline = getattr(diffusers, FLUX_PIPELINES[mode]).from_pipe(
+        pair.pipelines[mode], controlnet=nets
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def check_flux(
+    pair: FluxPair, mode: str, nets: Any, controls: list[dict[str, Any]], **more: Any
+) -> float:
+    """Compares picture and latents; `more` goes to both, "theirs" in it to diffusers alone.
+
+    Returns the largest difference of a pixel.
+    """
+    width, height = FLUX_SIZE
+    theirs: dict[str, Any] = more.pop("theirs", {}) | sd3_arguments(mode, controls)
+    ours: dict[str, Any] = more.pop("ours", {})
+    if pair.kind.transformer.get("guidance_embeds", True):
+        more.setdefault("guidance_scale", 3.0)
+    request: dict[str, Any] = {"prompt": PROMPT, "seed": SEED, "steps": STEPS, "controls": controls}
+    request |= {"width": width, "height": height} | more | ours
+    arguments: dict[str, Any] = {"prompt": PROMPT, "num_inference_steps": STEPS} | more | theirs
+    if mode != "text_to_image":
+        request |= {"image": source(*FLUX_SIZE), "strength": 0.75}
+        arguments |= {"image": PIL.Image.fromarray(source(*FLUX_SIZE)), "strength": 0.75}
+    if mode == "inpaint":
+        request |= {"mask": half_mask(*FLUX_SIZE), "keep_unmasked": False}
+        arguments |= {"mask_image": PIL.Image.fromarray(half_mask(*FLUX_SIZE))}
+    with using(pair, mode, flux_controlled(pair, mode, nets)):
+        expected = pair.reference(mode, SEED, FLUX_SIZE, **arguments)
     made = [
         np.asarray(pair.model.generate(**request, output=output)) for output in ("float", "latent")
     ]

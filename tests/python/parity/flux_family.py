@@ -28,7 +28,7 @@ PLAIN = {
     "image_to_image": "FluxImg2ImgPipeline",
     "inpaint": "FluxInpaintPipeline",
 }
-_TRANSFORMER = {
+TRANSFORMER: dict[str, Any] = {
     "in_channels": 4 * LATENT_CHANNELS,
     "num_layers": 1,
     "num_single_layers": 1,
@@ -80,7 +80,7 @@ class Kind:
         """Saves a random pipeline of this kind."""
         torch.manual_seed(0)
         pipeline = getattr(diffusers, next(iter(self.pipelines.values())))(
-            transformer=diffusers.FluxTransformer2DModel(**_TRANSFORMER | self.transformer),
+            transformer=diffusers.FluxTransformer2DModel(**TRANSFORMER | self.transformer),
             vae=diffusers.AutoencoderKL(**_VAE | self.vae),
             text_encoder=CLIPTextModel(_clip_config(self.clip_width)).eval(),
             tokenizer=CLIPTokenizer.from_pretrained(VOCABULARY),

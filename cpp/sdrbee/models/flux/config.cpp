@@ -25,8 +25,11 @@ constexpr ModeDefaults kCannyFromImage{50, 30.0, 0.6};
 constexpr ModeDefaults kDepth{30, 10.0, 1.0};
 constexpr ModeDefaults kDepthFromImage{30, 10.0, 0.6};
 
-constexpr Capabilities kGuided = {
-    .guidance = false, .distilled_guidance = true, .true_guidance = true, .prompt_2 = true};
+constexpr Capabilities kGuided = {.guidance = false,
+                                  .distilled_guidance = true,
+                                  .true_guidance = true,
+                                  .prompt_2 = true,
+                                  .controlnet = true};
 constexpr Capabilities kControlled = {.guidance = false,
                                       .distilled_guidance = true,
                                       .negative_prompt = false,
@@ -40,7 +43,8 @@ constexpr std::array kVariants = {
     Variant{.row = {"flux-schnell", "distilled to 1 to 4 steps, without guidance",
                     "schnell flux.1-schnell flux1-schnell"},
             .matches = [](const Facts& facts) { return is_plain(facts) && !facts.guidance_embeds; },
-            .capabilities = {.guidance = false, .true_guidance = true, .prompt_2 = true},
+            .capabilities =
+                {.guidance = false, .true_guidance = true, .prompt_2 = true, .controlnet = true},
             .text_to_image = kSchnell,
             .image_to_image = kSchnellFromImage,
             .inpaint = kSchnellFromImage,

@@ -6,6 +6,11 @@
 
 namespace sdrbee::flux {
 
+/// What networks of FLUX are given alike; `latents` [B, C, h, w] and `timesteps` [B] as for
+/// Denoiser::predict, `dtype` that of the network.
+TransformerInputs transformer_inputs(const Tensor& latents, const Tensor& timesteps,
+                                     const Conditioning& conditioning, Dtype dtype);
+
 /// The network of one checkpoint. Further channels of a Conditioning are packed with the latents, a
 /// reference picture's tokens follow those of the latents.
 class FluxDenoiser final : public Denoiser {

@@ -13,6 +13,7 @@
 #include "sdrbee/models/common/latent_model.h"
 #include "sdrbee/models/flux/denoiser.h"
 #include "sdrbee/models/flux/lora_names.h"
+#include "sdrbee/models/flux/open_controlnet.h"
 #include "sdrbee/models/flux/patches.h"
 #include "sdrbee/models/flux/prompt_encoder.h"
 #include "sdrbee/vae/autoencoder_kl_config.h"
@@ -95,6 +96,7 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
   parts.denoiser = std::make_unique<FluxDenoiser>(transformer, options);
   parts.lora_names = lora_names(TransformerConfig::from(transformer.config));
   parts.autoencoder = load_autoencoder(checkpoint, options);
+  if (variant.capabilities.controlnet) parts.open_control = controlnets(checkpoint, options);
   if (variant.capabilities.native_inpaint) parts.inpaint_channels = &fill_channels;
   return make_latent_model(sealed, checkpoint, options, std::move(parts));
 }
