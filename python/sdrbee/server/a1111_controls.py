@@ -17,6 +17,7 @@ from sdrbee.hub.local import LocalModels
 from sdrbee.server.a1111_fields import Fields, json_object, wrong
 from sdrbee.server.a1111_modules import (
     NONE,
+    control_type,
     is_fitted,
     is_none,
     module_details,
@@ -102,6 +103,7 @@ def _control(
         "strength": of_unit.number("weight"),
         "start": of_unit.number("guidance_start"),
         "end": of_unit.number("guidance_end"),
+        "type": control_type(of_unit.text("module")),
         "guess_mode": mode == 2 or bool(of_unit.flag("guess_mode")),
     }
     return {name: value for name, value in given.items() if value is not None}

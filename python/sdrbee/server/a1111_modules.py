@@ -29,6 +29,8 @@ class Module:
     has_resolution: bool = True
     is_fitted: bool = True
     """Whether the picture is brought to the proportions of the one that is made."""
+    control_type: str | None = None
+    """The `type` of a control whose unit names it."""
 
 
 # An IP-Adapter has its picture encoder with it, so there is nothing to prepare.
@@ -45,6 +47,9 @@ _OWN = {
     "blur_gaussian": Module("blur", ("sigma",)),
     "tile_resample": Module("tile", ("factor",), has_resolution=False),
     "normal": Module("normal", ("background",)),
+    "inpaint_only": Module(
+        "passthrough", has_resolution=False, is_fitted=False, control_type="inpaint"
+    ),
     "ip-adapter-auto": _ENCODED,
     "ip-adapter_clip_sd15": _ENCODED,
     "ip-adapter_clip_sdxl": _ENCODED,
@@ -91,6 +96,11 @@ def is_none(name: str) -> bool:
 def is_fitted(name: str) -> bool:
     """Whether the module's picture is brought to the proportions of the one that is made."""
     return _module(name.lower()).is_fitted
+
+
+def control_type(name: str) -> str | None:
+    """The `type` of a control whose unit names the module."""
+    return _module(name.lower()).control_type
 
 
 def prepared(

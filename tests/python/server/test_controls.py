@@ -25,6 +25,8 @@ from sdrbee.hub.local import LocalModels, StoredModel
 from sdrbee.model_files import BUILTIN_FOLDER
 from sdrbee.preprocess import preprocess
 from sdrbee.server import a1111_modules
+from sdrbee.server.a1111_controls import controls_of
+from sdrbee.server.a1111_fields import Fields
 from sdrbee.server.a1111_modules import module_details, module_names, prepared
 from sdrbee.server.errors import ApiError
 
@@ -246,6 +248,24 @@ def test_a_unit_may_be_an_ip_adapter(client: webuiapi.WebUIApi, home: Path) -> N
         ip_adapters=[{"model": home / "face", "image": picture, "strength": 0.8}],
     )
     assert np.array_equal(np.asarray(made.image), np.asarray(expected))
+
+
+def test_a_unit_may_repaint_the_source() -> None:
+    unit = {"model": "canny", "module": "inpaint_only", "resize_mode": 1}
+    body = {"init_images": [encoded(edges())], "width": 64, "height": 128}
+    body |= {"alwayson_scripts": {"controlnet": {"args": [unit]}}}
+    (control,) = controls_of(body, Fields(body))
+    assert (control["name"], control["type"]) == ("canny", "inpaint")
+    shown = PIL.Image.open(io.BytesIO(base64.b64decode(control["image"])))
+    assert np.array_equal(np.asarray(shown), edges())
+
+
+def test_a_unit_that_repaints_needs_a_mask(worker: Served) -> None:
+    unit = {"model": "canny", "module": "inpaint_only", "image": encoded(edges())}
+    body = {"prompt": PROMPT, "alwayson_scripts": {"controlnet": {"args": [unit]}}}
+    answer = worker.ask("POST", "/sdapi/v1/txt2img", body)
+    assert answer.status == 422, answer.body
+    assert "mask" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(("module", "told"), [("depth", "sdrbee.preprocessors"), ("no", "canny")])
