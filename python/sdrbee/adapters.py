@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
 
 from sdrbee._native import InvalidRequest
-from sdrbee.hub.local import LocalModels, one_file
-
-# What diffusers calls the one file of a folder.
-_USUAL_FILE = "pytorch_lora_weights.safetensors"
+from sdrbee.hub.local import one_file
+from sdrbee.model_files import LORA_FILE, adapter_file
 
 
 class LoraFields(TypedDict, total=False):
     """A LoRA with all that can be said of it."""
 
     name: str
-    """Its name in the model store; with `path`, only what messages and recipes call it."""
+    """Built in or in the model store; with `path`, only what messages and recipes call it."""
     path: str | os.PathLike[str]
     strength: float
     """How much of it; 1.0 when absent. May be negative; 0 is as good as none."""
@@ -112,7 +111,7 @@ def _fields(row: Mapping[str, Any], by_name: bool) -> dict[str, Any]:
     if given and not isinstance(given, (str, os.PathLike)):
         raise TypeError(f"[loras] expected a path but got {given!r}")
     if given and (not by_name or Path(given).exists() or _looks_like_path(given)):
-        path = one_file(Path(given), "loras", _USUAL_FILE)
+        path = one_file(Path(given), "loras", LORA_FILE)
     else:
         path = lora_file(os.fspath(given or fields["name"]))
     return {
@@ -134,9 +133,20 @@ def _looks_like_path(given: str | os.PathLike[str]) -> bool:
 
 
 def lora_file(name: str) -> Path:
-    """The file of a LoRA of the model store.
+    """The file of a built-in LoRA, or of one of the model store.
 
     Raises:
         InvalidRequest: There is none of that name, or it is not one file.
     """
-    return LocalModels().file_of(name, "lora", "loras", _USUAL_FILE)
+    return adapter_file(name, "lora", "loras")
+
+
+def find_moved_loras(uses: list[dict[str, Any]]) -> None:
+    """Looks those of a recipe whose files aren't there up by name: pictures that a worker made tell
+    no paths."""
+    for use in uses:
+        told = use.get("path", "")
+        if not Path(told).is_file():
+            # A file that was told and is nowhere is named by what opens it.
+            with suppress(InvalidRequest) if told else nullcontext():
+                use["path"] = os.fspath(lora_file(use["name"]))

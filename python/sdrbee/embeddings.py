@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 from sdrbee._native import InvalidRequest
 from sdrbee.hub.local import LocalModels
+from sdrbee.model_files import adapter_file
 
 KIND = "embedding"
 """What the model store calls them."""
@@ -84,4 +85,4 @@ def embedding_file(name: str) -> Path:
     Raises:
         InvalidRequest: There is none of that name, or it is not one file.
     """
-    return LocalModels().file_of(name, KIND, "embeddings")
+    return adapter_file(name, KIND, "embeddings")

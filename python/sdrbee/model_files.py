@@ -1,4 +1,5 @@
-"""Where models are: built-in names, paths as users write them, and what is loaded with them."""
+"""Where models and adapters are: built-in names, paths as users write them, and what is loaded
+with models."""
 
 from __future__ import annotations
 
@@ -6,12 +7,18 @@ import os
 from pathlib import Path
 
 from sdrbee import _native
-from sdrbee.hub.local import LocalModels
+from sdrbee.hub.local import LocalModels, one_file
 from sdrbee.names import ModelNotFound, NamedModel, not_found
 from sdrbee.sizes import parse_bytes
 from sdrbee.vocabulary import vocabulary_candidates
 
 BUILTIN_FOLDER = Path(__file__).parent / "data"
+
+# What diffusers calls the one file of a LoRA's folder.
+LORA_FILE = "pytorch_lora_weights.safetensors"
+
+# By kind the file that a built-in adapter's folder has.
+_ADAPTER_FILES = {"lora": LORA_FILE, "controlnet": "config.json"}
 
 
 def builtin_models() -> list[str]:
@@ -47,27 +54,65 @@ def model_path(name: str) -> Path:
     raise not_found(name, known, "a folder, a .safetensors or a .gguf file will do, too")
 
 
+def builtin_adapters(kind: str) -> list[str]:
+    """The names of the adapters of a kind ("lora", "controlnet") that come with the package."""
+    file = _ADAPTER_FILES.get(kind)
+    return sorted(path.parent.name for path in BUILTIN_FOLDER.glob(f"*/{file}")) if file else []
+
+
+def adapter_names(kind: str) -> list[str]:
+    """The names of all adapters of a kind: the built-in ones, then those of the local store."""
+    return [*dict.fromkeys([*builtin_adapters(kind), *LocalModels().names(kind)])]
+
+
+def adapter_path(name: str, kind: str) -> Path:
+    """Where the adapter of a built-in name, or of one in the local store, is.
+
+    Raises:
+        ModelNotFound: There is none.
+    """
+    if name in builtin_adapters(kind):
+        return BUILTIN_FOLDER / name
+    store = LocalModels()
+    try:
+        return store.path_of(store.find(name, kind)).resolve()
+    except ModelNotFound:
+        raise not_found(name, [NamedModel(one) for one in adapter_names(kind)]) from None
+
+
+def adapter_file(name: str, kind: str, field: str) -> Path:
+    """The safetensors file of an adapter that is one file, by its name.
+
+    Raises:
+        InvalidRequest: There is no such adapter, or it is not one file; the message names `field`.
+    """
+    try:
+        path = adapter_path(name, kind)
+    except ModelNotFound as error:
+        told = str(error).removeprefix("[model] ")
+        raise _native.InvalidRequest(
+            f"[{field}] {told} (of kind {kind} in the model store)"
+        ) from None
+    return one_file(path, field, _ADAPTER_FILES.get(kind, ""))
+
+
 def control_path(name: str) -> str:
-    """The absolute path of a control network: of a path as users write it, or of a name in the
-    local store.
+    """The absolute path of a control network: of a path as users write it, or of a name.
 
     Raises:
         ModelNotFound: It is neither.
     """
     path = Path(name).expanduser()
-    if path.exists() or _is_path(name):
+    if is_moved(path) and path.name in builtin_adapters("controlnet"):
+        name = path.name
+    elif path.exists() or _is_path(name):
         return str(path.resolve())
-    return str(stored_control(name))
+    return str(adapter_path(name, "controlnet"))
 
 
-def stored_control(name: str) -> Path:
-    """Where the control network of that name is in the local store.
-
-    Raises:
-        ModelNotFound: There is none.
-    """
-    store = LocalModels()
-    return store.path_of(store.find(name, "controlnet")).resolve()
+def is_moved(path: Path) -> bool:
+    """Whether it may be something built in of a package that is elsewhere now."""
+    return path.is_absolute() and not path.exists() and path.parent.name == BUILTIN_FOLDER.name
 
 
 def _is_path(name: str) -> bool:

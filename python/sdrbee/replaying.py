@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdrbee._native import CheckpointError, Image, InvalidRequest
-from sdrbee.adapters import lora_file
+from sdrbee.adapters import find_moved_loras
 from sdrbee.embeddings import find_moved
 from sdrbee.hub.local import LocalModels
 from sdrbee.model import Model, load
-from sdrbee.model_files import BUILTIN_FOLDER, builtin_models, control_path
+from sdrbee.model_files import builtin_models, control_path, is_moved
 from sdrbee.names import ModelNotFound
 
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ def replay(
     session = model._session
     pictures = {"image": image, "mask": mask, "control_image": control_image}
     shown = _with_controls(recipe, controls)
-    for use in recipe["request"].get("loras", []):
-        if not use.get("path"):  # a server tells names only
-            use["path"] = os.fspath(lora_file(use["name"]))
+    find_moved_loras(recipe["request"].get("loras", []))
     request = session.replay_request(json.dumps(recipe), pictures, latents, shown)
     made: Image = session.generate([request], None, None)[0]
     return made
@@ -119,8 +117,7 @@ def _place_of(source: str) -> str | os.PathLike[str]:
     """Where the model of a recipe is; a built-in one is found by name when the package moved."""
     path = Path(source)
     if path.is_absolute():
-        moved = not path.exists() and path.parent.name == BUILTIN_FOLDER.name
-        return path.name if moved else source
+        return path.name if is_moved(path) else source
     if source in builtin_models():
         return source
     store = LocalModels()

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 import sdrbee
+from sdrbee.model_files import builtin_adapters
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PICTURE = ["a red circle", "--steps", "2", "--seed", "7"]
@@ -191,7 +192,10 @@ def test_samplers_lists_the_tables(run: Run) -> None:
 
 def test_list_prints_models_and_variants(run: Run) -> None:
     listed = json.loads(run("list", "--json").stdout)["models"]
-    assert [model["name"] for model in listed] == sdrbee.builtin_models()
+    assert [model["name"] for model in listed] == [
+        *sdrbee.builtin_models(), *builtin_adapters("lora"), *builtin_adapters("controlnet"),
+    ]  # fmt: skip
+    assert [model["kind"] for model in listed[-2:]] == ["lora", "controlnet"]
     assert {"family", "variant", "bytes", "path", "source"} <= set(listed[0])
     report = json.loads(run("list", "--families", "--json").stdout)
     assert [row["id"] for row in report["families"]] == [row.id for row in sdrbee.families()]

@@ -12,7 +12,7 @@ from transformers import CLIPTextModel
 
 from tools.shapes.scenes import PICTURE_SIZE
 from tools.shapes.tokenizer import build_tokenizer, save_tokenizer
-from tools.shapes.train_unet import LATENT_CHANNELS, Run, build_scheduler
+from tools.shapes.train_unet import CHECKPOINT, LATENT_CHANNELS, Run, build_scheduler, build_unet
 from tools.shapes.workers import Workers
 
 DEFAULTS = {"steps": 20, "guidance_scale": 3.0, "width": PICTURE_SIZE, "height": PICTURE_SIZE}
@@ -21,7 +21,7 @@ DEFAULTS = {"steps": 20, "guidance_scale": 3.0, "width": PICTURE_SIZE, "height":
 def assemble(checkpoint: Path, vae: Path, text: Path) -> StableDiffusionPipeline:
     """The pipeline with the averaged weights of a checkpoint, in fp32."""
     channels = torch.load(checkpoint, weights_only=True)["average"]["conv_in.weight"].shape[1]
-    run = Run(Workers(), channels - LATENT_CHANNELS)
+    run = Run(Workers(), build_unet(channels - LATENT_CHANNELS))
     run.resume(checkpoint)
     inpaint = channels > LATENT_CHANNELS
     pipeline_class = StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--guidance-scale", type=float, default=DEFAULTS["guidance_scale"])
     options = parser.parse_args()
-    pipeline = assemble(options.work / "checkpoint.pt", options.vae, options.text)
+    pipeline = assemble(options.work / CHECKPOINT, options.vae, options.text)
     write(pipeline, options.out, options.guidance_scale)
     size = sum(file.stat().st_size for file in options.out.rglob("*") if file.is_file())
     print(f"wrote {options.out}, {size / 1e6:.1f} MB")

@@ -85,10 +85,10 @@ def read_background(picture: NDArray[np.uint8]) -> tuple[str, ...]:
     return (names[0],) if names[0] == names[1] else tuple(names)
 
 
-def _foreground(
+def find_foreground(
     picture: NDArray[np.uint8], background: tuple[str, ...]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Where a picture leaves its background, and the colour behind each row."""
+    """Where a picture [128, 128, 3] leaves its background, and the colour behind each row."""
     upper, lower = _colour(background[0]), _colour(background[-1])
     pixels, middle = picture.astype(np.float32), PICTURE_SIZE // 2
     behind = np.where(np.arange(PICTURE_SIZE)[:, None] < middle, upper, lower)
@@ -135,7 +135,7 @@ def read_things(picture: NDArray[np.uint8], background: tuple[str, ...]) -> list
     """The parts of a picture that are not background, largest first."""
     if "unclear" in background:
         return []
-    foreground, behind = _foreground(picture, background)
+    foreground, behind = find_foreground(picture, background)
     labels, count = ndimage.label(foreground, structure=np.ones((3, 3)))
     found: list[tuple[int, Seen]] = []
     for label in range(1, count + 1):

@@ -81,22 +81,27 @@ def folder_of(model: str) -> Path:
     return Path(model) if Path(model).is_dir() else BUILT_IN / model
 
 
-def prove_judge_on_vae(model: str, count: int = 400, seed: int = 31) -> float:
-    """The same share after the scenes went through the model's autoencoder."""
+def through_vae(model: str, pictures: list[Picture]) -> list[Picture]:
+    """Pictures [128, 128, 3] after they went through a model's autoencoder."""
     import torch
     from diffusers import AutoencoderKL
 
     vae = AutoencoderKL.from_pretrained(folder_of(model) / "vae", torch_dtype=torch.float32)
-    scenes, right = held_out_scenes(count // 2, count // 2, seed), 0
-    for start in range(0, count, 20):
-        part = scenes[start : start + 20]
-        pixels = torch.from_numpy(np.stack([draw(scene) for scene in part])).permute(0, 3, 1, 2)
+    results: list[Picture] = []
+    for start in range(0, len(pictures), 20):
+        pixels = torch.from_numpy(np.stack(pictures[start : start + 20])).permute(0, 3, 1, 2)
         with torch.no_grad():
             latents = vae.encode(pixels / 127.5 - 1).latent_dist.mean
             decoded = vae.decode(latents).sample.clamp(-1, 1)
-        pictures = ((decoded + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-        right += sum(judge(p, s).right for p, s in zip(pictures, part, strict=True))
-    return right / count
+        results += [*((decoded + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()]
+    return results
+
+
+def prove_judge_on_vae(model: str, count: int = 400, seed: int = 31) -> float:
+    """The same share after the scenes went through the model's autoencoder."""
+    scenes = held_out_scenes(count // 2, count // 2, seed)
+    pictures = through_vae(model, [draw(scene) for scene in scenes])
+    return sum(judge(p, s).right for p, s in zip(pictures, scenes, strict=True)) / count
 
 
 def render_all(engine: Engine, scenes: list[Scene], batch: int) -> list[Picture]:
@@ -107,6 +112,17 @@ def render_all(engine: Engine, scenes: list[Scene], batch: int) -> list[Picture]
         seeds = list(range(start, start + len(part)))
         pictures += engine([caption(scene) for scene in part], seeds)
         print(f"\r{len(pictures)}/{len(scenes)}", end="", flush=True)
+    print()
+    return pictures
+
+
+def in_batches(model: Any, requests: list[Any], count: int = 10) -> list[Picture]:
+    """The pictures of requests to a model of sdrbee, so many of which share their network calls."""
+    pictures: list[Picture] = []
+    for start in range(0, len(requests), count):
+        made = model.generate_batch(requests[start : start + count])
+        pictures += [np.asarray(picture) for picture in made]
+        print(f"\r{len(pictures)}/{len(requests)}", end="", flush=True)
     print()
     return pictures
 

@@ -15,12 +15,14 @@ from __future__ import annotations
 import argparse
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, ModelMixin, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextModel
@@ -28,7 +30,7 @@ from transformers import CLIPTextModel
 from tools.shapes.draw import draw_all
 from tools.shapes.masks import random_mask
 from tools.shapes.muon import Muon
-from tools.shapes.scenes import PICTURE_SIZE, caption, sample_scenes
+from tools.shapes.scenes import PICTURE_SIZE, Scene, caption, sample_scenes
 from tools.shapes.tokenizer import MAX_TOKENS, build_tokenizer, tokenize
 from tools.shapes.train_text import TEXT_WIDTH
 from tools.shapes.train_vae import LATENT_NOISE, encode, to_tensor
@@ -36,10 +38,13 @@ from tools.shapes.workers import Workers
 
 PEAK_RATE = 1e-3
 MUON_FACTOR = 1.5
+CHECKPOINT = "checkpoint.pt"
 LATENT_SIZE = PICTURE_SIZE // 8
 LATENT_CHANNELS = 4
 INPAINT_CHANNELS = 1 + LATENT_CHANNELS  # the mask, the latents of the masked picture
 KEPT_WEIGHT = 0.25  # of the loss where nothing is repainted
+# Not for Muon: the first and the last layers, and those that join a ControlNet to its network.
+OUTER_LAYERS = ("conv_in", "conv_out", "controlnet_")
 
 
 def build_unet(further_channels: int = 0) -> UNet2DConditionModel:
@@ -95,17 +100,30 @@ class Pool:
         self.features = torch.empty(size, MAX_TOKENS, TEXT_WIDTH, dtype=torch.bfloat16)
         self.drawn = 0
 
+    def fill(self, count: int) -> None:
+        """Draws `count` scenes or a few more."""
+        for _ in range(1 + count // 50):
+            self.add(50)
+
     def add(self, count: int) -> None:
         """Draws, encodes and keeps `count` new scenes."""
-        scenes = sample_scenes(self.rng, count)
-        pictures = to_tensor(draw_all(scenes))
+        scenes = self.sample(count)
         places = (torch.arange(count) + self.drawn) % len(self.latents)
-        self.latents[places] = self.encode(pictures)
+        self.keep(places, scenes)
         self.features[places] = self.read([caption(scene, self.rng) for scene in scenes])
+        self.drawn += count
+
+    def sample(self, count: int) -> list[Scene]:
+        """New scenes."""
+        return sample_scenes(self.rng, count)
+
+    def keep(self, places: Tensor, scenes: list[Scene]) -> None:
+        """Puts what is to be learned of scenes into these places."""
+        pictures = to_tensor(draw_all(scenes))
+        self.latents[places] = self.encode(pictures)
         if self.channels.shape[1]:
             masks = [random_mask(self.rng, scene) for scene in scenes]
             self.channels[places] = self.mask_channels(pictures, np.stack(masks))
-        self.drawn += count
 
     def encode(self, pictures: Tensor) -> Tensor:
         """The scaled latents [N, 4, 16, 16] of pictures in -1..1."""
@@ -126,10 +144,13 @@ class Pool:
             hidden: Tensor = self.text(tokenize(self.tokenizer, captions)).last_hidden_state
         return hidden.bfloat16()
 
-    def batch(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Random latents [count, 4, 16, 16], further channels and features [count, 77, 128]."""
+    def places(self, count: int) -> Tensor:
+        """Random places that hold a scene."""
         filled = min(self.drawn, len(self.latents))
-        places = torch.from_numpy(self.rng.integers(filled, size=count))
+        return torch.from_numpy(self.rng.integers(filled, size=count))
+
+    def batch(self, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents [N, 4, 16, 16], further channels and features [N, 77, 128] at places."""
         return self.latents[places], self.channels[places], self.features[places]
 
 
@@ -141,7 +162,7 @@ class Diffusion:
     empty: Tensor
 
     def loss(
-        self, unet: UNet2DConditionModel, latents: Tensor, channels: Tensor, features: Tensor
+        self, unet: Callable[..., Any], latents: Tensor, channels: Tensor, features: Tensor
     ) -> Tensor:
         """The v loss, less weight where the signal is over 5 times the noise power.
 
@@ -171,8 +192,15 @@ class Diffusion:
 
 
 def is_inner_matrix(name: str, weight: Tensor) -> bool:
-    """True for the weights that Muon trains: all but biases, norms and the two outer layers."""
-    return weight.ndim >= 2 and not name.startswith(("conv_in", "conv_out"))
+    """True for the weights that Muon trains: all but biases, norms and the outer layers."""
+    return weight.ndim >= 2 and not name.startswith(OUTER_LAYERS)
+
+
+def quick(network: ModelMixin) -> ModelMixin:
+    """The network in the form that trains quickest on a CPU."""
+    # In bf16 on a CPU the gradient of the fused attention is slower than plain products.
+    network.set_attn_processor(AttnProcessor())
+    return network.to(memory_format=torch.channels_last)
 
 
 class Run:
@@ -182,20 +210,23 @@ class Run:
     momentum is not kept in the checkpoint: twenty steps make it anew.
     """
 
-    def __init__(self, workers: Workers, further_channels: int = 0) -> None:
+    def __init__(self, workers: Workers, network: ModelMixin) -> None:
         self.workers = workers
-        self.unet = build_unet(further_channels).to(memory_format=torch.channels_last)
-        # In bf16 on a CPU the gradient of the fused attention is slower than plain products.
-        self.unet.set_attn_processor(AttnProcessor())
-        self.average = copy.deepcopy(self.unet).requires_grad_(False)
-        self.parameters = list(self.unet.parameters())
-        matrices = [w for name, w in self.unet.named_parameters() if is_inner_matrix(name, w)]
+        self.network = quick(network)
+        self.average = copy.deepcopy(self.network)
+        trained = {n: w for n, w in self.network.named_parameters() if w.requires_grad}
+        self.parameters: list[Tensor] = list(trained.values())
+        averaged = dict(self.average.requires_grad_(False).named_parameters())
+        self.averaged = [averaged[name] for name in trained]
+        matrices = [w for name, w in trained.items() if is_inner_matrix(name, w)]
         taken = {id(w) for w in matrices}
         others = [w for w in self.parameters if id(w) not in taken]
         matrices.sort(key=lambda w: tuple(w.shape))
         self.parts = [matrices[rank :: workers.count] for rank in range(workers.count)]
         self.muon = Muon(self.parts[workers.rank])
-        self.adam = torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+        # As a group: a LoRA has nothing for this one.
+        rest: list[dict[str, Any]] = [{"params": others}]
+        self.adam = torch.optim.AdamW(rest, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
         self.step = 0
         self.started = time.time()
 
@@ -207,12 +238,12 @@ class Run:
             self.workers.share(part, rank)
         self.step += 1
         keep = min(0.999, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(list(self.average.parameters()), self.parameters, 1 - keep)
+        torch._foreach_lerp_(self.averaged, self.parameters, 1 - keep)
 
     def save(self, path: Path) -> None:
         """Writes the checkpoint in one move, so that a stop leaves the old one or the new one."""
         state = {
-            "unet": self.unet.state_dict(),
+            "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "adam": self.adam.state_dict(),
             "step": self.step,
@@ -224,17 +255,17 @@ class Run:
     def start_from(self, path: Path) -> None:
         """Takes the averaged weights of another run; further input channels start at zero."""
         weights = torch.load(path, weights_only=True)["average"]
-        missing = self.unet.config.in_channels - weights["conv_in.weight"].shape[1]
+        missing = self.network.config.in_channels - weights["conv_in.weight"].shape[1]
         weights["conv_in.weight"] = nn.functional.pad(
             weights["conv_in.weight"], (0, 0, 0, 0, 0, missing)
         )
-        self.unet.load_state_dict(weights)
+        self.network.load_state_dict(weights)
         self.average.load_state_dict(weights)
 
     def resume(self, path: Path) -> None:
         """Goes on from a checkpoint."""
         state = torch.load(path, weights_only=True)
-        self.unet.load_state_dict(state["unet"])
+        self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.adam.load_state_dict(state["adam"])
         self.step, self.started = state["step"], state["started"]
@@ -247,34 +278,14 @@ def set_rates(run: Run, peak: float, progress: float) -> None:
     run.muon.param_groups[0]["lr"] = MUON_FACTOR * rate
 
 
-def train(folder: Path, options: argparse.Namespace) -> None:
-    """Trains until `options.until`; a checkpoint in `folder` is resumed."""
-    workers = Workers()
-    torch.manual_seed(0)
-    further_channels = INPAINT_CHANNELS if options.inpaint else 0
-    run, checkpoint = Run(workers, further_channels), folder / "checkpoint.pt"
-    if checkpoint.exists():
-        run.resume(checkpoint)
-    elif options.weights_of:
-        run.start_from(options.weights_of)
-    seed = (options.seed, run.step, workers.rank)
-    torch.manual_seed(hash(seed))
-    pool = Pool(
-        AutoencoderKL.from_pretrained(options.vae),
-        CLIPTextModel.from_pretrained(options.text),
-        np.random.default_rng(seed),
-        options.pool,
-        further_channels,
-    )
-    for _ in range(1 + options.first // 50):
-        pool.add(50)
-    diffusion = Diffusion(build_scheduler().alphas_cumprod, pool.read([""]))
+def train_until(run: Run, options: argparse.Namespace, loss_of_step: Callable[[], Tensor]) -> None:
+    """Trains until `options.until`; every two minutes a checkpoint goes to `options.work`."""
+    workers, checkpoint = run.workers, options.work / CHECKPOINT
     mean, progress, saved = 0.0, 0.0, time.time()
     while progress < 1:
         set_rates(run, options.rate, progress)
-        pool.add(options.fresh)
-        loss = diffusion.loss(run.unet, *pool.batch(options.batch))
-        run.unet.zero_grad()
+        loss = loss_of_step()
+        run.network.zero_grad()
         loss.backward()
         now = (time.time() - run.started) / (options.until - run.started)
         progress = workers.average(run.parameters, now)
@@ -292,6 +303,39 @@ def train(folder: Path, options: argparse.Namespace) -> None:
         print(f"done at step {run.step}")
 
 
+def seed_of_run(run: Run, options: argparse.Namespace) -> tuple[int, int, int]:
+    """A seed for each process and each resumption; torch's own generator starts from it."""
+    seed = (options.seed, run.step, run.workers.rank)
+    torch.manual_seed(hash(seed))
+    return seed
+
+
+def train(options: argparse.Namespace) -> None:
+    """Trains until `options.until`; a checkpoint in `options.work` is resumed."""
+    torch.manual_seed(0)
+    further_channels = INPAINT_CHANNELS if options.inpaint else 0
+    run, checkpoint = Run(Workers(), build_unet(further_channels)), options.work / CHECKPOINT
+    if checkpoint.exists():
+        run.resume(checkpoint)
+    elif options.weights_of:
+        run.start_from(options.weights_of)
+    pool = Pool(
+        AutoencoderKL.from_pretrained(options.vae),
+        CLIPTextModel.from_pretrained(options.text),
+        np.random.default_rng(seed_of_run(run, options)),
+        options.pool,
+        further_channels,
+    )
+    pool.fill(options.first)
+    diffusion = Diffusion(build_scheduler().alphas_cumprod, pool.read([""]))
+
+    def loss_of_step() -> Tensor:
+        pool.add(options.fresh)
+        return diffusion.loss(run.network, *pool.batch(pool.places(options.batch)))
+
+    train_until(run, options, loss_of_step)
+
+
 def clock_time(text: str) -> float:
     """The next moment at which the clock shows HH:MM."""
     hour, minute = (int(part) for part in text.split(":"))
@@ -300,24 +344,30 @@ def clock_time(text: str) -> float:
     return time.time() + ahead % 86400
 
 
-def main() -> None:
-    """Trains the UNet on drawn scenes until a given time of day."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
+def options_of_run(description: str | None, rate: float) -> argparse.ArgumentParser:
+    """The options that all trainings of or for the UNet have."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoint")
-    parser.add_argument("--vae", type=Path, required=True, help="folder of the trained VAE")
-    parser.add_argument("--text", type=Path, required=True, help="folder of the text encoder")
     parser.add_argument("--until", type=clock_time, required=True, help="HH:MM, when to end")
-    parser.add_argument("--inpaint", action="store_true", help="train the inpainting variant")
-    parser.add_argument("--weights-of", type=Path, help="checkpoint of the run to start from")
-    parser.add_argument("--rate", type=float, default=PEAK_RATE, help="highest learning rate")
+    parser.add_argument("--rate", type=float, default=rate, help="highest learning rate")
     parser.add_argument("--batch", type=int, default=16, help="pictures a step and process")
     parser.add_argument("--pool", type=int, default=8000, help="scenes kept, a process")
     parser.add_argument("--first", type=int, default=1000, help="scenes drawn before step one")
     parser.add_argument("--fresh", type=int, default=3, help="new scenes a step and process")
     parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def main() -> None:
+    """Trains the UNet on drawn scenes until a given time of day."""
+    parser = options_of_run(main.__doc__, PEAK_RATE)
+    parser.add_argument("--vae", type=Path, required=True, help="folder of the trained VAE")
+    parser.add_argument("--text", type=Path, required=True, help="folder of the text encoder")
+    parser.add_argument("--inpaint", action="store_true", help="train the inpainting variant")
+    parser.add_argument("--weights-of", type=Path, help="checkpoint of the run to start from")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    train(options.work, options)
+    train(options)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import click
 import sdrbee
 from sdrbee.cli.options import component_options, given_components, json_option
 from sdrbee.cli.output import plain, print_json, print_table
-from sdrbee.hub.local import LocalModels, StoredModel
-from sdrbee.model_files import model_path
+from sdrbee.hub.local import KINDS, LocalModels, StoredModel
+from sdrbee.model_files import adapter_path, builtin_adapters, model_path
 from sdrbee.plugins import plugin_names
 from sdrbee.sizes import size_text
 
@@ -142,19 +142,29 @@ def _known_models() -> list[dict[str, Any]]:
         for name, model in store.named().items()
     ]
     for name in sdrbee.builtin_models():
-        files = [file for file in model_path(name).rglob("*") if file.is_file()]
         described = sdrbee.describe(name)
-        built_in = StoredModel(
-            name=name,
-            path=str(model_path(name)),
-            source="built in",
-            family=described.family,
-            variant=described.info.variant if described.info else "",
-            bytes=sum(file.stat().st_size for file in files),
-        )
-        rows.append(asdict(built_in))
+        variant = described.info.variant if described.info else ""
+        rows.append(_builtin_row(name, model_path(name), family=described.family, variant=variant))
+    for kind in KINDS:
+        for name in builtin_adapters(kind):
+            rows.append(_builtin_row(name, adapter_path(name, kind), kind=kind))
     rows += [_plugin_row(name) for name in plugin_names()]
     return rows
+
+
+def _builtin_row(
+    name: str, path: Path, kind: str = "checkpoint", family: str = "", variant: str = ""
+) -> dict[str, Any]:
+    built_in = StoredModel(
+        name=name,
+        path=str(path),
+        source="built in",
+        kind=kind,
+        family=family,
+        variant=variant,
+        bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+    )
+    return asdict(built_in)
 
 
 def _plugin_row(name: str) -> dict[str, Any]:

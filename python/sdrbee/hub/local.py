@@ -15,7 +15,7 @@ import msgspec
 
 from sdrbee._native import CheckpointError, InvalidRequest, ModelInfo
 from sdrbee.config import read_config
-from sdrbee.names import ModelNotFound, NamedModel, find_model
+from sdrbee.names import NamedModel, find_model
 
 # What a stored file is for. Pictures are made with checkpoints; the others go with one.
 KINDS = ("checkpoint", "lora", "controlnet", "embedding")
@@ -133,19 +133,6 @@ class LocalModels:
             for full, model in named.items()
         ]
         return named[find_model(name, known)]
-
-    def file_of(self, name: str, kind: str, field: str, usual: str = "") -> Path:
-        """The safetensors file of a model that is one file.
-
-        Raises:
-            InvalidRequest: There is no such model, or not one file; the message names `field`.
-        """
-        try:
-            model = self.find(name, kind)
-        except ModelNotFound as error:
-            told = str(error).removeprefix("[model] ")
-            raise InvalidRequest(f"[{field}] {told} (of kind {kind} in the model store)") from None
-        return one_file(self.path_of(model), field, usual)
 
     def path_of(self, model: StoredModel) -> Path:
         """Where its files are."""

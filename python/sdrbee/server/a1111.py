@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import sdrbee
-from sdrbee.hub.local import LocalModels
+from sdrbee.model_files import adapter_names
 from sdrbee.server import a1111_controls
 from sdrbee.server.a1111_fields import Fields, wrong
 from sdrbee.server.a1111_names import sampler_items, sampler_label, schedule_items
@@ -248,7 +248,7 @@ class _A1111:
         return json_response(200, answer)
 
     async def loras(self, _request: Request) -> Response:
-        names = await asyncio.to_thread(LocalModels().names, "lora")
+        names = await asyncio.to_thread(adapter_names, "lora")
         answer = [{"name": name, "alias": name, "path": name, "metadata": {}} for name in names]
         return json_response(200, answer)
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sdrbee.hub.local import LocalModels
+from sdrbee.model_files import adapter_names
 from sdrbee.server.a1111_fields import Fields, json_object, wrong
 from sdrbee.server.a1111_modules import (
     NONE,
@@ -223,7 +223,7 @@ def add_routes(router: Router, worker: Worker) -> None:
         return json_response(200, {"version": VERSION})
 
     async def model_list(_request: Request) -> Response:
-        names = await asyncio.to_thread(LocalModels().names, "controlnet")
+        names = await asyncio.to_thread(adapter_names, "controlnet")
         return json_response(200, {"model_list": names})
 
     async def module_list(_request: Request) -> Response:
@@ -238,7 +238,7 @@ def add_routes(router: Router, worker: Worker) -> None:
 
     for method, name, handler, summary, more in (
         ("GET", "version", version, "The version of A1111's ControlNet routes", {}),
-        ("GET", "model_list", model_list, "The ControlNets of the store", {}),
+        ("GET", "model_list", model_list, "The built-in ControlNets and those of the store", {}),
         ("GET", "module_list", module_list, "The preprocessors", {}),
         ("POST", "detect", detect, "Pictures through a preprocessor", _DETECT),
     ):

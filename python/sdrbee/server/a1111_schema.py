@@ -201,7 +201,7 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("GET", "options"): _told("The caller's options", A1111CurrentOptions, errors=(404,)),
     ("POST", "options"): _told("Changes them", None, body=Options, errors=_READ),
     ("GET", "sd-models"): _told("The models", _Rows),
-    ("GET", "loras"): _told("The LoRAs of the model store", _Rows),
+    ("GET", "loras"): _told("The built-in LoRAs and those of the model store", _Rows),
     ("POST", "refresh-checkpoints"): _told("Looks for new models", None),
     ("POST", "unload-checkpoint"): _told(
         "Lets the caller's model go", dict[str, Any], errors=(404, *_LOADED)

@@ -133,14 +133,20 @@ class Sizes(TypedDict):
     maximum: int
 
 
-class ModelAnswer(TypedDict):
+class AdapterNames(TypedDict):
+    """By the field of the operation that takes them."""
+
+    loras: list[str]
+    controls: list[str]
+    embeddings: list[str]
+
+
+class ModelAnswer(AdapterNames):
     family: str
     variant: str
     device: str
     dtype: str
     capabilities: dict[str, bool]
-    controls: list[str]
-    embeddings: list[str]
     default_size: list[int]
     sizes: Sizes
     defaults: dict[str, ModeDefaults]

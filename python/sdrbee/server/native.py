@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import sdrbee
 from sdrbee.embeddings import stored_words
-from sdrbee.hub.local import LocalModels
+from sdrbee.model_files import adapter_names
 from sdrbee.server.answers import (
+    AdapterNames,
     Capabilities,
     Health,
     JobAccepted,
@@ -182,13 +183,12 @@ class _Native:
 
     async def capabilities(self, _request: Request) -> Response:
         models = self._worker.engine.models
-        controls = await asyncio.to_thread(LocalModels().names, "controlnet")
-        words = await asyncio.to_thread(stored_words)
+        known = await asyncio.to_thread(_known_adapters)
         answer: Capabilities = {
             "version": sdrbee.__version__,
             "versions": {"sdrbee": sdrbee.__version__, "torch": sdrbee.system_info().torch},
             "operations": list(OPERATIONS),
-            "models": {name: _model_answer(info, controls, words) for name, info in models.items()},
+            "models": {name: _model_answer(info, known) for name, info in models.items()},
             "samplers": [sampler.name for sampler in sdrbee.samplers()],
             "schedules": [schedule.name for schedule in sdrbee.schedules()],
             "prompt_syntaxes": sdrbee.prompt_syntaxes(),
@@ -218,15 +218,24 @@ def _end_marker(record: Record) -> bytes:
     return b"[CANCELLED]" if record.status == "cancelled" else b"[DONE]"
 
 
-def _model_answer(info: sdrbee.ModelInfo, controls: list[str], words: list[str]) -> ModelAnswer:
+def _known_adapters() -> AdapterNames:
+    return {
+        "loras": adapter_names("lora"),
+        "controls": adapter_names("controlnet"),
+        "embeddings": stored_words(),
+    }
+
+
+def _model_answer(info: sdrbee.ModelInfo, known: AdapterNames) -> ModelAnswer:
     return {
         "family": info.family,
         "variant": info.variant,
         "device": info.device,
         "dtype": info.dtype,
         "capabilities": _values(info.capabilities),
-        "controls": controls if info.capabilities.controlnet else [],
-        "embeddings": words if info.capabilities.embedding else [],
+        "loras": known["loras"] if has_feature(info, "loras") else [],
+        "controls": known["controls"] if has_feature(info, "controls") else [],
+        "embeddings": known["embeddings"] if has_feature(info, "embeddings") else [],
         "default_size": list(info.default_size),
         "sizes": {
             "multiple": info.sizes.multiple,

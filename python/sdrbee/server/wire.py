@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 import sdrbee
-from sdrbee.model_files import stored_control
+from sdrbee.model_files import adapter_path
 from sdrbee.server.errors import ApiError
 from sdrbee.server.limits import Limits
 from sdrbee.server.operations import (
@@ -161,10 +161,10 @@ def _adapter(place: str, row: msgspec.Struct) -> dict[str, Any]:
 
 
 def _control(place: str, control: Mapping[str, Any]) -> dict[str, Any]:
-    """A control as the engine's request has it: its file is found by its name in the store."""
+    """A control as the engine's request has it: its files are found by its name."""
     fields = {name: value for name, value in control.items() if name != "name"}
     try:
-        fields["model"] = stored_control(control["name"])
+        fields["model"] = adapter_path(control["name"], "controlnet")
     except sdrbee.ModelNotFound as error:
         raise _wrong(
             f"{place}.name", "a ControlNet's name in the model store", control["name"]

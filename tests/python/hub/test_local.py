@@ -12,7 +12,7 @@ import pytest
 
 import sdrbee
 from sdrbee.hub.local import LocalModels, StoredModel, models_folder
-from sdrbee.model_files import BUILTIN_FOLDER
+from sdrbee.model_files import BUILTIN_FOLDER, builtin_adapters
 
 
 def stored(name: str, **values: str) -> StoredModel:
@@ -149,6 +149,7 @@ def test_list_show_and_rm(store: LocalModels, command: list[str]) -> None:
     listed = run("list").stdout.splitlines()
     assert [line.split()[0] for line in listed] == [
         "NAME", "someone/my-model", *sdrbee.builtin_models(),
+        *builtin_adapters("lora"), *builtin_adapters("controlnet"),
     ]  # fmt: skip
     assert json.loads(run("show", "my-model", "--json").stdout)["family"] == "stable_diffusion"
     removed = json.loads(run("rm", "my-model", "--json").stdout)["removed"]

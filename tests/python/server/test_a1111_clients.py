@@ -9,6 +9,8 @@ import webuiapi
 from server.a1111_asking import PROMPT, ROUTE, pixels_of, post, source
 from server.conftest import Served
 
+from sdrbee.model_files import builtin_adapters
+
 
 def test_open_webui(worker: Served) -> None:
     options = worker.ask("GET", ROUTE + "options").json()
@@ -103,7 +105,7 @@ def test_png_info_reads_its_own_and_a1111s(webui: webuiapi.WebUIApi) -> None:
 def test_what_else_webuiapi_asks(webui: webuiapi.WebUIApi) -> None:
     assert webui.get_scripts() == {"txt2img": [], "img2img": []}
     assert webui.get_embeddings() == {"loaded": {}, "skipped": {}}
-    assert webui.get_loras() == []
+    assert [row["name"] for row in webui.get_loras()] == builtin_adapters("lora")
     assert webui.get_cmd_flags()["api"] is True
     assert webui.get_memory()["ram"]["total"] > 0
     assert webui.refresh_checkpoints() is None

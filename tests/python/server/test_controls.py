@@ -102,8 +102,32 @@ def test_an_ip_adapter_is_asked_for_beside_a_control(worker: Served, home: Path)
 
 def test_capabilities_list_them(worker: Served) -> None:
     told = worker.ask("GET", "/v1/capabilities").json()
-    assert told["models"]["shapes"]["controls"] == ["canny", "face"]
+    assert told["models"]["shapes"]["controls"] == ["shapes-control", "canny", "face"]
+    assert told["models"]["shapes"]["loras"] == ["shapes-outline", "lines"]
     assert told["features"]["controls"] is True
+
+
+def test_the_built_in_ones_have_names_here(worker: Served) -> None:
+    control = {"name": "shapes-control", "image": encoded(edges())}
+    lora = {"name": "shapes-outline", "strength": 0.7}
+    expected = sdrbee.load("shapes").generate(
+        PROMPT,
+        steps=2,
+        seed=7,
+        controls=[{"model": "shapes-control", "image": edges()}],
+        loras=[("shapes-outline", 0.7)],
+    )
+    assert np.array_equal(made_by(worker, controls=[control], loras=[lora]), np.asarray(expected))
+
+
+def test_a_tag_of_a1111_names_the_built_in_lora(client: webuiapi.WebUIApi) -> None:
+    asked: dict[str, Any] = {"seed": 7, "width": 128, "height": 128, "cfg_scale": 3}
+    made, plain = (
+        np.asarray(client.txt2img(prompt=prompt, **asked).image)
+        for prompt in (f"{PROMPT} <lora:shapes-outline:0.7>", PROMPT)
+    )
+    assert not np.array_equal(made, plain)
+    assert [row["name"] for row in client.get_loras()] == ["shapes-outline", "lines"]
 
 
 @pytest.mark.parametrize("name", ["lines", "cannot", "..", "net"])
@@ -162,7 +186,7 @@ def test_units_of_webuiapi(client: webuiapi.WebUIApi, home: Path) -> None:
 
 def test_what_webuiapi_asks_of_the_extension(client: webuiapi.WebUIApi) -> None:
     assert client.controlnet_version() == 3
-    assert client.controlnet_model_list() == ["canny", "face"]
+    assert client.controlnet_model_list() == ["shapes-control", "canny", "face"]
     modules = client.controlnet_module_list()
     assert modules[0] == "none"
     assert {"canny", "softedge", "lineart_standard", "tile_resample", "invert"} <= {*modules}
