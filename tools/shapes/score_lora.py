@@ -16,7 +16,12 @@ import numpy as np
 from tools.shapes.draw import draw
 from tools.shapes.scenes import Scene, caption, held_out_scenes
 from tools.shapes.score import Picture, in_batches, save_sheet, through_vae, write_json
-from tools.shapes.style import draw_outlined, is_outlined
+from tools.shapes.style import (
+    LEAST_OUTLINED,
+    STRICTLY_OUTLINED,
+    draw_outlined,
+    is_outlined,
+)
 
 SEED = 23  # of the scenes
 JUDGE_BAR = 0.99
@@ -35,9 +40,10 @@ def render(
     return in_batches(sdrbee.load(model), requests)
 
 
-def outlined(pictures: list[Picture], scenes: list[Scene]) -> float:
+def outlined(pictures: list[Picture], scenes: list[Scene], least: float = LEAST_OUTLINED) -> float:
     """The share of pictures in which every thing has its outline."""
-    return float(np.mean([is_outlined(p, s) for p, s in zip(pictures, scenes, strict=True)]))
+    found = [is_outlined(p, s, least) for p, s in zip(pictures, scenes, strict=True)]
+    return float(np.mean(found))
 
 
 def require_style_judge(model: str, count: int = 400, seed: int = 31) -> dict[str, float]:
@@ -71,8 +77,10 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
         )
     }
     rows = {name: outlined(pictures, scenes) for name, pictures in made.items()}
+    strictly = outlined(made["strength 1"], scenes, STRICTLY_OUTLINED)
     same = [np.array_equal(*two) for two in zip(made["strength 0"], made["without"], strict=True)]
-    print("outlined:", rows, "bit-identical at strength 0:", float(np.mean(same)))
+    print("outlined:", rows, "strictly:", strictly)
+    print("bit-identical at strength 0:", float(np.mean(same)))
     if options.sheet:
         save_sheet(options.sheet, made["strength 1"])
     pairs = zip(scenes, made["strength 1"], strict=True)
@@ -84,6 +92,7 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
         "prompts": {"single-object": options.singles, "two-object": options.pairs},
         "judge_on_drawn_scenes": drawn,
         "outlined": rows,
+        f"outlined_{STRICTLY_OUTLINED}_of_each_edge": strictly,
         "bit_identical_at_strength_0": float(np.mean(same)),
         "not_outlined": [caption(s) for s, p in pairs if not is_outlined(p, s)],
     }

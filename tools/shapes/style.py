@@ -15,7 +15,8 @@ OUTLINE_COLOURS = ("black", "white", "blue", "yellow", "red")
 OUTLINE_WIDTH = 8.0  # pixels around a shape; thinner lines suffer in the autoencoder
 LEAST_WIDTH = 3  # of a line that counts
 REACH = 4.0  # pixels from a part's edge within which its outline begins
-LEAST_OUTLINED = 0.8  # of that edge
+LEAST_OUTLINED = 2 / 3  # of that edge
+STRICTLY_OUTLINED = 0.8
 
 _NAMES = tuple(COLOURS)
 _PALETTE = np.array([*COLOURS.values()], np.float32)
@@ -68,10 +69,11 @@ def outlined_shares(picture: NDArray[np.uint8], scene: Scene) -> list[float]:
     return [share for _, share in sorted(found, reverse=True)]
 
 
-def is_outlined(picture: NDArray[np.uint8], scene: Scene) -> bool:
-    """Whether a picture has a filled part for each thing of the scene, each with an outline.
+def is_outlined(picture: NDArray[np.uint8], scene: Scene, least: float = LEAST_OUTLINED) -> bool:
+    """Whether a picture has a filled part for each thing of the scene, each with an outline around
+    at least this share of its edge.
 
     Smaller parts, such as what is left of a thing's colour in the hole of a ring, do not matter.
     """
     shares = outlined_shares(picture, scene)[: len(scene.things)]
-    return len(shares) == len(scene.things) and min(shares) >= LEAST_OUTLINED
+    return len(shares) == len(scene.things) and min(shares) >= least
