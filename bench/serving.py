@@ -2,8 +2,8 @@
 
 Ten thousand POSTs from Debian's ``hey`` and /health meanwhile, 256 readers of a stream of which 64
 are slow, cancelling, memory over a thousand pictures, the time to the first preview, and pictures a
-second against calling the engine directly. ``--awake yes`` for virtual machines with neighbours,
-see `bench.awake`.
+second of sixteen clients of OpenAI's route against calling the engine directly. ``--awake yes`` for
+virtual machines with neighbours, see `bench.awake`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ with sdrbee.Engine(MODELS if model == "mock" else model, preload=True,
     engine.submit("a", steps=1).result()
     for _ in sys.stdin:
         began = time.perf_counter()
-        jobs = [engine.submit({prompt!r}, steps=steps, seed=i, preview="fast")
+        jobs = [engine.submit({prompt!r}, steps=steps, seed=i)
                 for i in range(count)]
         made = [job.result().encode() for job in jobs]
         print(time.perf_counter() - began, flush=True)
@@ -186,11 +186,14 @@ def drift(model: str, threads: int, count: int) -> dict[str, float]:
 
 
 def worker_seconds(worker: Worker, count: int) -> float:
-    """How long the worker takes for `count` pictures, of clients who ask for their next one as soon
-    as they have one."""
+    """How long the worker takes for `count` pictures, of clients of OpenAI's route who ask for
+    their next one as soon as they have one."""
 
     def picture(seed: int) -> None:
-        worker.picture(steps=_STEPS, seed=seed)
+        asked = {"prompt": PROMPT, "steps": _STEPS, "seed": seed}
+        status, answer = worker.ask("POST", "/v1/images/generations", asked)
+        if status != 200:
+            raise SystemExit(f"[throughput] expected 200 but got {status}: {answer}")
 
     began = time.perf_counter()
     with ThreadPoolExecutor(_CLIENTS) as clients:
@@ -216,7 +219,7 @@ def throughput(model: str, threads: int, runs: int, count: int) -> list[dict[str
         print("go", file=engine.stdin, flush=True)
         return float(engine.stdout.readline())
 
-    with Worker(model, threads) as worker:
+    with Worker(model, threads, nice=0) as worker:  # as the engine beside it
         worker_seconds(worker, count), engine_seconds()
         made = in_turn(
             runs, {"worker": lambda: worker_seconds(worker, count), "engine": engine_seconds}
