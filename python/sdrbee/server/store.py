@@ -37,6 +37,9 @@ _OPEN = "status IN ('queued', 'running')"
 
 _WAL_BYTES = 64 << 20
 
+# Pages that SQLite keeps in memory; jobs are read once, at the start.
+_CACHE_KIB = 256
+
 
 class Accepted(msgspec.Struct, frozen=True):
     """What a job is."""
@@ -223,6 +226,7 @@ class Store:
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         if self._path is None:
             _make_tables(connection)
         return connection
