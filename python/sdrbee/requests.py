@@ -37,6 +37,8 @@ class _ControlOptions(TypedDict, total=False):
     end: float
     guess_mode: bool
     type: str
+    mode: str
+    """'balanced', 'prompt' or 'control': whose details win, as A1111's extension has it."""
 
 
 class Control(_ControlOptions):

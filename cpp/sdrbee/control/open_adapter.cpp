@@ -65,6 +65,8 @@ class LoadedAdapter final : public ControlFromFiles {
 
   bool always_guesses() const override { return false; }
 
+  bool can_soften() const override { return true; }
+
   int64_t find_type(const std::string& type) const override {
     if (type.empty()) return 0;
     throw InvalidRequest(message(

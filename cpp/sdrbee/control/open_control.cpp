@@ -126,6 +126,8 @@ class LoadedControl final : public ControlFromFiles {
 
   bool always_guesses() const override { return always_guesses_; }
 
+  bool can_soften() const override { return true; }
+
   int64_t find_type(const std::string& type) const override {
     if (types_ > 0) return find_control_type(type, types_);
     if (type.empty() || type == kInpaintType) return 0;

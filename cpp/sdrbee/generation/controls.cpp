@@ -74,8 +74,11 @@ bool acts(const ControlRequest& control, const Generation& generation) {
   return step / count >= control.start && (step + 1) / count <= control.end;
 }
 
-bool guesses(const ControlRequest& control, const ControlNetwork& network) {
-  return control.guess_mode || network.always_guesses();
+void check_mode(const ControlRequest& control, const ControlNetwork& network, size_t index) {
+  if (!control.softens() || network.can_soften()) return;
+  throw InvalidRequest(message("[controls[", index, "].mode] expected 'balanced' but got '",
+                               control.mode, "': other modes are for networks that add to a UNet ",
+                               "at several resolutions, and this is none"));
 }
 
 }  // namespace
@@ -90,6 +93,7 @@ NoiseSource open_controls(ImageModel& model, Generation& generation) {
     const ControlRequest& control = request.controls[i];
     std::shared_ptr<ControlNetwork> network = model.control(control.model);
     network->check_size(size);
+    check_mode(control, *network, i);
     const int64_t type = network->find_type(control.type);
     std::optional<Tensor> shown = network->own_view(control.image);
     if (!shown) {
@@ -117,7 +121,8 @@ std::vector<ControlInput> control_inputs(std::span<const GenerationRows> batch) 
     for (const GenerationRows& part : batch) {
       const ControlRequest& control = part.generation->request.controls[i];
       const double strength = acts(control, *part.generation) ? control.strength : 0.0;
-      const bool spares_base = part.base_first && guesses(control, *first.network);
+      const bool spares_base =
+          part.base_first && (control.spares_base() || first.network->always_guesses());
       const bool base_follows =
           part.base_first && !spares_base && first.network->follows_prompt_alone();
       for (size_t row = 0; row < part.count; ++row) {
@@ -132,7 +137,8 @@ std::vector<ControlInput> control_inputs(std::span<const GenerationRows> batch) 
     inputs.push_back({.network = first.network.get(),
                       .image = at::cat(images),
                       .strengths = at::tensor(strengths),
-                      .guess_mode = guesses(asked, *first.network),
+                      .guess_mode = asked.guess_mode,
+                      .soft = asked.softens(),
                       .type = first.type});
     if (first.network->follows_prompt_alone()) inputs.back().taken_from = at::tensor(taken_from);
   }
@@ -143,6 +149,7 @@ void add_controls_to_key(const Generation& generation, std::vector<int64_t>& key
   for (size_t i = 0; i < generation.controls.size(); ++i) {
     key.push_back(reinterpret_cast<int64_t>(generation.controls[i].network.get()));
     key.push_back(generation.request.controls[i].guess_mode ? 1 : 0);
+    key.push_back(generation.request.controls[i].softens() ? 1 : 0);
     key.push_back(generation.controls[i].type);
   }
 }

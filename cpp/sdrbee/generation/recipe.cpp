@@ -101,12 +101,20 @@ void put_controls_back(const Json& recipe, ImageModel& model, std::vector<Image>
   }
 }
 
+/// A control's mode in the words of A1111's extension, which has no guess mode.
+std::string mode_text(const ControlRequest& control) {
+  if (control.guess_mode) return "";
+  if (control.mode == "prompt") return ", Control Mode: My prompt is more important";
+  if (control.mode == "control") return ", Control Mode: ControlNet is more important";
+  return ", Control Mode: Balanced";
+}
+
 /// A control as A1111's extension writes it.
 /// https://github.com/Mikubill/sd-webui-controlnet/blob/main/scripts/infotext.py
 std::string control_text(const ControlRequest& control) {
   return message("\"Module: none, Model: ", last_part(control.model),
                  ", Weight: ", control.strength, ", Guidance Start: ", control.start,
-                 ", Guidance End: ", control.end, "\"");
+                 ", Guidance End: ", control.end, mode_text(control), "\"");
 }
 
 }  // namespace

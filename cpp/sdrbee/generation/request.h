@@ -16,13 +16,19 @@ namespace sdrbee {
 
 /// A ControlNet, the picture that it follows, and how closely.
 struct ControlRequest {
-  std::string model;        // its folder or file
-  Image image;              // what it follows: edges, depths, a pose
-  double strength = 1.0;    // scale of what it adds
-  double start = 0.0;       // 0..1, the part of the steps before it begins
-  double end = 1.0;         // 0..1, the part of the steps at which it ends
-  bool guess_mode = false;  // acts on the prompt alone, and less at higher resolutions
-  std::string type;         // what `image` shows, for networks that follow several types
+  std::string model;              // its folder or file
+  Image image;                    // what it follows: edges, depths, a pose
+  double strength = 1.0;          // scale of what it adds
+  double start = 0.0;             // 0..1, the part of the steps before it begins
+  double end = 1.0;               // 0..1, the part of the steps at which it ends
+  bool guess_mode = false;        // acts on the prompt alone, and less at higher resolutions
+  std::string type;               // what `image` shows, for networks that follow several types
+  std::string mode = "balanced";  // or "prompt", "control": see softens() and spares_base()
+
+  /// Whether it gives way at higher resolutions as A1111's extension has it, see soften().
+  bool softens() const { return mode != "balanced"; }
+  /// Whether it leaves the negative prompt alone.
+  bool spares_base() const { return guess_mode || mode == "control"; }
   bool operator==(const ControlRequest&) const = default;
 };
 

@@ -44,6 +44,10 @@ void resolve_controls(GenerationRequest& request, const Capabilities& can) {
                  kMaxControlStrength);
     check_number((place + "start").c_str(), control.start, 0.0, 1.0);
     check_number((place + "end").c_str(), control.end, control.start, 1.0);
+    check_choice((place + "mode").c_str(), control.mode, {"balanced", "prompt", "control"});
+    if (control.guess_mode && control.softens())
+      throw InvalidRequest(message("[", place, "guess_mode] expected False with mode '",
+                                   control.mode, "': both weaken higher resolutions"));
   }
 }
 

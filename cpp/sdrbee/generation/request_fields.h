@@ -130,6 +130,11 @@ void visit_control_fields(Visitor&& visit) {
   visit("type", &C::type,
         "what `image` shows, for a ControlNet of several types: 'canny', ...; 'inpaint' for one "
         "that repaints");
+  visit(
+      "mode", &C::mode,
+      "'balanced'; 'prompt' lets the prompt win over details: each layer of the network has 0.825 "
+      "of the strength of the next one; 'control' does the same on the prompt alone, not on the "
+      "negative one");
 }
 
 /// The same for the pictures that a request may hold.

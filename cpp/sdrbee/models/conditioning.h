@@ -65,7 +65,8 @@ struct ControlInput {
   Tensor strengths;  // [B] fp32 on the CPU; for a row of 0 the network is not run
   Tensor taken_from =
       {};  // [B] int64 on the CPU: rows whose residuals each row gets; own: undefined
-  bool guess_mode = false;  // less for higher resolutions
+  bool guess_mode = false;  // less for higher resolutions, as diffusers has it
+  bool soft = false;        // likewise, see soften()
   int64_t type = 0;         // see ControlNetwork::find_type
 };
 

@@ -67,6 +67,9 @@ class ControlNetwork {
   /// Whether it always runs in guess mode (networks that see no places, such as "shuffle").
   virtual bool always_guesses() const = 0;
 
+  /// Whether soften() has an effect: it adds to the UNet at several resolutions.
+  virtual bool can_soften() const { return false; }
+
   /// The index of what a picture shows ("canny", "depth", ...), for networks that follow pictures
   /// of several types; for all others an empty type or, where they take it, kInpaintType. Throws
   /// InvalidRequest that names those it has.

@@ -53,6 +53,7 @@ CONTROL_OPTIONS: dict[str, Callable[[str], Any]] = {
     "start": float,
     "end": float,
     "guess_mode": _truth,
+    "mode": str,
 }
 
 

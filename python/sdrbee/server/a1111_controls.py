@@ -18,6 +18,7 @@ from sdrbee.server.a1111_fields import Fields, json_object, wrong
 from sdrbee.server.a1111_modules import (
     NONE,
     control_type,
+    has_mode,
     is_fitted,
     is_none,
     module_details,
@@ -56,7 +57,12 @@ _OLD_RESIZE_MODES = {
     "Envelope (Outer Fit)": "Resize and Fill",
 }
 _DETECT: dict[str, Any] = {"body": Detect, "errors": (413, 415, 422, 503)}
-_CONTROL_MODES = ("Balanced", "My prompt is more important", "ControlNet is more important")
+# The modes of a control by the extension's names, in the order of its numbers.
+_CONTROL_MODES = {
+    "Balanced": "balanced",
+    "My prompt is more important": "prompt",
+    "ControlNet is more important": "control",
+}
 
 
 def is_controlnet(script: str) -> bool:
@@ -94,9 +100,6 @@ def _control(
         raise wrong(f"{place}.mask", "none: a unit acts on all of the picture", "a mask")
     if of_unit.text("hr_option") not in ("", "Both"):
         raise wrong(f"{place}.hr_option", "'Both'", unit["hr_option"])
-    mode = _choice(unit, "control_mode", place, _CONTROL_MODES)
-    if mode == 1:
-        raise wrong(f"{place}.control_mode", "'Balanced' or 'ControlNet is more important'", mode)
     given = {
         "name": _model(of_unit, place),
         "image": _image(unit, place, body, fields),
@@ -104,9 +107,19 @@ def _control(
         "start": of_unit.number("guidance_start"),
         "end": of_unit.number("guidance_end"),
         "type": control_type(of_unit.text("module")),
-        "guess_mode": mode == 2 or bool(of_unit.flag("guess_mode")),
+        "mode": _mode(unit, place),
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _mode(unit: Mapping[str, Any], place: str) -> str | None:
+    """A control's mode; none for an IP-Adapter, where the extension's have no effect."""
+    mode = _choice(unit, "control_mode", place, tuple(_CONTROL_MODES))
+    if not has_mode(Fields(unit).text("module")):
+        return None
+    if mode == 0 and Fields(unit).flag("guess_mode"):
+        mode = 2  # what older clients call it
+    return list(_CONTROL_MODES.values())[mode]
 
 
 def _model(unit: Fields, place: str) -> str:

@@ -29,12 +29,14 @@ class Module:
     has_resolution: bool = True
     is_fitted: bool = True
     """Whether the picture is brought to the proportions of the one that is made."""
+    has_mode: bool = True
+    """Whether the extension's `control_mode` has an effect."""
     control_type: str | None = None
     """The `type` of a control whose unit names it."""
 
 
 # An IP-Adapter has its picture encoder with it, so there is nothing to prepare.
-_ENCODED = Module("passthrough", has_resolution=False, is_fitted=False)
+_ENCODED = Module("passthrough", has_resolution=False, is_fitted=False, has_mode=False)
 
 # Only where the extension's module does the same has it the extension's longer name.
 _OWN = {
@@ -96,6 +98,11 @@ def is_none(name: str) -> bool:
 def is_fitted(name: str) -> bool:
     """Whether the module's picture is brought to the proportions of the one that is made."""
     return _module(name.lower()).is_fitted
+
+
+def has_mode(name: str) -> bool:
+    """Whether a unit that names the module has a mode."""
+    return _module(name.lower()).has_mode
 
 
 def control_type(name: str) -> str | None:

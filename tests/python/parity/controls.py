@@ -184,7 +184,10 @@ def compare_controlled(
         "controlnet_conditioning_scale": scales[0] if one else scales,
         "control_guidance_start": [control.get("start", 0.0) for control in controls],
         "control_guidance_end": [control.get("end", 1.0) for control in controls],
-        "guess_mode": any(control.get("guess_mode", False) for control in controls),
+        "guess_mode": any(
+            control.get("guess_mode", False) or control.get("mode") == "control"
+            for control in controls
+        ),
     }
     given: dict[str, Any] = {"guidance_scale": 4.3, "negative_prompt": NEGATIVE_PROMPT}
     if mode != "text_to_image":

@@ -82,9 +82,9 @@ def made_by(worker: Served, **fields: Any) -> npt.NDArray[np.uint8]:
 
 
 def test_a_control_is_found_by_its_name_in_the_store(worker: Served, home: Path) -> None:
-    control = {"name": "canny", "image": encoded(edges()), "strength": 0.8, "end": 0.5}
-    made = made_by(worker, controls=[control])
-    assert np.array_equal(made, expected(home, strength=0.8, end=0.5))
+    options = {"strength": 0.8, "end": 0.5, "mode": "prompt"}
+    made = made_by(worker, controls=[{"name": "canny", "image": encoded(edges()), **options}])
+    assert np.array_equal(made, expected(home, **options))
     assert not np.array_equal(made, made_by(worker))
 
 
@@ -246,6 +246,7 @@ def test_a_unit_may_be_an_ip_adapter(client: webuiapi.WebUIApi, home: Path) -> N
         model="face",
         weight=0.8,
         resize_mode="Resize and Fill",
+        control_mode=1,  # of no effect, as in the extension
     )
     made = client.txt2img(
         prompt=PROMPT,
@@ -272,6 +273,54 @@ def test_a_unit_may_be_an_ip_adapter(client: webuiapi.WebUIApi, home: Path) -> N
         ip_adapters=[{"model": home / "face", "image": picture, "strength": 0.8}],
     )
     assert np.array_equal(np.asarray(made.image), np.asarray(expected))
+
+
+MODES = {
+    "numbers": [{"control_mode": 0}, {"control_mode": 1}, {"control_mode": 2}],
+    "names": [
+        {"control_mode": "Balanced"},
+        {"control_mode": "My prompt is more important"},
+        {"control_mode": "ControlNet is more important"},
+    ],
+    "older clients": [{}, {"control_mode": "My prompt is more important"}, {"guess_mode": True}],
+}
+
+
+@pytest.mark.parametrize("case", MODES)
+def test_a_units_mode_is_that_of_a_control(case: str) -> None:
+    modes = []
+    for fields in MODES[case]:
+        unit = {"model": "canny", "image": encoded(edges(8, 8)), **fields}
+        body = {"alwayson_scripts": {"controlnet": {"args": [unit]}}}
+        (control,) = controls_of(body, Fields(body))
+        modes.append(control["mode"])
+    assert modes == ["balanced", "prompt", "control"]
+
+
+def test_units_in_all_modes(client: webuiapi.WebUIApi, home: Path) -> None:
+    pictures = []
+    for number, mode in enumerate(("balanced", "prompt", "control")):
+        unit = webuiapi.ControlNetUnit(
+            image=PIL.Image.fromarray(edges()), model="canny", control_mode=number
+        )
+        asked: dict[str, Any] = {"prompt": PROMPT, "seed": 7, "width": 128, "height": 128}
+        asked |= {"cfg_scale": 3, "sampler_name": "Euler", "scheduler": "normal"}
+        made = client.txt2img(controlnet_units=[unit], alwayson_scripts={}, **asked)
+        control = {"model": home / "net", "image": edges(), "mode": mode}
+        own = sdrbee.load("shapes").generate(
+            PROMPT,
+            steps=2,
+            seed=7,
+            guidance_scale=3.0,
+            negative_prompt="",
+            sampler="euler",
+            schedule="normal",
+            prompt_syntax="a1111",
+            controls=[control],
+        )
+        assert np.array_equal(np.asarray(made.image), np.asarray(own)), mode
+        pictures.append(np.asarray(own).tobytes())
+    assert len({*pictures}) == 3
 
 
 def test_a_unit_may_repaint_the_source() -> None:
@@ -305,7 +354,6 @@ UNITS: dict[str, tuple[dict[str, Any], str]] = {
     "a preprocessor of a package": ({"module": "openpose"}, "module"),
     "no model": ({"model": "None"}, "model"),
     "no picture": ({"image": ""}, "image"),
-    "soft control": ({"control_mode": 1}, "control_mode"),
     "an unknown mode": ({"control_mode": "Loud"}, "control_mode"),
     "a mask": ({"mask": "aaaa"}, "mask"),
     "one pass only": ({"hr_option": "Low res only"}, "hr_option"),

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sdrbee/core/check.h"
+#include "sdrbee/models/common/soft_control.h"
 
 namespace sdrbee {
 namespace {
@@ -74,6 +75,7 @@ ControlResiduals weighted_residuals(const ControlInput& control, const Tensor& l
   ControlResiduals result =
       control.network->residuals(chosen(latents), chosen(timesteps),
                                  all ? conditioning : select_rows(conditioning, indices), own);
+  if (control.soft) soften(result);
   for (ExtraContext& context : result.contexts) {
     context.strengths = control.strengths.reshape({-1, 1, 1});
     if (all) continue;
