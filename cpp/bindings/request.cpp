@@ -328,7 +328,8 @@ void register_fields(py::class_<GenerationRequest>& type) {
       "ControlNets, T2I-Adapters and IP-Adapters that the picture follows: dicts of `model` (a "
       "name in the local store, a folder "
       "or a file), `image`, `strength` (1), `start` and `end` (0 and 1, parts of the steps), "
-      "`mode` ('balanced', 'prompt' or 'control') and `guess_mode` (False)");
+      "`mode` ('balanced', 'prompt' or 'control'), `guess_mode` (False), `type` and "
+      "`preprocessor`, the name of what made `image`, for the recipe");
 }
 
 }  // namespace

@@ -39,6 +39,8 @@ class _ControlOptions(TypedDict, total=False):
     type: str
     mode: str
     """'balanced', 'prompt' or 'control': whose details win, as A1111's extension has it."""
+    preprocessor: str
+    """The name of what made `image` of another picture, for the recipe and A1111's infotext."""
 
 
 class Control(_ControlOptions):

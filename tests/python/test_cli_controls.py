@@ -43,11 +43,12 @@ WRITTEN: dict[str, dict[str, Any]] = {
         "end": 0.8,
         "type": "depth",
     },
-    "canny=edges.png:0.9,mode=prompt": {
+    "canny=edges.png:0.9,mode=prompt,preprocessor=canny": {
         "model": "canny",
         "image": EDGES,
         "strength": 0.9,
         "mode": "prompt",
+        "preprocessor": "canny",
     },
     "canny=edges.png,guess_mode=true": {"model": "canny", "image": EDGES, "guess_mode": True},
     "repaint,type=inpaint,end=0.5": {"model": "repaint", "type": "inpaint", "end": 0.5},

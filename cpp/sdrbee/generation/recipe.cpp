@@ -112,7 +112,8 @@ std::string mode_text(const ControlRequest& control) {
 /// A control as A1111's extension writes it.
 /// https://github.com/Mikubill/sd-webui-controlnet/blob/main/scripts/infotext.py
 std::string control_text(const ControlRequest& control) {
-  return message("\"Module: none, Model: ", last_part(control.model),
+  const std::string module = control.preprocessor.empty() ? "none" : control.preprocessor;
+  return message("\"Module: ", module, ", Model: ", last_part(control.model),
                  ", Weight: ", control.strength, ", Guidance Start: ", control.start,
                  ", Guidance End: ", control.end, mode_text(control), "\"");
 }

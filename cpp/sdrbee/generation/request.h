@@ -24,6 +24,7 @@ struct ControlRequest {
   bool guess_mode = false;        // acts on the prompt alone, and less at higher resolutions
   std::string type;               // what `image` shows, for networks that follow several types
   std::string mode = "balanced";  // or "prompt", "control": see softens() and spares_base()
+  std::string preprocessor;       // what made `image` of another picture; for the record alone
 
   /// Whether it gives way at higher resolutions as A1111's extension has it, see soften().
   bool softens() const { return mode != "balanced"; }

@@ -12,6 +12,7 @@ namespace sdrbee {
 namespace {
 
 constexpr double kMaxControlStrength = 10.0;
+constexpr size_t kMaxPreprocessorLetters = 64;
 constexpr size_t kMaxLoras = 32;
 constexpr size_t kMaxEmbeddings = 64;
 
@@ -23,6 +24,19 @@ void resolve_repainting(GenerationRequest& request, size_t index) {
     throw InvalidRequest(message("[controls[", index, "].type] '", kInpaintType,
                                  "' leaves out what is repainted: give `image` and `mask`"));
   if (control.image.pixels.empty()) control.image = *request.image;
+}
+
+/// Infotexts write it between commas and colons.
+void check_preprocessor(const std::string& field, const std::string& name) {
+  const auto is_allowed = [](char letter) {
+    return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
+           (letter >= '0' && letter <= '9') ||
+           std::string_view(" _+-.()").find(letter) != std::string_view::npos;
+  };
+  if (name.size() <= kMaxPreprocessorLetters && std::ranges::all_of(name, is_allowed)) return;
+  throw InvalidRequest(message("[", field, "] expected a name of up to ", kMaxPreprocessorLetters,
+                               " letters, digits and any of ' _+-.()' but got '",
+                               name.substr(0, kMaxPreprocessorLetters), "'"));
 }
 
 void resolve_controls(GenerationRequest& request, const Capabilities& can) {
@@ -48,6 +62,7 @@ void resolve_controls(GenerationRequest& request, const Capabilities& can) {
     if (control.guess_mode && control.softens())
       throw InvalidRequest(message("[", place, "guess_mode] expected False with mode '",
                                    control.mode, "': both weaken higher resolutions"));
+    check_preprocessor(place + "preprocessor", control.preprocessor);
   }
 }
 

@@ -135,6 +135,9 @@ void visit_control_fields(Visitor&& visit) {
       "'balanced'; 'prompt' lets the prompt win over details: each layer of the network has 0.825 "
       "of the strength of the next one; 'control' does the same on the prompt alone, not on the "
       "negative one");
+  visit(
+      "preprocessor", &C::preprocessor,
+      "the name of what made `image` of another picture, for the record in the file: 'canny', ...");
 }
 
 /// The same for the pictures that a request may hold.

@@ -54,6 +54,7 @@ CONTROL_OPTIONS: dict[str, Callable[[str], Any]] = {
     "end": float,
     "guess_mode": _truth,
     "mode": str,
+    "preprocessor": str,
 }
 
 

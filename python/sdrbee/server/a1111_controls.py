@@ -24,6 +24,7 @@ from sdrbee.server.a1111_modules import (
     module_details,
     module_names,
     prepared,
+    recorded_name,
 )
 from sdrbee.server.a1111_pictures import encoded, picture
 from sdrbee.server.a1111_schema import A1111Error
@@ -108,6 +109,7 @@ def _control(
         "end": of_unit.number("guidance_end"),
         "type": control_type(of_unit.text("module")),
         "mode": _mode(unit, place),
+        "preprocessor": recorded_name(of_unit.text("module")),
     }
     return {name: value for name, value in given.items() if value is not None}
 

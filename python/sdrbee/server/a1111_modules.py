@@ -95,6 +95,11 @@ def is_none(name: str) -> bool:
     return name.lower() in ("", NONE)
 
 
+def recorded_name(name: str) -> str | None:
+    """What an infotext calls the module; none where the picture stays as it is."""
+    return None if is_none(name) else name.lower()
+
+
 def is_fitted(name: str) -> bool:
     """Whether the module's picture is brought to the proportions of the one that is made."""
     return _module(name.lower()).is_fitted

@@ -76,6 +76,7 @@ class Control(msgspec.Struct, kw_only=True, omit_defaults=True):
     guess_mode: Annotated[bool, Meta(description="acts on the prompt alone")] = False
     type: Annotated[str, Meta(description="of the picture, for nets of several types")] = ""
     mode: Annotated[str, Meta(description="'balanced', 'prompt' or 'control'")] = "balanced"
+    preprocessor: Annotated[str, Meta(description="what made the picture")] = ""
 
 
 class IpAdapter(msgspec.Struct, kw_only=True, omit_defaults=True):

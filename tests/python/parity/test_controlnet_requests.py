@@ -86,12 +86,18 @@ def test_a_recipe_repeats_it_and_refuses_another_picture_or_network(
     pair = open_variant("v1-5")
     net = controlnet(pair)
     folder = saved(net, tmp_path / "net")
-    control = {"model": folder, "image": edges(), "strength": 0.6}
+    control = {"model": folder, "image": edges(), "strength": 0.6, "preprocessor": "lineart"}
     made = pair.model.generate(PROMPT, steps=2, seed=SEED, controls=[control], **SIZE)
     made.save(tmp_path / "out.png")
-    assert 'ControlNet 0: "Module: none, Model: net, Weight: 0.6' in parameters(
+    assert 'ControlNet 0: "Module: lineart, Model: net, Weight: 0.6' in parameters(
         tmp_path / "out.png"
     )
+    unnamed = pair.model.generate(
+        PROMPT, steps=2, seed=SEED, controls=[{**control, "preprocessor": ""}], **SIZE
+    )
+    unnamed.save(tmp_path / "unnamed.png")
+    assert 'ControlNet 0: "Module: none, Model: net' in parameters(tmp_path / "unnamed.png")
+    assert bytes(unnamed) == bytes(made)
     again = sdrbee.replay(tmp_path / "out.png", model=pair.model, controls=[edges()])
     assert bytes(again) == bytes(made)
     with pytest.raises(sdrbee.InvalidRequest, match=r"\[controls\] the recipe used 1 pictures"):
@@ -130,6 +136,13 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a strength beyond limits": ({"strength": 11.0}, r"\[controls\[0\].strength\]"),
     "a late start": ({"start": 1.5}, r"\[controls\[0\].start\] expected 0 to 1 but got 1.5"),
     "an end before the start": ({"start": 0.5, "end": 0.4}, r"\[controls\[0\].end\] expected 0.5"),
+    "a name with commas": (
+        {"preprocessor": "canny, Model: other"},
+        r"\[controls\[0\].preprocessor\] expected a name .* but got 'canny, Model: other'",
+    ),
+    "a name with quotes": ({"preprocessor": 'canny"'}, r"\[controls\[0\].preprocessor\]"),
+    "a name of two lines": ({"preprocessor": "a\nb"}, r"\[controls\[0\].preprocessor\]"),
+    "a long name": ({"preprocessor": 65 * "a"}, r"name of up to 64 letters.* but got 'a{64}'"),
 }
 
 

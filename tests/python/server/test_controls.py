@@ -174,6 +174,8 @@ def test_units_of_webuiapi(client: webuiapi.WebUIApi, home: Path) -> None:
     plain = client.txt2img(alwayson_scripts={}, **asked)
     assert not np.array_equal(np.asarray(made.image), np.asarray(plain.image))
     assert 'ControlNet 0: "Module: none, Model: net, Weight: 0.8' in made.info["infotexts"][0]
+    told = client.png_info(made.image)
+    assert told.parameters["ControlNet 0"].startswith("Module: none, Model: net, Weight: 0.8")
     again = client.img2img(
         images=[PIL.Image.fromarray(edges())],
         denoising_strength=1,
@@ -235,6 +237,29 @@ def test_a_unit_prepares_its_picture(client: webuiapi.WebUIApi) -> None:
     assert np.array_equal(made(source, module="Canny", processor_res=128), expected)
     assert np.array_equal(made(source, module="canny", pixel_perfect=True), expected)
     assert not np.array_equal(made(source), expected)
+
+
+def test_the_infotext_names_the_preprocessor(client: webuiapi.WebUIApi) -> None:
+    """In the way of https://github.com/Mikubill/sd-webui-controlnet, `ControlNetUnit.serialize`:
+    its `parse` splits at commas and then at colons."""
+    unit = webuiapi.ControlNetUnit(
+        image=PIL.Image.fromarray(edges(32, 32)),
+        module="Canny",
+        model="canny",
+        weight=0.5,
+        control_mode=1,
+    )
+    asked: dict[str, Any] = {"seed": 7, "width": 128, "height": 128}
+    made = client.txt2img(prompt=PROMPT, controlnet_units=[unit], alwayson_scripts={}, **asked)
+    told = client.png_info(made.image).parameters["ControlNet 0"]
+    assert dict(part.strip().split(": ") for part in told.split(",")) == {
+        "Module": "canny",
+        "Model": "net",
+        "Weight": "0.5",
+        "Guidance Start": "0",
+        "Guidance End": "1",
+        "Control Mode": "My prompt is more important",
+    }
 
 
 def test_a_unit_may_be_an_ip_adapter(client: webuiapi.WebUIApi, home: Path) -> None:
