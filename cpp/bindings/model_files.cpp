@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings.h"
+#include "sdrbee/control/opened_control.h"
 #include "sdrbee/core/device.h"
 
 namespace sdrbee::bindings {
@@ -28,6 +29,8 @@ void register_model_files(py::module_& module) {
            py::arg("path"), py::arg("dtype"), py::arg("variant"), py::arg("prediction"),
            py::arg("components"), py::arg("vocabulary_candidates"),
            py::arg("memory_limit").none(true), py::arg("prompt_cache").none(true));
+  module.def("follows_types", &control::follows_types, py::arg("path"),
+             "Whether a control network's folder or file follows pictures of several types.");
 }
 
 }  // namespace sdrbee::bindings

@@ -18,6 +18,9 @@ namespace fs = std::filesystem;
 
 constexpr const char* kUnetModels = "Stable Diffusion 1.x, 2.x or XL";
 
+// What a union ControlNet has for each of its types, beside XL and beside FLUX.1.
+constexpr std::array kTypeTables = {"task_embedding", "controlnet_mode_embedder.weight"};
+
 bool is_sd3_controlnet(const io::WeightSource& weights) {
   return weights.find("pos_embed_input.proj.weight").has_value();
 }
@@ -98,6 +101,13 @@ OpenedControl open_control(const std::string& path) {
   OpenedControl opened = fs::is_directory(found) ? open_folder(found) : open_lone_file(found);
   opened.path = found;
   return opened;
+}
+
+bool follows_types(const std::string& path) {
+  const OpenedControl opened = open_control(path);
+  return std::ranges::any_of(kTypeTables, [&](const char* name) {
+    return opened.component.weights->find(name).has_value();
+  });
 }
 
 void require_class(const OpenedControl& opened, std::initializer_list<std::string_view> classes,

@@ -36,6 +36,10 @@ struct OpenedControl {
 /// network that any model takes.
 OpenedControl open_control(const std::string& path);
 
+/// Whether the network follows pictures of several types (a union ControlNet), of which a request
+/// names one. Throws as open_control does.
+bool follows_types(const std::string& path);
+
 /// Throws InvalidRequest, saying whose models the network is for, unless its class is one of
 /// `classes`, those that models called `models` take.
 void require_class(const OpenedControl& opened, std::initializer_list<std::string_view> classes,

@@ -13,7 +13,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sdrbee.model_files import adapter_names
+import sdrbee
+from sdrbee._native import follows_types
+from sdrbee.model_files import adapter_names, adapter_path
 from sdrbee.server.a1111_fields import Fields, json_object, wrong
 from sdrbee.server.a1111_modules import (
     NONE,
@@ -64,6 +66,18 @@ _CONTROL_MODES = {
     "My prompt is more important": "prompt",
     "ControlNet is more important": "control",
 }
+# What a picture shows, for union ControlNets: the extension's names, and the types of a control.
+_UNION_TYPES = {
+    "Unknown": None,
+    "OpenPose": "openpose",
+    "Depth": "depth",
+    "Soft Edge": "softedge",
+    "Hard Edge": "canny",
+    "Normal Map": "normal",
+    "Segmentation": "segment",
+    "Tile": "tile",
+    "Inpaint": "repaint",
+}
 
 
 def is_controlnet(script: str) -> bool:
@@ -101,13 +115,14 @@ def _control(
         raise wrong(f"{place}.mask", "none: a unit acts on all of the picture", "a mask")
     if of_unit.text("hr_option") not in ("", "Both"):
         raise wrong(f"{place}.hr_option", "'Both'", unit["hr_option"])
+    name = _model(of_unit, place)
     given = {
-        "name": _model(of_unit, place),
+        "name": name,
         "image": _image(unit, place, body, fields),
         "strength": of_unit.number("weight"),
         "start": of_unit.number("guidance_start"),
         "end": of_unit.number("guidance_end"),
-        "type": control_type(of_unit.text("module")),
+        "type": _type(of_unit, name, place),
         "mode": _mode(unit, place),
         "preprocessor": recorded_name(of_unit.text("module")),
     }
@@ -122,6 +137,23 @@ def _mode(unit: Mapping[str, Any], place: str) -> str | None:
     if mode == 0 and Fields(unit).flag("guess_mode"):
         mode = 2  # what older clients call it
     return list(_CONTROL_MODES.values())[mode]
+
+
+def _type(unit: Fields, name: str, place: str) -> str | None:
+    """A control's type; as in the extension, the unit's is for networks of several types alone."""
+    told = unit.text("union_control_type") or "Unknown"
+    if told not in _UNION_TYPES:
+        raise wrong(f"{place}.union_control_type", f"one of {', '.join(_UNION_TYPES)}", told)
+    if _UNION_TYPES[told] and _follows_types(name):
+        return _UNION_TYPES[told]
+    return control_type(unit.text("module"))
+
+
+def _follows_types(name: str) -> bool:
+    try:
+        return follows_types(str(adapter_path(name, "controlnet")))
+    except sdrbee.Error:
+        return False  # what is wrong with it is told when it is opened for the picture
 
 
 def _model(unit: Fields, place: str) -> str:

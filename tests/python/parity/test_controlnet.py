@@ -22,11 +22,13 @@ from parity.controls import (
     union,
     using,
 )
+from parity.flow_controls import UNION, flux_controlnet
 from parity.pair import NEGATIVE_PROMPT, PROMPT, SEED
 from parity.pictures import HEIGHT, WIDTH
 from parity.unet_families import OpenVariant, check
 
 import sdrbee
+from sdrbee._native import follows_types
 
 SIZE = {"width": WIDTH, "height": HEIGHT}
 MODES = [
@@ -154,6 +156,28 @@ def test_a_network_of_several_types(
             {"steps": STEPS, "controls": controls, **given},
             {"prompt": PROMPT, "num_inference_steps": STEPS, **theirs, **given},
         )
+
+
+def test_a_network_of_several_types_is_told_by_its_tensors(
+    open_variant: OpenVariant, tmp_path: Path
+) -> None:
+    pair = open_variant("xl")
+    several, one = union(pair), controlnet(pair)
+    flux = {name: flux_controlnet(**options) for name, options in (("modes", UNION), ("plain", {}))}
+    followed = {
+        path.name
+        for path in (
+            saved(several, tmp_path / "folder"),
+            single_file(several, tmp_path / "file.safetensors"),
+            saved(flux["modes"], tmp_path / "flux"),
+            single_file(flux["modes"], tmp_path / "flux.safetensors"),
+            saved(one, tmp_path / "one"),
+            single_file(one, tmp_path / "one.safetensors"),
+            saved(flux["plain"], tmp_path / "plain"),
+        )
+        if follows_types(str(path))
+    }
+    assert followed == {"folder", "file.safetensors", "flux", "flux.safetensors"}
 
 
 def test_a_type_is_asked_for_where_there_are_several(

@@ -18,6 +18,7 @@ import torch
 import webuiapi
 from parity.controls import randomise
 from parity.ip_adapters import adapter_for, picture_encoder, with_encoder
+from safetensors.torch import save_file
 from server.conftest import Served, serve
 
 import sdrbee
@@ -348,6 +349,41 @@ def test_units_in_all_modes(client: webuiapi.WebUIApi, home: Path) -> None:
     assert len({*pictures}) == 3
 
 
+TYPES = {
+    "OpenPose": "openpose",
+    "Depth": "depth",
+    "Soft Edge": "softedge",
+    "Hard Edge": "canny",
+    "Normal Map": "normal",
+    "Segmentation": "segment",
+    "Tile": "tile",
+    "Inpaint": "repaint",
+    "Unknown": None,
+    None: None,
+}
+
+
+def test_a_units_type_is_for_networks_of_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDRBEE_HOME", str(tmp_path))
+    tensors = {"controlnet_cond_embedding.conv_in.weight": torch.zeros(1)}
+    store = LocalModels()
+    for name, more in (("one", {}), ("union", {"task_embedding": torch.zeros(6, 1)})):
+        file = tmp_path / f"{name}.safetensors"
+        save_file(tensors | more, file)
+        store.add(StoredModel(name, str(file), f"hf:me/{name}", kind="controlnet"))
+
+    def type_of(name: str, told: str | None) -> Any:
+        unit = {"model": name, "image": encoded(edges(8, 8)), "union_control_type": told}
+        body = {"alwayson_scripts": {"controlnet": {"args": [unit]}}}
+        (control,) = controls_of(body, Fields(body))
+        return control.get("type")
+
+    assert {told: type_of("union", told) for told in TYPES} == TYPES
+    assert {type_of(name, told) for name in ("one", "unknown") for told in TYPES} == {None}
+
+
 def test_a_unit_may_repaint_the_source() -> None:
     unit = {"model": "canny", "module": "inpaint_only", "resize_mode": 1}
     body = {"init_images": [encoded(edges())], "width": 64, "height": 128}
@@ -380,6 +416,7 @@ UNITS: dict[str, tuple[dict[str, Any], str]] = {
     "no model": ({"model": "None"}, "model"),
     "no picture": ({"image": ""}, "image"),
     "an unknown mode": ({"control_mode": "Loud"}, "control_mode"),
+    "an unknown type": ({"union_control_type": "canny"}, "union_control_type"),
     "a mask": ({"mask": "aaaa"}, "mask"),
     "one pass only": ({"hr_option": "Low res only"}, "hr_option"),
 }
