@@ -90,7 +90,8 @@ void register_description(py::module_& module) {
   bind_value<ComponentMemory>(
       module, "ComponentMemory", "A component's weights in memory.",
       std::pair{"bytes", &ComponentMemory::bytes}, std::pair{"loaded", &ComponentMemory::loaded},
-      std::pair{"loads", &ComponentMemory::loads}, std::pair{"uses", &ComponentMemory::uses})
+      std::pair{"loads", &ComponentMemory::loads}, std::pair{"uses", &ComponentMemory::uses},
+      std::pair{"kept_bytes", &ComponentMemory::kept_bytes})
       .def("__repr__", &represent<ComponentMemory>);
   py::class_<ModelDescription> type(module, "ModelDescription", "What a model's headers tell.");
   type.def_readonly("family", &ModelDescription::family, "row of sdrbee.families()")

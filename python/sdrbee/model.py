@@ -45,8 +45,8 @@ class Model:
 
     @property
     def memory(self) -> dict[str, ComponentMemory]:
-        """What the components' weights take in memory, whether they are there now, and how often
-        each was loaded and used.
+        """What the components' weights take in memory, whether they are there now, how often each
+        was loaded and used, and what is kept beside them to go back to other LoRAs.
 
         Example:
             >>> import sdrbee

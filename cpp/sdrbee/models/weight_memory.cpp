@@ -52,25 +52,25 @@ int64_t WeightMemory::loaded_bytes() const {
 
 int64_t WeightMemory::kept_bytes() const {
   int64_t bytes = 0;
-  for (const Entry& one : entries_) bytes += one.kept_bytes;
+  for (const Entry& one : entries_) bytes += one.state.kept_bytes;
   return bytes;
 }
 
 int64_t WeightMemory::may_keep(const WeightHolder& holder) {
   const std::lock_guard lock(mutex_);
   const int64_t left = limit_ ? std::min(kKeptBytes, *limit_ - loaded_bytes()) : kKeptBytes;
-  return std::max<int64_t>(0, left - (kept_bytes() - entry(holder).kept_bytes));
+  return std::max<int64_t>(0, left - (kept_bytes() - entry(holder).state.kept_bytes));
 }
 
 void WeightMemory::note_kept(const WeightHolder& holder, int64_t bytes) {
   const std::lock_guard lock(mutex_);
-  entry(holder).kept_bytes = bytes;
+  entry(holder).state.kept_bytes = bytes;
 }
 
 void WeightMemory::drop(Entry& one) {
   one.holder->drop();
   one.state.loaded = false;
-  one.kept_bytes = 0;
+  one.state.kept_bytes = 0;
 }
 
 /// The loaded component that ran the longest time ago, but for `wanted`; null when there is none.
@@ -89,9 +89,9 @@ void WeightMemory::make_room(const Entry& wanted) {
     const std::lock_guard lock(mutex_);
     const auto is_full = [&] { return !fits(loaded_bytes() + kept_bytes() + wanted.state.bytes); };
     for (Entry& one : entries_) {
-      if (one.kept_bytes == 0 || !is_full()) continue;
+      if (one.state.kept_bytes == 0 || !is_full()) continue;
       one.holder->drop_kept();
-      one.kept_bytes = 0;
+      one.state.kept_bytes = 0;
       dropped = true;
     }
     while (is_full()) {

@@ -15,10 +15,11 @@ namespace sdrbee {
 
 /// A component's weights in memory, as far as users may know.
 struct ComponentMemory {
-  int64_t bytes = 0;    // that the weights take while they are loaded
-  bool loaded = false;  // whether they are
-  int64_t loads = 0;    // how often they were loaded
-  int64_t uses = 0;     // how often the component ran; a text encoder: texts that no cache had
+  int64_t bytes = 0;       // that the weights take while they are loaded
+  bool loaded = false;     // whether they are
+  int64_t loads = 0;       // how often they were loaded
+  int64_t uses = 0;        // how often the component ran; a text encoder: texts that no cache had
+  int64_t kept_bytes = 0;  // beside them: of weights that acted with other LoRAs than now
   bool operator==(const ComponentMemory&) const = default;
 };
 
@@ -86,7 +87,6 @@ class WeightMemory {
     WeightHolder* holder;
     std::string name;
     ComponentMemory state;
-    int64_t kept_bytes = 0;  // beside its weights
     uint64_t last_use = 0;
   };
   Entry& entry(const WeightHolder& holder);

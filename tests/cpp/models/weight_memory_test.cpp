@@ -57,10 +57,12 @@ TEST(WeightMemoryTest, WhatIsKeptMakesRoomFirst) {
   EXPECT_EQ(memory.may_keep(text), 60);
   text.keep(20);
   EXPECT_EQ(memory.may_keep(text), 60) << "its own counts for nothing";
+  EXPECT_EQ(memory.states().at("text").kept_bytes, 20);
   EXPECT_EQ(memory.may_keep(unet), 40);
   unet.use();
   EXPECT_TRUE(text.there);
   EXPECT_FALSE(text.keeps);
+  EXPECT_EQ(memory.states().at("text").kept_bytes, 0);
   EXPECT_EQ(memory.may_keep(unet), 10);
 }
 

@@ -316,6 +316,23 @@ def test_nothing_is_left_of_a_lora(open_variant: OpenVariant, tmp_path: Path) ->
     assert fresh.memory["unet"].loads == 1
 
 
+def test_the_memory_tells_what_is_kept_for_other_loras(
+    open_variant: OpenVariant, tmp_path: Path
+) -> None:
+    pair = open_variant("v1-5")
+    file = write_lora(tmp_path / "one.safetensors", pair.pipelines["text_to_image"], kohya)
+    model = sdrbee.load(pair.folder, dtype="float32")
+    picture(model)
+    assert {part.kept_bytes for part in model.memory.values()} == {0}
+    weights = model.memory["unet"].bytes
+    for loras in ([file], [], [file]):
+        picture(model, loras=loras)
+        assert 0 < model.memory["unet"].kept_bytes < weights
+    assert model.memory["unet"].bytes == weights
+    others = [part for name, part in model.memory.items() if name.startswith("vae")]
+    assert {part.kept_bytes for part in others} == {0}
+
+
 def test_loras_of_a_batch_are_each_ones_own(open_variant: OpenVariant, tmp_path: Path) -> None:
     pair = open_variant("v1-5")
     file = write_lora(
