@@ -34,6 +34,10 @@ def source() -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)
 
 
+def edges(width: int = 128, height: int = 128) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
 def half_white() -> np.ndarray:
     mask = np.zeros((128, 128), np.uint8)
     mask[:, 64:] = 255

@@ -18,7 +18,7 @@ import torch
 import webuiapi
 from parity.controls import randomise
 from parity.ip_adapters import adapter_for, picture_encoder, with_encoder
-from safetensors.torch import save_file
+from server.a1111_asking import PROMPT, edges, encoded
 from server.conftest import Served, serve
 
 import sdrbee
@@ -26,22 +26,8 @@ from sdrbee.hub.local import LocalModels, StoredModel
 from sdrbee.model_files import BUILTIN_FOLDER
 from sdrbee.preprocess import preprocess
 from sdrbee.server import a1111_modules
-from sdrbee.server.a1111_controls import controls_of
-from sdrbee.server.a1111_fields import Fields
 from sdrbee.server.a1111_modules import module_details, module_names, prepared
 from sdrbee.server.errors import ApiError
-
-PROMPT = "a red circle left of a blue square"
-
-
-def edges(width: int = 128, height: int = 128) -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(5).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def encoded(pixels: npt.NDArray[np.uint8]) -> str:
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 @pytest.fixture(scope="module")
@@ -301,28 +287,6 @@ def test_a_unit_may_be_an_ip_adapter(client: webuiapi.WebUIApi, home: Path) -> N
     assert np.array_equal(np.asarray(made.image), np.asarray(expected))
 
 
-MODES = {
-    "numbers": [{"control_mode": 0}, {"control_mode": 1}, {"control_mode": 2}],
-    "names": [
-        {"control_mode": "Balanced"},
-        {"control_mode": "My prompt is more important"},
-        {"control_mode": "ControlNet is more important"},
-    ],
-    "older clients": [{}, {"control_mode": "My prompt is more important"}, {"guess_mode": True}],
-}
-
-
-@pytest.mark.parametrize("case", MODES)
-def test_a_units_mode_is_that_of_a_control(case: str) -> None:
-    modes = []
-    for fields in MODES[case]:
-        unit = {"model": "canny", "image": encoded(edges(8, 8)), **fields}
-        body = {"alwayson_scripts": {"controlnet": {"args": [unit]}}}
-        (control,) = controls_of(body, Fields(body))
-        modes.append(control["mode"])
-    assert modes == ["balanced", "prompt", "control"]
-
-
 def test_units_in_all_modes(client: webuiapi.WebUIApi, home: Path) -> None:
     pictures = []
     for number, mode in enumerate(("balanced", "prompt", "control")):
@@ -347,51 +311,6 @@ def test_units_in_all_modes(client: webuiapi.WebUIApi, home: Path) -> None:
         assert np.array_equal(np.asarray(made.image), np.asarray(own)), mode
         pictures.append(np.asarray(own).tobytes())
     assert len({*pictures}) == 3
-
-
-TYPES = {
-    "OpenPose": "openpose",
-    "Depth": "depth",
-    "Soft Edge": "softedge",
-    "Hard Edge": "canny",
-    "Normal Map": "normal",
-    "Segmentation": "segment",
-    "Tile": "tile",
-    "Inpaint": "repaint",
-    "Unknown": None,
-    None: None,
-}
-
-
-def test_a_units_type_is_for_networks_of_several(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SDRBEE_HOME", str(tmp_path))
-    tensors = {"controlnet_cond_embedding.conv_in.weight": torch.zeros(1)}
-    store = LocalModels()
-    for name, more in (("one", {}), ("union", {"task_embedding": torch.zeros(6, 1)})):
-        file = tmp_path / f"{name}.safetensors"
-        save_file(tensors | more, file)
-        store.add(StoredModel(name, str(file), f"hf:me/{name}", kind="controlnet"))
-
-    def type_of(name: str, told: str | None) -> Any:
-        unit = {"model": name, "image": encoded(edges(8, 8)), "union_control_type": told}
-        body = {"alwayson_scripts": {"controlnet": {"args": [unit]}}}
-        (control,) = controls_of(body, Fields(body))
-        return control.get("type")
-
-    assert {told: type_of("union", told) for told in TYPES} == TYPES
-    assert {type_of(name, told) for name in ("one", "unknown") for told in TYPES} == {None}
-
-
-def test_a_unit_may_repaint_the_source() -> None:
-    unit = {"model": "canny", "module": "inpaint_only", "resize_mode": 1}
-    body = {"init_images": [encoded(edges())], "width": 64, "height": 128}
-    body |= {"alwayson_scripts": {"controlnet": {"args": [unit]}}}
-    (control,) = controls_of(body, Fields(body))
-    assert (control["name"], control["type"]) == ("canny", "inpaint")
-    shown = PIL.Image.open(io.BytesIO(base64.b64decode(control["image"])))
-    assert np.array_equal(np.asarray(shown), edges())
 
 
 def test_a_unit_that_repaints_needs_a_mask(worker: Served) -> None:
