@@ -81,21 +81,61 @@ struct Mark {
   std::string_view base;
 };
 
-// Parts of names that only one architecture has.
+// FLUX.1 or FLUX.2, whose blocks are called alike.
+constexpr std::string_view kFlux = "FLUX";
+
+// Parts of names, with underscores for dots, that only one architecture has.
 constexpr std::array kMarks = {
     Mark{"query_norm", "FLUX.1, to which it adds a control image (as FLUX.1-Canny-dev has one)"},
     Mark{"to_qkv_mlp_proj", "FLUX.2"},
-    Mark{"double_stream_modulation", "FLUX.2"},
-    Mark{"single_transformer_blocks", "FLUX"},
-    Mark{"single_blocks", "FLUX"},
-    Mark{"double_blocks", "FLUX"},
+    Mark{"stream_modulation", "FLUX.2"},
+    Mark{"ff_linear_in", "FLUX.2"},
+    Mark{"proj_mlp", "FLUX.1"},
+    Mark{"img_mod_lin", "FLUX.1"},
+    Mark{"modulation_lin", "FLUX.1"},
+    Mark{"single_transformer_blocks", kFlux},
+    Mark{"single_blocks", kFlux},
+    Mark{"double_blocks", kFlux},
     Mark{"joint_blocks", "Stable Diffusion 3"},
     Mark{"add_q_proj", "Stable Diffusion 3 or FLUX"},
+    Mark{"attention_to_", "Z-Image"},
     Mark{"cap_embedder", "Z-Image or Lumina"},
     Mark{"noise_refiner", "Z-Image or Lumina"},
+    Mark{"feed_forward_w", "Z-Image or Lumina"},
     Mark{"lora_te2_", "Stable Diffusion XL"},
     Mark{"input_blocks_8", "Stable Diffusion XL"},
 };
+
+struct Widening {
+  std::string_view layer;
+  int64_t factor;  ///< outputs for each input
+  std::string_view base;
+};
+
+// Feed-forward layers of FLUX, joined with queries, keys and values, and alone.
+constexpr std::array kWidenings = {Widening{"linear1", 7, "FLUX.1"},
+                                   Widening{"linear1", 9, "FLUX.2"}, Widening{"mlp_0", 4, "FLUX.1"},
+                                   Widening{"mlp_0", 6, "FLUX.2"}};
+
+/// The name with underscores for dots.
+std::string flat_name(std::string name) {
+  std::ranges::replace(name, '.', '_');
+  return name;
+}
+
+/// Which FLUX the factors [rank, in] and [out, rank] of a file are for.
+std::string_view which_flux(const LoraFile& file) {
+  for (const LoraModule& module : file.modules()) {
+    const std::string name = flat_name(module.name);
+    const auto down = file.shape(module, Role::Down);
+    const auto up = file.shape(module, Role::Up);
+    for (const Widening& one : kWidenings)
+      if (name.ends_with(one.layer) && down.size() == 2 && up.size() == 2 &&
+          up[0] == one.factor * down[1])
+        return one.base;
+  }
+  return kFlux;
+}
 
 }  // namespace
 
@@ -161,14 +201,15 @@ const std::string& LoraFile::sha256() const {
 
 std::string LoraFile::likely_base() const {
   for (const LoraModule& module : modules_) {
-    const bool keys = module.name.ends_with("attn2_to_k") || module.name.ends_with("attn2.to_k");
+    const bool keys = flat_name(module.name).ends_with("attn2_to_k");
     const auto down = shape(module, Role::Down);
     if (keys && down.size() >= 2 && !base_by_context(down[1]).empty())
       return base_by_context(down[1]);
   }
   for (const Mark& mark : kMarks)
     for (const LoraModule& module : modules_)
-      if (module.name.find(mark.part) != std::string::npos) return std::string(mark.base);
+      if (flat_name(module.name).find(mark.part) != std::string::npos)
+        return std::string(mark.base == kFlux ? which_flux(*this) : mark.base);
   return "";
 }
 

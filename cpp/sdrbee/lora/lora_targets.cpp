@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <utility>
 
 #include "sdrbee/core/error.h"
@@ -109,6 +110,26 @@ class MatchedModule {
   const Target& target_;
 };
 
+using FoundLayers = std::vector<std::optional<LayerNames::Layers>>;
+
+/// What the modules of a file mean, with no names where others say the same: trainers exist that
+/// write queries, keys and values both one by one and as the layer that they were joined from.
+/// https://github.com/huggingface/diffusers/blob/main/src/diffusers/loaders/lora_conversion_utils.py
+FoundLayers find_once(const LoraFile& file, const LayerNames& layers) {
+  FoundLayers found;
+  std::set<std::pair<size_t, std::string>> own;
+  for (const LoraModule& module : file.modules()) {
+    const auto& one = found.emplace_back(layers.find(module.name));
+    if (one && !one->renamed && module.changes_weight())
+      own.emplace(one->target, one->names.front());
+  }
+  for (auto& one : found) {
+    const auto is_own = [&](const auto& name) { return own.contains({one->target, name}); };
+    if (one && one->renamed && std::ranges::any_of(one->names, is_own)) one->names.clear();
+  }
+  return found;
+}
+
 }  // namespace
 
 LayerNames::LayerNames(const std::vector<Target>& targets) {
@@ -150,7 +171,8 @@ std::optional<LayerNames::Layers> LayerNames::Names::find(const std::string& nam
   if (const std::string* layer = find_layer(name)) return Layers{.names = {*layer}};
   const io::RenameRule* rule = find_rule(name);
   if (!rule) return std::nullopt;
-  Layers layers_of_rule{.halves_swapped = rule->verb == io::RenameVerb::SwapHalves};
+  Layers layers_of_rule{.halves_swapped = rule->verb == io::RenameVerb::SwapHalves,
+                        .renamed = true};
   for (const std::string& to : rule->to) {
     const std::string* layer = find_layer(renamed(name, *rule, to));
     if (!layer) return std::nullopt;
@@ -179,9 +201,11 @@ Matched match(const std::shared_ptr<const LoraFile>& file, const LoraUse& use,
               const std::vector<Target>& targets, const LayerNames& layers) {
   Matched matched{.changes = std::vector<WeightChanges>(targets.size()),
                   .unmatched = file->unknown_keys()};
+  const FoundLayers all_found = find_once(*file, layers);
   for (size_t i = 0; i < file->modules().size(); ++i) {
     const LoraModule& module = file->modules()[i];
-    const auto found = layers.find(module.name);
+    const auto& found = all_found[i];
+    if (found && found->names.empty()) continue;
     if (!found || (!module.changes_weight() && !module.changes_bias())) {
       for (const auto& item : module.tensors) matched.unmatched.push_back(item.second);
       continue;

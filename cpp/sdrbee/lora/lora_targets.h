@@ -49,6 +49,7 @@ class LayerNames {
     /// Without ".weight"; several where the file has their rows behind each other.
     std::vector<std::string> names = {};
     bool halves_swapped = false;  ///< of the rows
+    bool renamed = false;         ///< by a rule: the file has not the model's own name
   };
 
   /// What a file calls so; nothing when the model has no such layer.
@@ -67,8 +68,9 @@ class LayerNames {
   std::vector<Names> targets_;
 };
 
-/// Matches a file with a model and checks the shapes. Throws CheckpointError for a shape that does
-/// not fit, saying what the file looks made for.
+/// Matches a file with a model and checks the shapes. A layer that a file has twice, under its own
+/// name and under that of the original code, is changed once, by the first. Throws CheckpointError
+/// for a shape that does not fit, saying what the file looks made for.
 Matched match(const std::shared_ptr<const LoraFile>& file, const LoraUse& use,
               const std::vector<Target>& targets, const LayerNames& layers);
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from golden.flux2_names import original_state as flux2_original
 from golden.flux_names import original_state as flux_original
 from golden.sd3_names import original_transformer
+from golden.z_image_names import original_state as z_image_original
+from parity.lora_files import Layer
 from safetensors.torch import save_file
 
 State = dict[str, torch.Tensor]
@@ -19,13 +23,31 @@ ALPHA = 2.0
 
 # What is trained of the text encoders.
 _CLIP = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+_QWEN = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _T5 = ("q", "k", "v", "o", "wi_0", "wi_1", "wo")
+
+
+def _z_image_original(state: State) -> State:
+    """Without the norm that no one calls."""
+    return {
+        name: value
+        for name, value in z_image_original(state).items()
+        if not name.startswith("norm_final.")
+    }
+
+
+# By diffusers' classes.
+_ORIGINAL: dict[str, Callable[[State], State]] = {
+    "FluxTransformer2DModel": flux_original,
+    "Flux2Transformer2DModel": flux2_original,
+    "ZImageTransformer2DModel": _z_image_original,
+}
 
 
 def original_names(transformer: Any, state: State) -> State:
     """A state of the transformer under the names of its original code."""
-    if type(transformer).__name__ == "FluxTransformer2DModel":
-        return flux_original(state)
+    if original := _ORIGINAL.get(type(transformer).__name__):
+        return original(state)
     like = SimpleNamespace(state_dict=lambda: state, config=transformer.config)
     return original_transformer(like)
 
@@ -99,11 +121,7 @@ class Factors:
 
     def peft(self) -> State:
         """diffusers' layers, each with the same first factor, scaled by alpha / rank."""
-        state: State = {}
-        for layer, up in self.original.parts(self.up).items():
-            state[f"transformer.{layer}.lora_A.weight"] = self.down
-            state[f"transformer.{layer}.lora_B.weight"] = up * (ALPHA / RANK)
-        return state
+        return by_layer(self, "transformer.")
 
 
 def factors(transformer: Any, seed: int = 0) -> Iterator[Factors]:
@@ -114,6 +132,20 @@ def factors(transformer: Any, seed: int = 0) -> Iterator[Factors]:
         into = layers[next(iter(original.rows))].in_features
         down = torch.randn(RANK, into, generator=random) / into**0.5
         yield Factors(original, down, torch.randn(original.height, RANK, generator=random) * 0.3)
+
+
+def by_layer(
+    one: Factors, prefix: str, first: str = "lora_A", second: str = "lora_B", *, alpha: bool = False
+) -> State:
+    """diffusers' layers behind a prefix, with underscores where the prefix ends in one."""
+    state: State = {}
+    for layer, up in one.original.parts(one.up).items():
+        name = prefix + (layer.replace(".", "_") if prefix.endswith("_") else layer)
+        state[f"{name}.{first}.weight"] = one.down
+        state[f"{name}.{second}.weight"] = up if alpha else up * (ALPHA / RANK)
+        if alpha:
+            state[f"{name}.alpha"] = torch.tensor(ALPHA)
+    return state
 
 
 def _pair(name: str, one: Factors, first: str, second: str, scale: float = 1.0) -> State:
@@ -141,14 +173,12 @@ def peft(one: Factors) -> State:
     return one.peft()
 
 
+# diffusers' layers in kohya's form, with and without underscores.
+_kohya_by_layer = partial(by_layer, first="lora_down", second="lora_up", alpha=True)
+
+
 def flat_peft(one: Factors) -> State:
-    """diffusers' layers in kohya's form."""
-    state: State = {}
-    for layer, up in one.original.parts(one.up).items():
-        name = "lora_transformer_" + layer.replace(".", "_")
-        state |= {f"{name}.lora_down.weight": one.down, f"{name}.lora_up.weight": up}
-        state[f"{name}.alpha"] = torch.tensor(ALPHA)
-    return state
+    return _kohya_by_layer(one, "lora_transformer_")
 
 
 # What XLabs' processors change, by the end of the original layer's name.
@@ -175,6 +205,7 @@ def xlabs(one: Factors) -> State:
 
 
 Dialect = Callable[[Factors], State]
+Written = Callable[[Layer, int], tuple[State, torch.Tensor]]
 FLUX_DIALECTS: dict[str, Dialect] = {
     "kohya": kohya,
     "comfy": comfy,
@@ -183,6 +214,49 @@ FLUX_DIALECTS: dict[str, Dialect] = {
     "peft": peft,
     "flat peft": flat_peft,
     "xlabs": xlabs,
+}
+_NAMED_TWICE = ("attention.qkv", "attention.out", "attn.qkv")
+
+
+def ai_toolkit(one: Factors) -> State:
+    return by_layer(one, "diffusion_model.")
+
+
+def flat(one: Factors) -> State:
+    return _kohya_by_layer(one, "lora_unet_")
+
+
+def named_twice(one: Factors) -> State:
+    """Attention under the original names once more, as some trainers write it."""
+    again = kohya(one) if one.original.name.endswith(_NAMED_TWICE) else {}
+    return flat(one) | again
+
+
+def cut_short(one: Factors) -> State:
+    return {
+        name.replace(".transformer_blocks.", ".sformer_blocks."): value
+        for name, value in ai_toolkit(one).items()
+    }
+
+
+# Of families with a Qwen3 text encoder.
+QWEN_DIALECTS: dict[str, Dialect] = {
+    "kohya": kohya,
+    "kohya of diffusers": flat,
+    "comfy": comfy,
+    "fal": fal,
+    "bare": bare,
+    "peft": peft,
+    "flat peft": flat_peft,
+    "ai-toolkit": ai_toolkit,
+    "ai-toolkit with alphas": partial(by_layer, prefix="diffusion_model.", alpha=True),
+    "down and up": partial(_kohya_by_layer, prefix="diffusion_model."),
+    "adapter": partial(
+        by_layer, prefix="diffusion_model.", first="lora_A.default", second="lora_B.default"
+    ),
+    "lycoris": partial(_kohya_by_layer, prefix="lycoris_"),
+    "named twice": named_twice,
+    "cut short": cut_short,
 }
 SD3_DIALECTS: dict[str, Dialect] = {"kohya": kohya, "comfy": comfy, "peft": peft}
 
@@ -220,6 +294,32 @@ def t5_states(network: Any, prefix: str, seed: int) -> tuple[State, State]:
         file[f"{flat}.alpha"] = torch.tensor(ALPHA)
         changes[f"{layer}.weight"] = up.double() @ down.double() * (ALPHA / RANK)
     return file, changes
+
+
+def qwen_states(network: Any, prefix: str, seed: int) -> tuple[State, State]:
+    """A LoRA of a Qwen3 encoder behind a prefix, and the differences that it stands for."""
+    file: State = {}
+    changes: State = {}
+    for layer, down, up in text_factors(network, _QWEN, seed):
+        name = prefix + layer.removeprefix("model.")
+        file |= {f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}
+        changes[f"{layer}.weight"] = up.double() @ down.double()
+    return file, changes
+
+
+def in_a_form(transformer: Any, written: Written) -> tuple[State, State]:
+    """A file of LyCORIS for all original layers, and the differences of diffusers' layers."""
+    own = {name: module.weight.detach() for name, module in linears(transformer).items()}
+    state: State = {}
+    changes: State = {}
+    for index, original in enumerate(originals(transformer)):
+        layer = Layer("transformer", original.name, torch.nn.Parameter(original.whole(own)))
+        roles, delta = written(layer, 2 * index)  # even: norms of outputs
+        name = "lora_unet_" + original.name.replace(".", "_")
+        state |= {f"{name}.{role}": value for role, value in roles.items()}
+        for part, rows in original.parts(delta.reshape(layer.weight.shape)).items():
+            changes[f"{part}.weight"] = rows
+    return state, changes
 
 
 def save(state: State, path: Path) -> Path:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import PIL.Image
 import pytest
 import torch
 from golden.flux_names import original_state
+from parity.flow import HEIGHT, STRENGTH, WIDTH, Flow
 from parity.flow_loras import (
     FLUX_DIALECTS,
     SD3_DIALECTS,
@@ -21,17 +23,15 @@ from parity.flow_loras import (
     bare,
     clip_states,
     factors,
+    in_a_form,
     kohya,
-    linears,
-    originals,
     save,
     t5_states,
     xlabs,
 )
 from parity.flux_family import KINDS as FLUX_KINDS
 from parity.flux_family import FluxPair
-from parity.lora_files import Layer
-from parity.pair import PROMPT, SEED, compare
+from parity.pair import SEED
 from parity.quantised import meant, weights, write
 from parity.sd3 import KINDS as SD3_KINDS
 from parity.sd3 import Sd3Pair
@@ -40,60 +40,15 @@ from parity.test_lora import WRITTEN, numbers
 
 import sdrbee
 
-STEPS = 2
-STRENGTH = 0.7
-WIDTH, HEIGHT = 48, 32
 _TWO = {"num_layers": 2, "num_single_layers": 2}
 
 
-class Flow:
-    """A tiny model, opened by both programs."""
+def flux_flow(pair: FluxPair) -> Flow:
+    return Flow(pair, partial(pair.reference, "text_to_image", SEED, (WIDTH, HEIGHT)))
 
-    def __init__(self, pair: FluxPair | Sd3Pair) -> None:
-        self.pair = pair
-        self.model = pair.model
-        self.pipeline = pair.pipelines["text_to_image"]
 
-    def ours(self, model: sdrbee.Model | None = None, **fields: Any) -> tuple[Any, Any]:
-        request = {"seed": SEED, "steps": STEPS, "width": WIDTH, "height": HEIGHT} | fields
-        made = [
-            np.asarray((model or self.model).generate(PROMPT, output=output, **request))
-            for output in ("float", "latent")
-        ]
-        return made[0], made[1]
-
-    def theirs(self, **arguments: Any) -> tuple[Any, Any]:
-        fields = {"prompt": PROMPT, "num_inference_steps": STEPS} | arguments
-        if isinstance(self.pair, FluxPair):
-            return self.pair.reference("text_to_image", SEED, (WIDTH, HEIGHT), **fields)
-        return self.pair.reference("text_to_image", SEED, width=WIDTH, height=HEIGHT, **fields)
-
-    @contextmanager
-    def lora(self, state: State | Path, strength: float = STRENGTH) -> Iterator[None]:
-        """A LoRA in diffusers."""
-        self.pipeline.load_lora_weights(state, adapter_name="one")
-        self.pipeline.set_adapters(["one"], [strength])
-        try:
-            yield
-        finally:
-            self.pipeline.unload_lora_weights()
-
-    def check(self, ours: tuple[Any, Any], theirs: tuple[Any, Any]) -> None:
-        difference = compare(ours, theirs)
-        assert difference.within_tolerance, difference
-
-    def check_file(self, file: Path, like: State | Path, **fields: Any) -> None:
-        """The file does here what `like` does in diffusers, and leaves nothing behind."""
-        plain = self.ours(**fields)
-        with self.lora(like):
-            self.check(self.ours(loras=[(file, STRENGTH)], **fields), self.theirs())
-        for before, after in zip(plain, self.ours(**fields), strict=True):
-            np.testing.assert_array_equal(before, after)
-        self.is_seen(file)
-
-    def is_seen(self, file: Path) -> None:
-        loras = [(file, STRENGTH)]
-        assert np.abs(self.ours(loras=loras)[0] - self.ours()[0]).max() > 1e-3
+def sd3_flow(pair: Sd3Pair) -> Flow:
+    return Flow(pair, partial(pair.reference, "text_to_image", SEED, width=WIDTH, height=HEIGHT))
 
 
 OpenFlow = Callable[[str], Flow]
@@ -112,9 +67,9 @@ def open_flow(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Con
         if name in FLUX_KINDS:
             kind = FLUX_KINDS[name]
             two = replace(kind, transformer=kind.transformer | _TWO)
-            flows[name] = Flow(FluxPair(folder, two, device))
+            flows[name] = flux_flow(FluxPair(folder, two, device))
         else:
-            flows[name] = Flow(Sd3Pair(folder, SD3_KINDS[name], device))
+            flows[name] = sd3_flow(Sd3Pair(folder, SD3_KINDS[name], device))
         return flows[name]
 
     return open_kind
@@ -212,20 +167,6 @@ def test_text_encoders_of_sd3(open_flow: OpenFlow, tmp_path: Path) -> None:
     flow.check_file(save(state, tmp_path / "lora.safetensors"), like)
 
 
-@contextmanager
-def changed(network: Any, changes: State, strength: float = STRENGTH) -> Iterator[None]:
-    """The network with differences [fp64] added to its weights."""
-    own = network.state_dict()
-    with weights(
-        network,
-        {
-            name: (value.double() + strength * changes[name]).float() if name in changes else value
-            for name, value in own.items()
-        },
-    ):
-        yield
-
-
 @pytest.mark.parametrize(("kind", "encoder"), [("flux-dev", "_2"), ("sd3", "_3")])
 @pytest.mark.parametrize("prefix", ["lora_te3_", "diffusers"])
 def test_t5(open_flow: OpenFlow, tmp_path: Path, kind: str, encoder: str, prefix: str) -> None:
@@ -235,10 +176,7 @@ def test_t5(open_flow: OpenFlow, tmp_path: Path, kind: str, encoder: str, prefix
     before = f"text_encoder{encoder}." if prefix == "diffusers" else prefix
     state, changes = t5_states(network, before, seed=4)
     file = save(state, tmp_path / "lora.safetensors")
-    plain = flow.ours()
-    with changed(network, changes):
-        flow.check(flow.ours(loras=[(file, STRENGTH)]), flow.theirs())
-    np.testing.assert_array_equal(flow.ours()[1], plain[1])
+    flow.check_changes(file, network, changes)
     flow.is_seen(file)
 
 
@@ -248,19 +186,8 @@ def test_a_form_of_lycoris(open_flow: OpenFlow, tmp_path: Path, kind: str, form:
     """Of the original layers: each of the model's has its own rows of the difference."""
     flow = open_flow(kind)
     transformer = flow.pipeline.transformer
-    own = {name: module.weight.detach() for name, module in linears(transformer).items()}
-    state: State = {}
-    changes: State = {}
-    for index, original in enumerate(originals(transformer)):
-        layer = Layer("transformer", original.name, torch.nn.Parameter(original.whole(own)))
-        written, delta = WRITTEN[form](layer, 2 * index)  # even: norms of outputs
-        name = "lora_unet_" + original.name.replace(".", "_")
-        state |= {f"{name}.{role}": value for role, value in written.items()}
-        for part, rows in original.parts(delta.reshape(layer.weight.shape)).items():
-            changes[f"{part}.weight"] = rows
-    file = save(state, tmp_path / "lora.safetensors")
-    with changed(transformer, changes, 0.1):
-        flow.check(flow.ours(loras=[(file, 0.1)]), flow.theirs())
+    state, changes = in_a_form(transformer, WRITTEN[form])
+    flow.check_changes(save(state, tmp_path / "lora.safetensors"), transformer, changes, 0.1)
 
 
 def test_norms_of_inputs_of_a_joined_layer_are_refused(open_flow: OpenFlow, tmp_path: Path) -> None:
@@ -362,7 +289,7 @@ def test_quantised_weights(tmp_path: Path, pytestconfig: pytest.Config, stored: 
     """The difference is added to what the stored numbers stand for."""
     two = replace(WIDE, transformer=WIDE.transformer | _TWO)
     device = pytestconfig.getoption("--parity-device")
-    flow = Flow(FluxPair(tmp_path / "folder", two, device))
+    flow = flux_flow(FluxPair(tmp_path / "folder", two, device))
     transformer = flow.pipeline.transformer
     network = original_state(transformer.state_dict())
     if stored == "fp8":

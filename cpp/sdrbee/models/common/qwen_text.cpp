@@ -97,7 +97,7 @@ std::vector<Tensor> QwenText::encode(const PromptText& prompt, int64_t tokens,
   std::vector<int64_t> ids = tokenize(prompt, tokens, warnings);
   const int64_t count = std::ssize(ids);
   if (asked_.padded) ids.resize(static_cast<size_t>(tokens), tokenizer_.pad());
-  return cache_->get_or_make(prompt_key(kEncoder, ids), [&] {
+  return cache_->get_or_make(prompt_key(kEncoder + encoder_.adapter_key(), ids), [&] {
     return encoder_.use()(at::tensor(ids, at::kLong).unsqueeze(0), count);
   });
 }

@@ -21,4 +21,11 @@ lora::ComponentNames t5_lora_names(const std::string& component) {
   return {component, {"lora_te3_", "text_encoders.t5xxl.transformer.", component + "."}};
 }
 
+lora::ComponentNames qwen_lora_names(const std::string& component) {
+  return {component,
+          {"text_encoders.qwen3_4b.transformer.", "text_encoders.qwen3_8b.transformer.",
+           component + "."},
+          {{"model.", {""}}}};
+}
+
 }  // namespace sdrbee

@@ -18,4 +18,7 @@ lora::ComponentNames clip_lora_names(const std::string& component,
 /// A T5 encoder, the third text encoder for kohya's and ComfyUI's files, whichever it is here.
 lora::ComponentNames t5_lora_names(const std::string& component);
 
+/// A Qwen3 text encoder of any size.
+lora::ComponentNames qwen_lora_names(const std::string& component);
+
 }  // namespace sdrbee

@@ -10,6 +10,7 @@
 #include "sdrbee/models/common/latent_model.h"
 #include "sdrbee/models/flux2/autoencoder.h"
 #include "sdrbee/models/flux2/denoiser.h"
+#include "sdrbee/models/flux2/lora_names.h"
 #include "sdrbee/models/flux2/prompt_encoder.h"
 
 namespace sdrbee::flux2 {
@@ -46,6 +47,7 @@ ModelInfo describe_as(const io::Checkpoint& checkpoint, const LoadOptions& optio
   info.scheduler.whole_flow = true;
   info.fitted_shift = &fitted_shift;
   info.capabilities = variant.capabilities;
+  info.capabilities.lora = true;
   info.max_sequence_length = kMaxSequenceLength;
   info.reference_area = kReferenceArea;
   info.latent_channels *= kPatch * kPatch;
@@ -83,6 +85,8 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
   parts.prompt_encoder = std::make_unique<Flux2PromptEncoder>(checkpoint, options);
   parts.denoiser = std::make_unique<Flux2Denoiser>(checkpoint.component("transformer"), options);
   parts.autoencoder = std::make_unique<Flux2Autoencoder>(checkpoint.component("vae"), options);
+  const io::Component& network = checkpoint.component("transformer");
+  parts.lora_names = lora_names(TransformerConfig::from(network.config));
   return make_latent_model(sealed, checkpoint, options, std::move(parts));
 }
 

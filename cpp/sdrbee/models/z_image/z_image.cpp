@@ -10,6 +10,7 @@
 #include "sdrbee/models/common/kl_autoencoder.h"
 #include "sdrbee/models/common/latent_model.h"
 #include "sdrbee/models/z_image/denoiser.h"
+#include "sdrbee/models/z_image/lora_names.h"
 #include "sdrbee/models/z_image/prompt_encoder.h"
 
 namespace sdrbee::z_image {
@@ -40,6 +41,7 @@ ModelInfo describe_as(const io::Checkpoint& checkpoint, const LoadOptions& optio
                                    .cells_per_token = kPatch,
                                    .looks_like = variant.looks_like});
   info.scheduler.whole_flow = true;
+  info.capabilities.lora = true;
   if (checkpoint.layout() == io::CheckpointLayout::SingleFile) info.scheduler.shift = variant.shift;
   info.neutral_guidance_scale = 0.0;
   // The network has positions for no more.
@@ -71,6 +73,7 @@ std::unique_ptr<ImageModel> load(Sealed sealed, const io::Checkpoint& checkpoint
   parts.prompt_encoder = std::make_unique<ZImagePromptEncoder>(checkpoint, options);
   parts.denoiser = std::make_unique<ZImageDenoiser>(checkpoint.component("transformer"), options);
   parts.autoencoder = load_autoencoder(checkpoint, options);
+  parts.lora_names = lora_names(checked_config(checkpoint));
   return make_latent_model(sealed, checkpoint, options, std::move(parts));
 }
 
