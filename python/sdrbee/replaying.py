@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdrbee._native import CheckpointError, Image, InvalidRequest
+from sdrbee._native import CheckpointError, Image, InvalidRequest, control_pictures
 from sdrbee.adapters import find_moved_loras
 from sdrbee.embeddings import find_moved
 from sdrbee.hub.local import LocalModels
@@ -42,8 +43,9 @@ def replay(
         mask: Its mask, when there was one.
         control_image: The control image, when there was one.
         latents: The latents that it was made from, when there were any.
-        controls: The pictures that its ControlNets followed, in the order of the recipe; or dicts
-            of `model` and `image` where a network isn't where the recipe says.
+        controls: The pictures that its ControlNets and adapters followed, in the order of the
+            recipe, those with masks followed by these; or dicts of `model`, `image` and what else
+            there was where a network isn't where the recipe says.
         model: The loaded model, or what `load` takes as a name; by default the one that the recipe
             names: a built-in model, one of the local store, or the path where it was. Pictures
             that a worker made name no paths.
@@ -81,15 +83,29 @@ def _with_controls(
 ) -> list[ImageSource]:
     """The pictures of the controls; the recipe then says where their networks are."""
     told = recipe["request"].get("controls", [])
+    recorded = (recipe.get("inputs") or {}).get("controls", [])
+    rest = list(controls)
     pictures: list[ImageSource] = []
-    for index, given in enumerate(controls):
-        if isinstance(given, dict):
-            if index < len(told):
-                told[index]["model"] = os.fspath(given["model"])
-            given = given["image"]
-        pictures.append(given)
-    for control in told:
+    for control, hashes in zip_longest(told, recorded[: len(told)]):
+        if rest and isinstance(rest[0], dict):
+            control["model"] = os.fspath(rest[0]["model"])
+            count = 1
+        else:
+            count = sum(map(len, hashes.values())) if isinstance(hashes, dict) else 1
+        pictures += [picture for given in rest[:count] for picture in _pictures_of(given)]
+        del rest[:count]
         control["model"] = control_path(control["model"])
+    return pictures + [picture for given in rest for picture in _pictures_of(given)]
+
+
+def _pictures_of(given: ImageSource | Control) -> list[ImageSource]:
+    """The pictures of a control, in the order of recipes."""
+    if not isinstance(given, dict):
+        return [given]
+    fields: dict[str, Any] = {**given}
+    pictures: list[ImageSource] = []
+    for one, several in control_pictures():
+        pictures += [fields[one]] if one in fields else fields.get(several, [])
     return pictures
 
 

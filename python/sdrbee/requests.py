@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
@@ -29,9 +29,21 @@ if TYPE_CHECKING:
     OnStep = Callable[[int, int | None, Image | None], object]
 
 
+Factors: TypeAlias = float | Sequence[float]
+"""A factor of all attentions of a block, or one for each."""
+BlockFactors: TypeAlias = Mapping[str, Factors | Mapping[str, Factors]]
+"""Factors of "mid", "down" and "up", or of blocks of the latter two: "block_1"."""
+
+
 class _ControlOptions(TypedDict, total=False):
     image: ImageSource
     """What it follows: edges, depths, a pose, a style. `type` "inpaint" needs none."""
+    images: Sequence[ImageSource]
+    """Of an IP-Adapter: several in the place of `image`."""
+    mask: ImageSource
+    """Of an IP-Adapter: where the picture acts is white."""
+    masks: Sequence[ImageSource]
+    """The same for each of `images`."""
     strength: float
     start: float
     end: float
@@ -41,6 +53,8 @@ class _ControlOptions(TypedDict, total=False):
     """'balanced', 'prompt' or 'control': whose details win, as A1111's extension has it."""
     preprocessor: str
     """The name of what made `image` of another picture, for the recipe and A1111's infotext."""
+    blocks: BlockFactors | None
+    """Of an IP-Adapter: factors of `strength` by block, 0 where there is none."""
 
 
 class Control(_ControlOptions):

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import sdrbee
+from sdrbee._native import control_pictures
 from sdrbee.cli import commands
 from sdrbee.cli.options import CONTROL_OPTIONS, control
 from sdrbee.requests import Control
@@ -52,6 +53,18 @@ WRITTEN: dict[str, dict[str, Any]] = {
     },
     "canny=edges.png,guess_mode=true": {"model": "canny", "image": EDGES, "guess_mode": True},
     "repaint,type=inpaint,end=0.5": {"model": "repaint", "type": "inpaint", "end": 0.5},
+    "face=edges.png:0.5,image=a:b.png,end=0.9,image=edges.png": {
+        "model": "face",
+        "images": [EDGES, "a:b.png", EDGES],
+        "strength": 0.5,
+        "end": 0.9,
+    },
+    "face=edges.png,mask=a:b.png": {"model": "face", "image": EDGES, "mask": "a:b.png"},
+    "face=edges.png,mask=a:b.png,image=edges.png,mask=edges.png": {
+        "model": "face",
+        "images": [EDGES, EDGES],
+        "masks": ["a:b.png", EDGES],
+    },
     "repaint=edges.png,type=inpaint": {"model": "repaint", "image": EDGES, "type": "inpaint"},
 }
 
@@ -67,6 +80,8 @@ REFUSED = {
     "canny=": "is no NAME=PICTURE",
     "union,type=canny": "is no NAME=PICTURE",
     "canny=none.png": "there is no picture 'none.png'",
+    "face=edges.png,mask=none.png": "there is no picture 'none.png'",
+    "face=edges.png,image=": "there is no picture ''",
     "canny=edges.png,tpye=canny": "there is no picture 'edges.png,tpye=canny'",
     "canny=edges.png,start=soon": "'start=soon' is no value of a control's start",
     "canny=edges.png,guess_mode=perhaps": "'guess_mode=perhaps' is no value",
@@ -80,8 +95,9 @@ def test_what_is_no_control_is_told(text: str) -> None:
     assert REFUSED[text] in str(caught.value)
 
 
-def test_all_fields_of_a_control_can_be_written() -> None:
-    assert set(CONTROL_OPTIONS) == set(Control.__annotations__) - {"model", "image"}
+def test_all_fields_of_a_control_but_factors_by_block_can_be_written() -> None:
+    lists = {several for _, several in control_pictures()}
+    assert set(CONTROL_OPTIONS) == set(Control.__annotations__) - {"model", "blocks"} - lists
 
 
 def test_the_command_hands_them_to_the_request(monkeypatch: pytest.MonkeyPatch) -> None:

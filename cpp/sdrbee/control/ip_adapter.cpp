@@ -19,11 +19,14 @@ constexpr const char* kProjected = "image_proj.proj.weight";
 constexpr const char* kResampled = "image_proj.latents";
 
 void add_block(std::vector<CrossAttentionPlace>& places, const std::string& path,
-               const UnetBlockConfig& block) {
+               const std::string& name, const UnetBlockConfig& block) {
   for (size_t i = 0; i < block.transformer_layers.size(); ++i)
     for (int64_t layer = 0; layer < block.transformer_layers[i]; ++layer)
-      places.push_back({message(path, ".attentions.", i, ".transformer_blocks.", layer, ".attn2"),
-                        block.channels});
+      places.push_back(
+          {.path = message(path, ".attentions.", i, ".transformer_blocks.", layer, ".attn2"),
+           .channels = block.channels,
+           .block = name,
+           .attention = static_cast<int64_t>(i)});
 }
 
 /// The embedding of the whole picture as a few tokens.
@@ -121,10 +124,10 @@ std::unique_ptr<PictureTokens> make_tokens(const io::WeightScope& scope,
 std::vector<CrossAttentionPlace> cross_attentions(const Unet2DConditionConfig& unet) {
   std::vector<CrossAttentionPlace> places;
   for (size_t i = 0; i < unet.down_blocks.size(); ++i)
-    add_block(places, message("down_blocks.", i), unet.down_blocks[i]);
+    add_block(places, message("down_blocks.", i), message("down.block_", i), unet.down_blocks[i]);
   for (size_t i = 0; i < unet.up_blocks.size(); ++i)
-    add_block(places, message("up_blocks.", i), unet.up_blocks[i]);
-  if (unet.mid_block) add_block(places, "mid_block", *unet.mid_block);
+    add_block(places, message("up_blocks.", i), message("up.block_", i), unet.up_blocks[i]);
+  if (unet.mid_block) add_block(places, "mid_block", "mid", *unet.mid_block);
   return places;
 }
 
@@ -162,8 +165,10 @@ IpAdapter::IpAdapter(const io::WeightScope& scope, const IpAdapterConfig& config
   }
 }
 
-ExtraContext IpAdapter::operator()(const ClipVisionOutput& picture) const {
-  const Tensor tokens = (*tokens_)(picture);
+ExtraContext IpAdapter::operator()(const ClipVisionOutput& pictures, int64_t rows) const {
+  const Tensor each = (*tokens_)(pictures);
+  // [B*n, tokens, context] -> [B, n*tokens, context]
+  const Tensor tokens = each.reshape({rows, -1, each.size(2)});
   ExtraContext context;
   for (const Layer& layer : layers_)
     context.layers[layer.path] = {.keys = layer.to_k_ip(tokens), .values = layer.to_v_ip(tokens)};

@@ -15,8 +15,10 @@ namespace sdrbee::control {
 
 /// A cross-attention of a UNet.
 struct CrossAttentionPlace {
-  std::string path;      ///< within the network
-  int64_t channels = 0;  ///< of its keys
+  std::string path;       ///< within the network
+  int64_t channels = 0;   ///< of its keys
+  std::string block;      ///< as users name it: "down.block_1", "mid"
+  int64_t attention = 0;  ///< which transformer of the block it is in
 };
 
 /// The cross-attentions of a UNet in the order in which IP-Adapters count them: down, up, middle.
@@ -55,8 +57,9 @@ class IpAdapter {
   IpAdapter(const io::WeightScope& scope, const IpAdapterConfig& config,
             const std::vector<CrossAttentionPlace>& places);
 
-  /// What the attentions of the UNet see of a picture; strengths are left open.
-  ExtraContext operator()(const ClipVisionOutput& picture) const;
+  /// What the attentions of the UNet see of [B*n] pictures, n behind each other in a row of B;
+  /// strengths are left open.
+  ExtraContext operator()(const ClipVisionOutput& pictures, int64_t rows) const;
 
  private:
   /// A cross-attention and what makes its keys and values.

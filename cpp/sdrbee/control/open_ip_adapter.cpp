@@ -1,13 +1,14 @@
 #include "sdrbee/control/open_ip_adapter.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
-#include <ATen/ops/zeros.h>
 
 #include <array>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "sdrbee/control/place_factors.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/diffusers_folder.h"
 #include "sdrbee/io/renamed_weights.h"
@@ -76,7 +77,7 @@ class LoadedIpAdapter final : public ControlFromFiles {
 
   LoadedIpAdapter(Parts parts, const LoadOptions& options)
       : ControlFromFiles(std::move(parts.adapter.files)),
-        config_(parts.config),
+        places_(std::move(parts.places)),
         encoder_config_(ClipVisionConfig::from(parts.encoder.component.config)),
         encoder_(with_layer_names(std::move(parts.encoder.component)), options,
                  [config = encoder_config_](const io::WeightScope& scope) {
@@ -84,8 +85,9 @@ class LoadedIpAdapter final : public ControlFromFiles {
                  },
                  {"position_ids"}),
         adapter_(parts.adapter.component, options,
-                 [config = config_, places = std::move(parts.places)](
-                     const io::WeightScope& scope) { return IpAdapter(scope, config, places); }) {
+                 [config = parts.config, places = places_](const io::WeightScope& scope) {
+                   return IpAdapter(scope, config, places);
+                 }) {
     add_files(parts.encoder.files);
   }
 
@@ -97,7 +99,7 @@ class LoadedIpAdapter final : public ControlFromFiles {
       context_ = context_of(control.image);
       image_ = control.image;
     }
-    return {.contexts = {context_}};
+    return {.contexts = {where_it_acts(control)}};
   }
 
   bool always_guesses() const override { return false; }
@@ -108,22 +110,45 @@ class LoadedIpAdapter final : public ControlFromFiles {
         message("[controls] an IP-Adapter takes any picture; leave `type` '", type, "' out"));
   }
 
-  std::optional<Tensor> own_view(const Image& image) const override {
-    return clip_pixels(image, encoder_config_.image_size);
+  std::optional<Tensor> own_view(std::span<const Image> images) const override {
+    std::vector<Tensor> pixels;
+    for (const Image& image : images)
+      pixels.push_back(clip_pixels(image, encoder_config_.image_size));
+    return at::cat(pixels).unsqueeze(0);
+  }
+
+  Tensor place_factors(const BlockFactors& blocks) const override {
+    return control::place_factors(blocks, places_);
   }
 
   bool blanks_base() const override { return true; }
 
  private:
-  ExtraContext context_of(const Tensor& pixels) {
-    ClipVisionOutput picture = encoder_.use()(pixels);
+  /// `pictures` [B, n, 3, h, w].
+  ExtraContext context_of(const Tensor& pictures) {
+    const Tensor pixels = pictures.flatten(0, 1);
+    ClipVisionOutput encoded = encoder_.use()(pixels);
     // A blank picture stands for none: its embedding is 0, while a resampler sees its patches.
-    const Tensor blank = pixels.flatten(1).eq(0).all(1, /*keepdim=*/true);  // [B, 1]
-    picture.image_embeds = picture.image_embeds.masked_fill(blank, 0.0);
-    return adapter_.use()(picture);
+    const Tensor blank = pixels.flatten(1).eq(0).all(1, /*keepdim=*/true);  // [B*n, 1]
+    encoded.image_embeds = encoded.image_embeds.masked_fill(blank, 0.0);
+    return adapter_.use()(encoded, pictures.size(0));
   }
 
-  IpAdapterConfig config_;
+  /// The context with what a request says of its places; those where nothing acts are left out.
+  ExtraContext where_it_acts(const ControlInput& control) const {
+    ExtraContext context = context_;
+    context.masks = control.masks;
+    for (size_t i = 0; i < places_.size(); ++i) {
+      const Tensor factors = control.factors.select(1, static_cast<int64_t>(i));
+      if (factors.any().item<bool>())
+        context.layers.at(places_[i].path).factors = factors.reshape({-1, 1, 1});
+      else
+        context.layers.erase(places_[i].path);
+    }
+    return context;
+  }
+
+  std::vector<CrossAttentionPlace> places_;
   ClipVisionConfig encoder_config_;
   LazyNetwork<ClipVisionEncoder> encoder_;
   LazyNetwork<IpAdapter> adapter_;

@@ -11,6 +11,7 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/inpaint_source.h"
+#include "sdrbee/generation/request_fields.h"
 #include "sdrbee/generation/second_pass.h"
 #include "sdrbee/generation/source_image.h"
 #include "sdrbee/models/control_network.h"
@@ -34,12 +35,16 @@ void tell_once(Generation& generation, std::string warning) {
     generation.warnings.push_back(std::move(warning));
 }
 
-void tell_stretching(Generation& generation, size_t index, PixelSize whole) {
-  const PixelSize own = generation.request.controls[index].image.size;
+void tell_stretching(Generation& generation, const std::string& field, PixelSize own,
+                     PixelSize whole) {
   if (std::abs(proportions(own) / proportions(whole) - 1.0) <= kSameProportions) return;
-  tell_once(generation, message("[controls[", index, "].image] ", own.width, "x", own.height,
-                                " was stretched to ", whole.width, "x", whole.height,
-                                "; cut it to these proportions to keep its shapes"));
+  tell_once(generation,
+            message("[", field, "] ", own.width, "x", own.height, " was stretched to ", whole.width,
+                    "x", whole.height, "; cut it to these proportions to keep its shapes"));
+}
+
+std::string field_of_control(size_t index, const std::string& name) {
+  return message("controls[", index, "].", name);
 }
 
 Tensor levels_of(const GenerationRequest& request, const Image& image, PixelSize size) {
@@ -49,18 +54,55 @@ Tensor levels_of(const GenerationRequest& request, const Image& image, PixelSize
 
 /// Whether a control that repaints is shown the source, with the margins that it gets.
 bool sees_source(const GenerationRequest& request, const ControlRequest& control) {
-  return control.type == kInpaintType && control.image == *request.image;
+  return control.type == kInpaintType && control.images.front() == *request.image;
 }
 
 ControlPicture control_picture(const GenerationRequest& request, const ControlRequest& control,
                                PixelSize size, Device device) {
   if (control.type != kInpaintType)
-    return {.levels = levels_of(request, control.image, size).to(device)};
+    return {.levels = levels_of(request, control.images.front(), size).to(device)};
   const InpaintSource source = inpaint_source(request);
-  const Tensor levels = sees_source(request, control) ? levels_to_tensor(source.picture, size)
-                                                      : levels_of(request, control.image, size);
+  const Tensor levels = sees_source(request, control)
+                            ? levels_to_tensor(source.picture, size)
+                            : levels_of(request, control.images.front(), size);
   return {.levels = levels.to(device),
           .mask = mask_to_tensor(source.picture_mask, size).to(device)};
+}
+
+/// What a network is shown that takes one picture at the size of the one that is made.
+Tensor whole_view(ImageModel& model, Generation& generation, size_t index, ControlNetwork& network,
+                  NoiseSource& noise) {
+  const GenerationRequest& request = generation.request;
+  const ControlRequest& control = request.controls[index];
+  if (control.images.size() > 1 || !control.masks.empty())
+    throw InvalidRequest(message(
+        "[controls[", index, "]] expected one picture and no mask but got ", control.images.size(),
+        " and ", control.masks.size(), ": these are for IP-Adapters"));
+  const PixelSize size = size_of_pass(generation, model.info());
+  if (!sees_source(request, control))
+    tell_stretching(generation, field_of_control(index, "image"), control.images.front().size,
+                    whole_size(request, size));
+  const ControlPicture picture = control_picture(request, control, size, model.device());
+  Tensor shown = network.prepare(picture, model.autoencoder(), noise);
+  for (std::string& warning : model.autoencoder().take_warnings())
+    tell_once(generation, std::move(warning));
+  return shown;
+}
+
+/// The masks of a control's pictures in black and white as IPAdapterMaskProcessor of diffusers
+/// makes them, [1, pictures, H, W] fp32; undefined without masks.
+Tensor masks_of(Generation& generation, size_t index, PixelSize size) {
+  const GenerationRequest& request = generation.request;
+  const std::vector<Image>& masks = request.controls[index].masks;
+  std::vector<Tensor> all;
+  for (const Image& mask : masks) {
+    const std::string name = picture_name("mask", "masks", masks.size(), all.size());
+    tell_stretching(generation, field_of_control(index, name), mask.size,
+                    whole_size(request, size));
+    const bool is_cut = request.inpaint_area == "masked";
+    all.push_back(mask_to_tensor(is_cut ? repainted_part(request, mask) : mask, size));
+  }
+  return all.empty() ? Tensor() : at::cat(all, 1).ge(0.5).to(at::kFloat);
 }
 
 /// Whether a control acts in the generation's next step, as in diffusers: while it is wholly within
@@ -81,6 +123,15 @@ void check_mode(const ControlRequest& control, const ControlNetwork& network, si
                                "at several resolutions, and this is none"));
 }
 
+/// What each generation of a batch has as its control `index`, once for each of its rows; undefined
+/// where they have none.
+Tensor rows_of(std::span<const GenerationRows> batch, size_t index, Tensor OpenedControl::*member) {
+  std::vector<Tensor> rows;
+  for (const GenerationRows& part : batch)
+    rows.insert(rows.end(), part.count, part.generation->controls[index].*member);
+  return rows.front().defined() ? at::cat(rows) : Tensor();
+}
+
 }  // namespace
 
 NoiseSource open_controls(ImageModel& model, Generation& generation) {
@@ -95,16 +146,15 @@ NoiseSource open_controls(ImageModel& model, Generation& generation) {
     network->check_size(size);
     check_mode(control, *network, i);
     const int64_t type = network->find_type(control.type);
-    std::optional<Tensor> shown = network->own_view(control.image);
-    if (!shown) {
-      if (!sees_source(request, control)) tell_stretching(generation, i, whole_size(request, size));
-      shown = network->prepare(control_picture(request, control, size, model.device()),
-                               model.autoencoder(), noise);
-      for (std::string& warning : model.autoencoder().take_warnings())
-        tell_once(generation, std::move(warning));
-    }
-    opened.push_back(
-        {.network = std::move(network), .image = shown->to(model.device()), .type = type});
+    Tensor factors = network->place_factors(control.blocks);
+    std::optional<Tensor> shown = network->own_view(control.images);
+    if (!shown) shown = whole_view(model, generation, i, *network, noise);
+    const Tensor masks = masks_of(generation, i, size);
+    opened.push_back({.network = std::move(network),
+                      .image = shown->to(model.device()),
+                      .masks = masks.defined() ? masks.to(model.device()) : masks,
+                      .factors = std::move(factors),
+                      .type = type});
   }
   generation.controls = std::move(opened);
   return noise;
@@ -137,6 +187,8 @@ std::vector<ControlInput> control_inputs(std::span<const GenerationRows> batch) 
     inputs.push_back({.network = first.network.get(),
                       .image = at::cat(images),
                       .strengths = at::tensor(strengths),
+                      .masks = rows_of(batch, i, &OpenedControl::masks),
+                      .factors = rows_of(batch, i, &OpenedControl::factors),
                       .guess_mode = asked.guess_mode,
                       .soft = asked.softens(),
                       .type = first.type});
@@ -151,6 +203,8 @@ void add_controls_to_key(const Generation& generation, std::vector<int64_t>& key
     key.push_back(generation.request.controls[i].guess_mode ? 1 : 0);
     key.push_back(generation.request.controls[i].softens() ? 1 : 0);
     key.push_back(generation.controls[i].type);
+    key.push_back(std::ssize(generation.request.controls[i].images));
+    key.push_back(std::ssize(generation.request.controls[i].masks));
   }
 }
 

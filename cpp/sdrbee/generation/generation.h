@@ -24,8 +24,10 @@ namespace sdrbee {
 /// A control network that a generation uses.
 struct OpenedControl {
   std::shared_ptr<ControlNetwork> network;
-  Tensor image;      // [1, ...] as the network is shown it, at the size of the pass
-  int64_t type = 0;  // of the picture, see ControlNetwork::find_type
+  Tensor image;         // [1, ...] as the network is shown it, at the size of the pass
+  Tensor masks = {};    // [1, pictures, H, W], see ControlInput::masks
+  Tensor factors = {};  // [1, places], see ControlNetwork::place_factors
+  int64_t type = 0;     // of the picture, see ControlNetwork::find_type
 };
 
 /// What guides in the steps of a pass up to one.

@@ -8,6 +8,7 @@
 #include "sdrbee/core/build_info.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/core/sha256.h"
+#include "sdrbee/generation/control_pictures_json.h"
 #include "sdrbee/generation/request_fields.h"
 #include "sdrbee/models/computing.h"
 #include "sdrbee/models/control_network.h"
@@ -83,21 +84,34 @@ Json control_hashes(const Generation& generation) {
   return hashes;
 }
 
+/// What a recipe holds of the pictures of a control.
+Json recorded_pictures(const Json& recipe, size_t control) {
+  return value_at(recipe, message("/inputs/controls/", control));
+}
+
 /// Puts the pictures of controls back and checks that their networks are those of the recipe.
 void put_controls_back(const Json& recipe, ImageModel& model, std::vector<Image> pictures,
                        std::vector<ControlRequest>& controls) {
-  if (pictures.size() != controls.size())
-    throw InvalidRequest(message("[controls] the recipe used ", controls.size(),
-                                 " pictures but got ", pictures.size(),
-                                 ": give as many as `controls`, in its order"));
+  size_t needed = 0;
+  for (size_t i = 0; i < controls.size(); ++i)
+    visit_control_pictures_json(recorded_pictures(recipe, i),
+                                [&](const std::string&, auto, const Json&) { ++needed; });
+  if (pictures.size() != needed)
+    throw InvalidRequest(message("[controls] the recipe used ", needed, " pictures but got ",
+                                 pictures.size(), ": give as many as `controls`, in its order"));
+  auto next = pictures.begin();
   for (size_t i = 0; i < controls.size(); ++i) {
-    const std::string recorded = value_at(recipe, message("/inputs/controls/", i)).dump();
-    const std::string now = Json(picture_sha256(pictures[i])).dump();
-    if (recorded != now)
-      throw InvalidRequest(message("[controls[", i, "].image] expected the picture with SHA-256 ",
-                                   recorded, " but got one with ", now));
+    visit_control_pictures_json(
+        recorded_pictures(recipe, i),
+        [&](const std::string& name, auto member, const Json& recorded) {
+          const Json now = picture_sha256(*next);
+          if (recorded != now)
+            throw InvalidRequest(message("[controls[", i, "].", name,
+                                         "] expected the picture with SHA-256 ", recorded.dump(),
+                                         " but got one with ", now.dump()));
+          (controls[i].*member).push_back(std::move(*next++));
+        });
     check_same(recipe, message("/controls/", i), model.control(controls[i].model)->sha256());
-    controls[i].image = std::move(pictures[i]);
   }
 }
 
@@ -134,7 +148,7 @@ Json input_hashes(const GenerationRequest& request) {
   });
   if (request.latents) inputs["latents"] = latents_sha256(*request.latents);
   for (const ControlRequest& control : request.controls)
-    inputs["controls"].push_back(picture_sha256(control.image));
+    inputs["controls"].push_back(control_pictures_to_json(control, picture_sha256));
   return inputs;
 }
 

@@ -36,7 +36,8 @@ std::string a1111_parameters(const nlohmann::json& recipe);
 struct RecipeInputs {
   std::map<std::string, Image> pictures;  // by the name of the field
   std::optional<LatentImage> latents;
-  std::vector<Image> controls;  // the picture of each control, in the order of the recipe
+  /// The pictures of each control, in the order of the recipe: what it follows, then the masks.
+  std::vector<Image> controls;
 };
 
 /// The request inside a recipe, with its inputs put back.

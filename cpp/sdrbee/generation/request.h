@@ -9,15 +9,17 @@
 
 #include "sdrbee/core/image.h"
 #include "sdrbee/lora/lora_use.h"
+#include "sdrbee/models/block_factors.h"
 #include "sdrbee/models/model_info.h"
 #include "sdrbee/text/textual_inversion.h"
 
 namespace sdrbee {
 
-/// A ControlNet, the picture that it follows, and how closely.
+/// A ControlNet or adapter, the picture that it follows, and how closely.
 struct ControlRequest {
   std::string model;              // its folder or file
-  Image image;                    // what it follows: edges, depths, a pose
+  std::vector<Image> images;      // what it follows: edges, depths, a pose
+  std::vector<Image> masks;       // of an IP-Adapter: where each of `images` acts, white
   double strength = 1.0;          // scale of what it adds
   double start = 0.0;             // 0..1, the part of the steps before it begins
   double end = 1.0;               // 0..1, the part of the steps at which it ends
@@ -25,6 +27,7 @@ struct ControlRequest {
   std::string type;               // what `image` shows, for networks that follow several types
   std::string mode = "balanced";  // or "prompt", "control": see softens() and spares_base()
   std::string preprocessor;       // what made `image` of another picture; for the record alone
+  BlockFactors blocks;            // of an IP-Adapter: factors of `strength`
 
   /// Whether it gives way at higher resolutions as A1111's extension has it, see soften().
   bool softens() const { return mode != "balanced"; }
@@ -35,6 +38,9 @@ struct ControlRequest {
 
 /// How many controls a request may have.
 inline constexpr size_t kMaxControls = 8;
+
+/// How many pictures a control may have, and as many masks.
+inline constexpr size_t kMaxControlPictures = 16;
 
 /// A request for one or several pictures. An empty optional means the default of that model and
 /// mode. The mode follows from `image`, `latents`,

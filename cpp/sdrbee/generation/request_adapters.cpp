@@ -5,6 +5,7 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/field_checks.h"
+#include "sdrbee/generation/request_fields.h"
 #include "sdrbee/lora/block_strengths.h"
 #include "sdrbee/models/control_network.h"
 
@@ -23,7 +24,37 @@ void resolve_repainting(GenerationRequest& request, size_t index) {
   if (request.mode() != Mode::Inpaint)
     throw InvalidRequest(message("[controls[", index, "].type] '", kInpaintType,
                                  "' leaves out what is repainted: give `image` and `mask`"));
-  if (control.image.pixels.empty()) control.image = *request.image;
+  if (control.images.empty()) control.images = {*request.image};
+}
+
+void check_pictures(const std::string& place, const ControlRequest& control) {
+  if (control.images.empty())
+    throw InvalidRequest(message("[", place, "image] expected a picture but got none"));
+  visit_control_pictures(
+      [&](std::string_view name, std::string_view plural, auto member, std::string_view) {
+        const std::vector<Image>& all = control.*member;
+        if (all.size() > kMaxControlPictures)
+          throw InvalidRequest(message("[", place, plural, "] expected at most ",
+                                       kMaxControlPictures, " pictures but got ", all.size()));
+        for (size_t i = 0; i < all.size(); ++i)
+          check_picture((place + picture_name(name, plural, all.size(), i)).c_str(), all[i]);
+      });
+  if (!control.masks.empty() && control.masks.size() != control.images.size())
+    throw InvalidRequest(message("[", place, "masks] expected one for each picture, ",
+                                 control.images.size(), ", but got ", control.masks.size()));
+}
+
+void check_strengths(const std::string& place, const ControlRequest& control) {
+  check_number((place + "strength").c_str(), control.strength, -kMaxControlStrength,
+               kMaxControlStrength);
+  for (const auto& [block, factors] : control.blocks) {
+    if (factors.empty())
+      throw InvalidRequest(
+          message("[", place, "blocks.", block, "] expected numbers but got none"));
+    for (const double factor : factors)
+      check_number((place + "blocks." + block).c_str(), factor, -kMaxControlStrength,
+                   kMaxControlStrength);
+  }
 }
 
 /// Infotexts write it between commas and colons.
@@ -53,9 +84,8 @@ void resolve_controls(GenerationRequest& request, const Capabilities& can) {
     if (control.model.empty())
       throw InvalidRequest(message("[", place, "model] expected a ControlNet's name or path"));
     resolve_repainting(request, i);
-    check_picture((place + "image").c_str(), control.image);
-    check_number((place + "strength").c_str(), control.strength, -kMaxControlStrength,
-                 kMaxControlStrength);
+    check_pictures(place, control);
+    check_strengths(place, control);
     check_number((place + "start").c_str(), control.start, 0.0, 1.0);
     check_number((place + "end").c_str(), control.end, control.start, 1.0);
     check_choice((place + "mode").c_str(), control.mode, {"balanced", "prompt", "control"});

@@ -1,6 +1,7 @@
 // The one list of request fields: JSON, Python, the command line and the docs are made from it.
 #pragma once
 
+#include "sdrbee/core/error.h"
 #include "sdrbee/generation/request.h"
 
 namespace sdrbee {
@@ -117,7 +118,7 @@ void visit_request_fields(Visitor&& visit) {
   visit("exact", &R::exact, "run alone in every step, so that the picture repeats bit by bit");
 }
 
-/// The same for the values of a ControlRequest but its picture.
+/// The same for the values of a ControlRequest but its pictures.
 template <typename Visitor>
 void visit_control_fields(Visitor&& visit) {
   using C = ControlRequest;
@@ -138,6 +139,28 @@ void visit_control_fields(Visitor&& visit) {
   visit(
       "preprocessor", &C::preprocessor,
       "the name of what made `image` of another picture, for the record in the file: 'canny', ...");
+  visit(
+      "blocks", &C::blocks,
+      "of an IP-Adapter: factors of `strength` by block, {'down': {'block_2': [0.0, 1.0]}, 'mid': "
+      "0.5, 'up': 1.0}; 0 where a block has none");
+}
+
+/// The same for the pictures of a ControlRequest: `visit(std::string_view name, std::string_view
+/// plural, std::vector<Image> ControlRequest::*member, std::string_view doc)`, with the name of one
+/// alone and of a list.
+template <typename Visitor>
+void visit_control_pictures(Visitor&& visit) {
+  using C = ControlRequest;
+  visit("image", "images", &C::images,
+        "what it follows; several, of an IP-Adapter alone, are one prompt together");
+  visit("mask", "masks", &C::masks,
+        "of an IP-Adapter: where it acts is white, one for each of `images`; everywhere without");
+}
+
+/// What users call picture `index` of such a list: "image", or "images[1]" where there are several.
+inline std::string picture_name(std::string_view name, std::string_view plural, size_t count,
+                                size_t index) {
+  return count == 1 ? std::string(name) : message(plural, "[", index, "]");
 }
 
 /// The same for the pictures that a request may hold.

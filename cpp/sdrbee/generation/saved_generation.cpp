@@ -5,6 +5,7 @@
 
 #include "sdrbee/core/error.h"
 #include "sdrbee/generation/conditions.h"
+#include "sdrbee/generation/control_pictures_json.h"
 #include "sdrbee/generation/generation.h"
 #include "sdrbee/generation/plan_request.h"
 #include "sdrbee/generation/recipe.h"
@@ -66,7 +67,8 @@ Json pack_pictures(const GenerationRequest& request) {
     pictures[std::string(name)] = pack(request.*member);
   });
   for (const ControlRequest& control : request.controls)
-    pictures["controls"].push_back(pack(std::optional(control.image)));
+    pictures["controls"].push_back(control_pictures_to_json(
+        control, [](const Image& image) { return pack(std::optional(image)); }));
   return pictures;
 }
 
@@ -128,8 +130,11 @@ GenerationRequest unpack_request(const Json& saved) {
   });
   request.latents = unpack_latents(saved.at("source_latents"));
   for (size_t i = 0; i < request.controls.size(); ++i)
-    request.controls[i].image =
-        unpack_image(saved.at("pictures").at("controls").at(i)).value_or(Image{});
+    visit_control_pictures_json(
+        saved.at("pictures").at("controls").at(i),
+        [&](const std::string&, auto member, const Json& picture) {
+          (request.controls[i].*member).push_back(unpack_image(picture).value_or(Image{}));
+        });
   return request;
 }
 

@@ -64,7 +64,9 @@ struct ControlInput {
   Tensor image;      // [B, ...], see ControlNetwork::prepare
   Tensor strengths;  // [B] fp32 on the CPU; for a row of 0 the network is not run
   Tensor taken_from =
-      {};  // [B] int64 on the CPU: rows whose residuals each row gets; own: undefined
+      {};               // [B] int64 on the CPU: rows whose residuals each row gets; own: undefined
+  Tensor masks = {};    // [B, pictures, H, W] fp32 in 0..1, where each acts; undefined: everywhere
+  Tensor factors = {};  // [B, places] fp32 on the CPU, see ControlNetwork::place_factors
   bool guess_mode = false;  // less for higher resolutions, as diffusers has it
   bool soft = false;        // likewise, see soften()
   int64_t type = 0;         // see ControlNetwork::find_type

@@ -3,11 +3,14 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "sdrbee/core/error.h"
 #include "sdrbee/core/image.h"
 #include "sdrbee/core/rng.h"
+#include "sdrbee/models/block_factors.h"
 #include "sdrbee/models/conditioning.h"
 
 namespace sdrbee {
@@ -15,11 +18,16 @@ namespace sdrbee {
 /// Keys and values that cross-attentions of a UNet look at beside those of the text.
 struct ExtraContext {
   struct KeysValues {
-    Tensor keys;    // [B, tokens, channels]
-    Tensor values;  // likewise
+    Tensor keys;          // [B, tokens, channels]
+    Tensor values;        // likewise
+    Tensor factors = {};  // [B, 1, 1] of the strengths here; undefined: 1
   };
   std::map<std::string, KeysValues> layers = {};  // by the attention's path in the network
   Tensor strengths = {};                          // [B, 1, 1], scale of what is seen there
+  /// [B, pictures, H, W] in 0..1 over the picture that is made: the tokens are of so many pictures
+  /// one behind the other, and each is looked at alone, where its mask is. Undefined: all are
+  /// looked at together, everywhere.
+  Tensor masks = {};
 };
 
 class Autoencoder;
@@ -75,9 +83,17 @@ class ControlNetwork {
   /// InvalidRequest that names those it has.
   virtual int64_t find_type(const std::string& type) const = 0;
 
-  /// The picture as the network itself cuts and scales it, [1, 3, h, w]; nothing where it takes
-  /// what prepare() makes of a picture at the size of the one that is made.
-  virtual std::optional<Tensor> own_view(const Image&) const { return std::nullopt; }
+  /// Pictures as the network itself cuts and scales them, [1, pictures, 3, h, w]; nothing where it
+  /// takes what prepare() makes of one picture at the size of the one that is made.
+  virtual std::optional<Tensor> own_view(std::span<const Image>) const { return std::nullopt; }
+
+  /// What the strength is multiplied by at each place where the network acts, [1, places] fp32;
+  /// undefined for networks that act in the same way everywhere. Throws InvalidRequest where they
+  /// are given factors, and for blocks that do not exist.
+  virtual Tensor place_factors(const BlockFactors& blocks) const {
+    if (blocks.empty()) return {};
+    throw InvalidRequest("[controls] `blocks` are for IP-Adapters; leave them out for others");
+  }
 
   /// What the network is shown of a picture, [1, ...]: by default its levels, -1 where it is to be
   /// repainted (https://huggingface.co/lllyasviel/control_v11p_sd15_inpaint). `autoencoder` is the

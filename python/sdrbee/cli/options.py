@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 import sdrbee
-from sdrbee._native import overridable_components
+from sdrbee._native import control_pictures, overridable_components
 from sdrbee.sizes import parse_bytes
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -55,6 +55,8 @@ CONTROL_OPTIONS: dict[str, Callable[[str], Any]] = {
     "guess_mode": _truth,
     "mode": str,
     "preprocessor": str,
+    "image": str,
+    "mask": str,
 }
 
 
@@ -62,12 +64,14 @@ def control(text: str) -> dict[str, Any]:
     """A control network, the picture that it follows, its strength, and other fields of a control.
 
     ``canny=edges.png``, ``canny=edges.png:0.9``, ``union=edges.png:0.9,type=canny,end=0.8``; one
-    of type "inpaint" needs no picture: ``repaint,type=inpaint``.
+    of type "inpaint" needs no picture: ``repaint,type=inpaint``. Of an IP-Adapter further pictures
+    and masks may follow: ``face=me.png:0.7,image=again.png,mask=left.png,mask=right.png``.
     """
     named, options = _split_options(text)
+    more, masks = options.pop("image", []), options.pop("mask", [])
     model, separator, picture = named.partition("=")
     if model and not separator and options.get("type") == "inpaint":
-        return {"model": model, **options}
+        return {"model": model, **_listed_pictures({"image": more, "mask": masks}), **options}
     image, colon, strength = picture.rpartition(":")
     given: dict[str, Any] = {"model": model, "image": picture}
     if colon:
@@ -78,9 +82,22 @@ def control(text: str) -> dict[str, Any]:
             f"{text!r} is no NAME=PICTURE or NAME=PICTURE:STRENGTH, with one or several of "
             f"{', '.join(f',{name}=...' for name in CONTROL_OPTIONS)} behind it"
         )
-    if not Path(given["image"]).is_file():
-        raise click.BadParameter(f"there is no picture {given['image']!r}")
-    return given | options
+    pictures = {"image": [given.pop("image"), *more], "mask": masks}
+    for path in (path for paths in pictures.values() for path in paths):
+        if not Path(path).is_file():
+            raise click.BadParameter(f"there is no picture {path!r}")
+    return given | _listed_pictures(pictures) | options
+
+
+def _listed_pictures(pictures: dict[str, list[str]]) -> dict[str, Any]:
+    """As fields of a control, which have one name for one and another for several."""
+    fields: dict[str, Any] = {}
+    for one, several in control_pictures():
+        if len(pictures[one]) == 1:
+            fields[one] = pictures[one][0]
+        elif pictures[one]:
+            fields[several] = pictures[one]
+    return fields
 
 
 def _split_options(text: str) -> tuple[str, dict[str, Any]]:
@@ -92,9 +109,13 @@ def _split_options(text: str) -> tuple[str, dict[str, Any]]:
         if not before or name not in CONTROL_OPTIONS:
             return text, options
         try:
-            options[name] = CONTROL_OPTIONS[name](value)
+            read = CONTROL_OPTIONS[name](value)
         except (KeyError, ValueError):
             raise click.BadParameter(f"{last!r} is no value of a control's {name}") from None
+        if name in ("image", "mask"):
+            options.setdefault(name, []).insert(0, read)
+        else:
+            options[name] = read
         text = before
 
 

@@ -67,9 +67,10 @@ _ip_adapters_option = click.option(
     "ip_adapters",
     type=control,
     multiple=True,
-    metavar="NAME=PICTURE[:STRENGTH][,start=0.1,...]",
-    help="an IP-Adapter by name or path, the picture that it draws from, its strength, and when "
-    "it acts: face=me.png:0.7 or face=me.png:0.7,end=0.5; may be given several times",
+    metavar="NAME=PICTURE[:STRENGTH][,image=PICTURE,mask=PICTURE,start=0.1,...]",
+    help="an IP-Adapter by name or path, the picture that it draws from, its strength, further "
+    "pictures, masks that are white where each acts, and when: face=me.png:0.7 or "
+    "face=me.png:0.7,image=again.png,end=0.5; may be given several times",
 )
 
 _url_option = click.option(
@@ -139,7 +140,8 @@ def inpaint(prompt: str, **options: Any) -> None:
     "controls",
     type=_SOURCE_FILE,
     multiple=True,
-    help="the picture that a ControlNet followed; as many as there were, in their order",
+    help="the picture that a ControlNet followed; as many as there were, in their order, masks "
+    "behind the pictures of their control",
 )
 @click.option("-m", "--model", help="the model, where it isn't where the recipe says")
 @_out_option

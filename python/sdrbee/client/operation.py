@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sdrbee
+from sdrbee._native import control_pictures
 from sdrbee.rbee import Operation
 from sdrbee.server.operations import CONTROLS, OPERATIONS
 
@@ -44,8 +45,11 @@ def operation(prompt: str, fields: Mapping[str, Any]) -> Operation:
 def _control(control: Mapping[str, Any]) -> dict[str, Any]:
     """A control by its name in the worker's store."""
     fields = {name: value for name, value in control.items() if name != "model"}
-    if "image" in fields:
-        fields["image"] = encoded(fields["image"])
+    for one, several in control_pictures():
+        if one in fields:
+            fields[one] = encoded(fields[one])
+        if several in fields:
+            fields[several] = [encoded(picture) for picture in fields[several]]
     return {"name": control["model"], **fields}
 
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 import sdrbee
+from sdrbee._native import max_control_pictures
 from sdrbee.server.limits import Limits
 
 # Each operation's pictures: the request's field, its names on the wire (rbee's comes first), and
@@ -47,6 +48,9 @@ CONTROLS = ("controls", "ip_adapters")
 PICTURE = "a PNG or JPEG picture in base64"
 _PICTURE_SCHEMA = {"format": "byte"}
 
+# Of a block; a bound of what is read, none of a model's.
+_MOST_ATTENTIONS = 64
+
 Part = Annotated[float, Meta(ge=0, le=1)]
 Strength = Annotated[float, Meta(ge=-10, le=10, description="how strongly it is used")]
 StoreName = Annotated[str, Meta(max_length=255, description="its name in the model store")]
@@ -79,14 +83,32 @@ class Control(msgspec.Struct, kw_only=True, omit_defaults=True):
     preprocessor: Annotated[str, Meta(description="what made the picture")] = ""
 
 
+_Pictures = Annotated[list[Picture], Meta(min_length=1, max_length=max_control_pictures())]
+_Factors = Strength | Annotated[list[Strength], Meta(min_length=1, max_length=_MOST_ATTENTIONS)]
+
+
 class IpAdapter(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An IP-Adapter, its picture, and the part of the steps in which it works."""
+    """An IP-Adapter, its pictures, and where and in which part of the steps they act."""
 
     name: StoreName
-    image: Picture
+    image: Annotated[Picture, Meta(description="or `images`")] | None = None
+    images: Annotated[_Pictures, Meta(description="several in the place of `image`")] | None = None
+    mask: Annotated[Picture, Meta(description="where `image` acts is white")] | None = None
+    masks: Annotated[_Pictures, Meta(description="the same for each of `images`")] | None = None
     strength: Strength = 1.0
     start: Part = 0.0
     end: Part = 1.0
+    blocks: (
+        Annotated[
+            dict[str, _Factors | dict[str, _Factors]],
+            Meta(
+                description="factors of `strength` by block, 0 where there is none, as "
+                '{"down": {"block_2": [0, 1]}, "mid": 0.5, "up": 1}',
+                max_length=3,
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Embedding(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 import sdrbee
+from sdrbee._native import control_pictures
 from sdrbee.model_files import adapter_path
 from sdrbee.server.errors import ApiError
 from sdrbee.server.limits import Limits
@@ -22,6 +23,7 @@ from sdrbee.server.operations import (
     OPERATIONS,
     PICTURE,
     Control,
+    IpAdapter,
     Pictures,
     any_operation,
     has_feature,
@@ -153,11 +155,27 @@ def _adapter(place: str, row: msgspec.Struct) -> dict[str, Any]:
     name = values.pop(key)
     if not name.strip(".") or any(letter in name for letter in "/\\:\0"):
         raise _wrong(f"{place}.{key}", "a name in the model store, not a path", name)
-    if "image" in values:
-        values["image"] = _from_base64(f"{place}.image", values["image"])
-    elif isinstance(row, Control) and not row.type:
+    if (isinstance(row, Control) and not row.type and row.image is None) or (
+        isinstance(row, IpAdapter) and row.image is None and row.images is None
+    ):
         raise _wrong(f"{place}.image", PICTURE, None)
-    return {"name": name, **values}
+    return {"name": name, **_each_picture(place, values, _from_base64)}
+
+
+def _each_picture(
+    place: str, control: Mapping[str, Any], change: Callable[[str, Any], Any]
+) -> dict[str, Any]:
+    """A control with what `change` makes of the place and value of each of its pictures."""
+    values = dict(control)
+    for one, several in control_pictures():
+        if one in values:
+            values[one] = change(f"{place}.{one}", values[one])
+        if several in values:
+            values[several] = [
+                change(f"{place}.{several}[{index}]", picture)
+                for index, picture in enumerate(values[several])
+            ]
+    return values
 
 
 def _control(place: str, control: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,14 +187,15 @@ def _control(place: str, control: Mapping[str, Any]) -> dict[str, Any]:
         raise _wrong(
             f"{place}.name", "a ControlNet's name in the model store", control["name"]
         ) from error
-    if "image" in fields:
-        fields["image"] = _decode(f"{place}.image", fields["image"])
-    return fields
+    return _each_picture(place, fields, _decode)
+
+
+_PICTURE_NAMES = {name for names in control_pictures() for name in names}
 
 
 def _without_pictures(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: [{key: one[key] for key in one if key != "image"} for one in value]
+        name: [{key: one[key] for key in one if key not in _PICTURE_NAMES} for one in value]
         if name in FEATURES
         else value
         for name, value in fields.items()

@@ -9,8 +9,10 @@ from typing import Any
 import diffusers
 import PIL.Image
 import torch
+from diffusers.image_processor import IPAdapterMaskProcessor
 from parity.controls import STEPS, using
 from parity.pair import NEGATIVE_PROMPT, PROMPT
+from parity.pictures import HEIGHT, WIDTH
 from parity.unet_families import KINDS, VariantPair, check
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -102,6 +104,31 @@ def _parts(path: Path) -> dict[str, dict[str, torch.Tensor]]:
     return parts
 
 
+def _pictures_of(adapter: dict[str, Any], one: str) -> list[PIL.Image.Image]:
+    given = [adapter[one]] if one in adapter else adapter.get(f"{one}s", [])
+    return [PIL.Image.fromarray(picture) for picture in given]
+
+
+def _masks_of(adapter: dict[str, Any], width: int, height: int) -> torch.Tensor | None:
+    """[1, pictures, H, W]"""
+    masks = _pictures_of(adapter, "mask")
+    if not masks:
+        return None
+    processed = IPAdapterMaskProcessor().preprocess(masks, height=height, width=width)
+    return processed.reshape(1, len(masks), height, width)
+
+
+def _scale_of(adapter: dict[str, Any]) -> Any:
+    def times(scale: Any) -> Any:
+        if isinstance(scale, dict):
+            return {name: times(value) for name, value in scale.items()}
+        if isinstance(scale, list):
+            return [times(value) for value in scale]
+        return scale * adapter.get("strength", 1.0)
+
+    return times(adapter.get("blocks", 1.0))
+
+
 def compare_prompted(
     pair: VariantPair,
     kind: str,
@@ -127,12 +154,15 @@ def compare_prompted(
         weight_name=nothing,
         low_cpu_mem_usage=False,
     )
-    pipeline.set_ip_adapter_scale([one.get("strength", 1.0) for one in adapters])
+    pipeline.set_ip_adapter_scale([_scale_of(one) for one in adapters])
     given: dict[str, Any] = {"guidance_scale": 4.3, "negative_prompt": NEGATIVE_PROMPT}
     if mode != "text_to_image":
         given["strength"] = 0.75
     given |= more
-    shown = [PIL.Image.fromarray(one["image"]) for one in adapters]
+    theirs: dict[str, Any] = {"ip_adapter_image": [_pictures_of(one, "image") for one in adapters]}
+    masks = [_masks_of(one, WIDTH, HEIGHT) for one in adapters]
+    if any(mask is not None for mask in masks):
+        theirs["cross_attention_kwargs"] = {"ip_adapter_masks": masks}
     with using(pair, mode, pipeline):
         return check(
             pair,
@@ -141,7 +171,7 @@ def compare_prompted(
             {
                 "prompt": PROMPT,
                 "num_inference_steps": STEPS,
-                "ip_adapter_image": shown,
+                **theirs,
                 **given,
             },
         )

@@ -170,7 +170,7 @@ def test_what_is_no_control_is_refused(open_variant: OpenVariant, tmp_path: Path
     refused(
         {"model": tmp_path, "image": edges(), "weight": 1.0},
         TypeError,
-        r"\[controls\[0\]\] has no 'weight'; it takes image, model, strength",
+        r"\[controls\[0\]\] has no 'weight'; it takes image, images, mask, masks, model, strength",
     )
     refused({"model": tmp_path / "none", "image": edges()}, sdrbee.CheckpointError, "nothing at")
     many = [{"model": tmp_path, "image": edges()}] * 9

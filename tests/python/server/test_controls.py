@@ -87,6 +87,22 @@ def test_an_ip_adapter_is_asked_for_beside_a_control(worker: Served, home: Path)
     assert not np.array_equal(made, expected(home, strength=0.8))
 
 
+def test_an_ip_adapter_has_pictures_masks_and_blocks(worker: Served, home: Path) -> None:
+    pictures = [edges(), edges(64, 80)]
+    masks = [np.uint8(np.tri(128) * 255), np.uint8(np.tri(128).T * 255)]
+    asked = {"strength": 0.8, "blocks": {"up": 1.0, "mid": [0.5]}}
+    coded = {"images": [*map(encoded, pictures)], "masks": [*map(encoded, masks)]}
+    job = worker.submit(PROMPT, steps=2, seed=7, ip_adapters=[{"name": "face", **coded, **asked}])
+    end = worker.events(job)[-1]
+    assert end["type"] == "complete", end
+    made = np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(end["image"]))))
+    adapter = {"model": home / "face", "images": pictures, "masks": masks, **asked}
+    alike = sdrbee.load("shapes").generate(PROMPT, steps=2, seed=7, ip_adapters=[adapter])
+    assert np.array_equal(made, np.asarray(alike))
+    told = worker.ask("GET", f"/v1/jobs/{job}").json()["request"]
+    assert told["ip_adapters"] == [{"name": "face", "start": 0.0, "end": 1.0, **asked}]
+
+
 def test_capabilities_list_them(worker: Served) -> None:
     told = worker.ask("GET", "/v1/capabilities").json()
     assert told["models"]["shapes"]["controls"] == ["shapes-control", "canny", "face"]

@@ -17,10 +17,17 @@ import pytest
 
 import sdrbee
 from sdrbee.hub.local import LocalModels, StoredModel
+from sdrbee.requests import Control
 from sdrbee.server.a1111_request import Settings, read_txt2img
 from sdrbee.server.errors import ApiError
 from sdrbee.server.limits import Limits
-from sdrbee.server.operations import FEATURES, NOT_ON_THE_WIRE, OPERATIONS, operation_types
+from sdrbee.server.operations import (
+    FEATURES,
+    NOT_ON_THE_WIRE,
+    OPERATIONS,
+    IpAdapter,
+    operation_types,
+)
 from sdrbee.server.wire import Submission, read_operation
 
 LIMITS = Limits()
@@ -64,6 +71,12 @@ def test_every_field_of_the_request_is_on_the_wire(operation: str) -> None:
     expected = {row.name for row in sdrbee.request_fields()} - set(NOT_ON_THE_WIRE)
     assert expected <= names
     assert {"n", "model", "priority", "deadline_s", "webhook_url", *FEATURES} <= names
+
+
+def test_every_field_of_an_ip_adapter_is_on_the_wire() -> None:
+    of_others = {"guess_mode", "type", "mode", "preprocessor"}
+    fields = (set(Control.__annotations__) - {"model"} - of_others) | {"name"}
+    assert set(IpAdapter.__struct_fields__) == fields
 
 
 WRONG: dict[str, list[Any]] = {
@@ -152,6 +165,15 @@ def test_tags_of_a1111_are_loras() -> None:
         ({"controls": [{"name": "canny", "image": "%%%"}]}, "controls[0].image"),
         ({"controls": [{"name": "canny", "image": "aaaa", "start": 2}]}, "controls[0].start"),
         ({"ip_adapters": [{"name": "a", "image": 5}]}, "ip_adapters[0].image"),
+        ({"ip_adapters": [{"name": "a"}]}, "ip_adapters[0].image"),
+        ({"ip_adapters": [{"name": "a", "images": []}]}, "ip_adapters[0].images"),
+        ({"ip_adapters": [{"name": "a", "images": [png()] * 17}]}, "ip_adapters[0].images"),
+        ({"ip_adapters": [{"name": "a", "images": [png(), "%"]}]}, "ip_adapters[0].images[1]"),
+        ({"ip_adapters": [{"name": "a", "image": png(), "mask": 1}]}, "ip_adapters[0].mask"),
+        (
+            {"ip_adapters": [{"name": "a", "image": png(), "blocks": {"up": 11}}]},
+            "ip_adapters[0].blocks[...]",
+        ),
         ({"embeddings": [{"name": "a", "token": 5}]}, "embeddings[0].token"),
         ({"outpaint": [1 << 102]}, "outpaint"),
         ({"clip_skip": -(1 << 63) - 1}, "clip_skip"),

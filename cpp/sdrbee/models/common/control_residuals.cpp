@@ -55,8 +55,10 @@ void add_to(ControlResiduals& sum, const ControlResiduals& more) {
     sum.middle = sum.middle.defined() ? sum.middle.add(more.middle) : more.middle;
 }
 
-/// `part` [n, ...] as the rows `indices` of a batch of `rows`; the others are 0.
+/// `part` [n, ...] as the rows `indices` of a batch of `rows`; the others are 0. Undefined as it
+/// is.
 Tensor spread(const Tensor& part, const Tensor& indices, int64_t rows) {
+  if (!part.defined()) return part;
   std::vector<int64_t> shape = part.sizes().vec();
   shape[0] = rows;
   return at::zeros(shape, part.options()).index_copy_(0, indices.to(part.device()), part);
@@ -68,10 +70,12 @@ ControlResiduals weighted_residuals(const ControlInput& control, const Tensor& l
   const Tensor indices = control.strengths.nonzero().reshape({-1});
   const bool all = indices.size(0) == rows;
   const auto chosen = [&](const Tensor& whole) {
-    return all ? whole : whole.index_select(0, indices.to(whole.device()));
+    return all || !whole.defined() ? whole : whole.index_select(0, indices.to(whole.device()));
   };
   ControlInput own = control;
   own.image = chosen(control.image);
+  own.masks = chosen(control.masks);
+  own.factors = chosen(control.factors);
   ControlResiduals result =
       control.network->residuals(chosen(latents), chosen(timesteps),
                                  all ? conditioning : select_rows(conditioning, indices), own);
@@ -79,8 +83,10 @@ ControlResiduals weighted_residuals(const ControlInput& control, const Tensor& l
   for (ExtraContext& context : result.contexts) {
     context.strengths = control.strengths.reshape({-1, 1, 1});
     if (all) continue;
+    context.masks = spread(context.masks, indices, rows);
     for (auto& [path, seen] : context.layers)
-      seen = {spread(seen.keys, indices, rows), spread(seen.values, indices, rows)};
+      for (Tensor* const tensor : {&seen.keys, &seen.values, &seen.factors})
+        *tensor = spread(*tensor, indices, rows);
   }
   const Tensor strengths = chosen(control.strengths).to(latents.device());
   const Tensor sources =

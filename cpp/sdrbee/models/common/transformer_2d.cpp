@@ -1,5 +1,10 @@
 #include "sdrbee/models/common/transformer_2d.h"
 
+#include <ATen/ops/zeros_like.h>
+
+#include <vector>
+
+#include "sdrbee/models/common/mask_tokens.h"
 #include "sdrbee/nn/attention.h"
 #include "sdrbee/nn/layout.h"
 
@@ -30,11 +35,29 @@ Tensor CrossAttention::add(const Tensor& x, const Tensor& context, const Tensor&
   for (const ExtraContext& one : extra) {
     const auto own = one.layers.find(path_);
     if (own == one.layers.end()) continue;
-    const Tensor more = nn::attention(q, own->second.keys.to(q.options()),
-                                      own->second.values.to(q.options()), heads_);
-    seen = seen.add(more.mul(one.strengths.to(q.options())));
+    const Tensor& factors = own->second.factors;
+    const Tensor strengths = factors.defined() ? one.strengths.mul(factors) : one.strengths;
+    seen = seen.add(look(q, own->second, one.masks).mul(strengths.to(q.options())));
   }
   return to_out_.add(seen, residual);
+}
+
+Tensor CrossAttention::look(const Tensor& q, const ExtraContext::KeysValues& shown,
+                            const Tensor& masks) const {
+  const Tensor keys = shown.keys.to(q.options());
+  const Tensor values = shown.values.to(q.options());
+  if (!masks.defined()) return nn::attention(q, keys, values, heads_);
+  // [B, pictures*tokens, channels] -> pictures of [B, tokens, channels]
+  const std::vector<Tensor> own_keys = keys.chunk(masks.size(1), /*dim=*/1);
+  const std::vector<Tensor> own_values = values.chunk(masks.size(1), /*dim=*/1);
+  Tensor sum = at::zeros_like(q);
+  for (size_t i = 0; i < own_keys.size(); ++i) {
+    const Tensor seen =
+        nn::attention(q, own_keys[i].contiguous(), own_values[i].contiguous(), heads_);
+    const Tensor mask = mask_tokens(masks.select(1, static_cast<int64_t>(i)), q.size(1));
+    sum.addcmul_(seen, mask.to(q.options()));
+  }
+  return sum;
 }
 
 BasicTransformerBlock::BasicTransformerBlock(const io::WeightScope& scope,

@@ -33,6 +33,9 @@ class CrossAttention {
              std::span<const ExtraContext> extra = {}) const;
 
  private:
+  /// What the queries see of pictures [B, N, C]: IPAdapterAttnProcessor2_0 of diffusers.
+  Tensor look(const Tensor& q, const ExtraContext::KeysValues& shown, const Tensor& masks) const;
+
   std::string path_;
   nn::Linear to_q_;
   nn::Linear to_k_;
