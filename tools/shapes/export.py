@@ -10,9 +10,10 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffusionPipeline
 from transformers import CLIPTextModel
 
+from tools.shapes.run import CHECKPOINT, Run
 from tools.shapes.scenes import PICTURE_SIZE
 from tools.shapes.tokenizer import build_tokenizer, save_tokenizer
-from tools.shapes.train_unet import CHECKPOINT, LATENT_CHANNELS, Run, build_scheduler, build_unet
+from tools.shapes.train_unet import LATENT_CHANNELS, build_scheduler, build_unet
 from tools.shapes.workers import Workers
 
 DEFAULTS = {"steps": 20, "guidance_scale": 3.0, "width": PICTURE_SIZE, "height": PICTURE_SIZE}

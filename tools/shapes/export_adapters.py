@@ -10,9 +10,9 @@ import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from peft import get_peft_model_state_dict
 
+from tools.shapes.run import CHECKPOINT, Run
 from tools.shapes.train_control import build_control
 from tools.shapes.train_lora import RANK, build_lora
-from tools.shapes.train_unet import CHECKPOINT, Run
 from tools.shapes.workers import Workers
 
 

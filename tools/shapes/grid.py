@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 import sdrbee
@@ -32,35 +33,47 @@ PROMPTS = (
 CELL, CAPTION, GAP = 192, 44, 12
 
 
-def render(columns: int, steps: int, seed: int) -> Image.Image:
-    """The prompts of `PROMPTS`, row by row, each below its picture."""
-    model = sdrbee.load("shapes")
-    rows = len(PROMPTS) // columns
+def captioned(cells: list[tuple[str, NDArray[np.uint8]]], columns: int) -> Image.Image:
+    """Captions and pictures [128, 128, 3], row by row, each caption below its picture."""
+    rows = -(-len(cells) // columns)
     size = (columns * (CELL + GAP) + GAP, rows * (CELL + CAPTION + GAP) + GAP)
     sheet = Image.new("RGB", size, "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
-    for number, prompt in enumerate(PROMPTS[: rows * columns]):
-        pixels = np.asarray(model.generate(prompt, seed=seed, steps=steps))
+    for number, (caption, pixels) in enumerate(cells):
         picture = Image.fromarray(pixels).resize((CELL, CELL), Image.Resampling.BICUBIC)
         left = GAP + number % columns * (CELL + GAP)
         top = GAP + number // columns * (CELL + CAPTION + GAP)
         sheet.paste(picture, (left, top))
-        words = "\n".join(textwrap.wrap(prompt, 32))
+        words = "\n".join(textwrap.wrap(caption, 32))
         pen.text((left, top + CELL + 3), words, fill="black", font=font, spacing=1)
     return sheet
 
 
-def main() -> None:
-    """Renders the grid of prompts and pictures."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/images/shapes_grid.png"))
-    parser.add_argument("--columns", type=int, default=4)
+def options_of_grid(description: str | None, name: str) -> argparse.ArgumentParser:
+    """The options of what draws the README's picture `name`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--out", type=Path, default=Path("docs/images") / name)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    return parser
+
+
+def save(sheet: Image.Image, path: Path) -> None:
+    """Writes a sheet, with the folders to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, optimize=True)
+    print(f"wrote {path}")
+
+
+def main() -> None:
+    """Renders the grid of prompts and pictures."""
+    parser = options_of_grid(main.__doc__, "shapes_grid.png")
+    parser.add_argument("--columns", type=int, default=4)
     options = parser.parse_args()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    render(options.columns, options.steps, options.seed).save(options.out, optimize=True)
-    print(f"wrote {options.out}")
+    model = sdrbee.load("shapes")
+    wanted = {"seed": options.seed, "steps": options.steps}
+    cells = [(prompt, np.asarray(model.generate(prompt, **wanted))) for prompt in PROMPTS]
+    save(captioned(cells, options.columns), options.out)
 
 
 if __name__ == "__main__":

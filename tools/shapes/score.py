@@ -182,6 +182,10 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
     print_table(rows)
     if options.sheet:
         save_sheet(options.sheet, pictures)
+    through: dict[str, float] = {}
+    if options.check_vae:
+        through["judge_through_vae"] = prove_judge_on_vae(options.model)
+        print(f"drawn scenes through the VAE: {through['judge_through_vae']:.1%} right")
     wrong = [caption(s) for s, v in zip(scenes, verdicts, strict=True) if not v.right]
     return {
         "engine": options.engine,
@@ -194,29 +198,40 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
         "shares": rows,
         "seconds_per_picture": round(seconds / len(scenes), 3),
         "wrong": wrong,
+        **through,
     }
+
+
+def options_of_score(description: str | None, model: str, count: int) -> argparse.ArgumentParser:
+    """The options that all scores have; `count` is that of the scenes of either kind."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--model", default=model, help="name or folder")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--singles", type=int, default=count, help="scenes with one thing")
+    parser.add_argument("--pairs", type=int, default=count, help="scenes with two")
+    parser.add_argument("--sheet", type=Path, help="also write the pictures as one")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    return parser
+
+
+def run_score(
+    parser: argparse.ArgumentParser, score: Callable[[argparse.Namespace], dict[str, Any]]
+) -> None:
+    """Scores by the command line; what comes out of it is written where that says so."""
+    options = parser.parse_args()
+    result = score(options)
+    if options.out:
+        write_json(options.out, result)
 
 
 def main() -> None:
     """Scores a model on held-out prompts, prints a table and writes it as JSON."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser = options_of_score(main.__doc__, "shapes", 250)
     parser.add_argument("--engine", choices=("sdrbee", "diffusers"), default="sdrbee")
-    parser.add_argument("--model", default="shapes", help="name or folder")
-    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance-scale", type=float, help="default: the model's own")
-    parser.add_argument("--singles", type=int, default=250)
-    parser.add_argument("--pairs", type=int, default=250)
     parser.add_argument("--batch", type=int, default=10, help="prompts handed over at once")
-    parser.add_argument("--sheet", type=Path, help="also write the pictures as one image")
     parser.add_argument("--check-vae", action="store_true", help="also judge through the VAE")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
-    options = parser.parse_args()
-    result = score(options)
-    if options.check_vae:
-        result["judge_through_vae"] = prove_judge_on_vae(options.model)
-        print(f"drawn scenes through the VAE: {result['judge_through_vae']:.1%} right")
-    if options.out:
-        write_json(options.out, result)
+    run_score(parser, score)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,12 +22,13 @@ from tools.shapes.scenes import COLOURS, Scene, caption, held_out_scenes
 from tools.shapes.score import (
     Picture,
     in_batches,
+    options_of_score,
     print_table,
     require_judge,
+    run_score,
     save_sheet,
     shares,
     through_vae,
-    write_json,
 )
 
 SEED = 22  # of the scenes
@@ -122,19 +122,10 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Scores a ControlNet on held-out scenes, prints a table and writes it as JSON."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--model", default="shapes", help="name or folder")
+    parser = options_of_score(main.__doc__, "shapes", 50)
     parser.add_argument("--control", default="shapes-control", help="name or folder")
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--singles", type=int, default=50)
-    parser.add_argument("--pairs", type=int, default=50)
     parser.add_argument("--compare", action="store_true", help="also without the ControlNet")
-    parser.add_argument("--sheet", type=Path, help="also write scenes, edges and pictures")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
-    options = parser.parse_args()
-    result = score(options)
-    if options.out:
-        write_json(options.out, result)
+    run_score(parser, score)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,11 +31,12 @@ from tools.shapes.scenes import (
 )
 from tools.shapes.score import (
     Picture,
+    options_of_score,
     print_table,
     require_judge,
+    run_score,
     save_sheet,
     shares,
-    write_json,
 )
 
 MARGIN = 3.0  # pixels of background around the largest thing that the mask holds
@@ -138,18 +138,9 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Scores an inpainting model on held-out cases, prints a table and writes it as JSON."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--model", default="shapes-inpaint", help="name or folder")
-    parser.add_argument("--steps", type=int, default=20)
+    parser = options_of_score(main.__doc__, "shapes-inpaint", 100)
     parser.add_argument("--guidance-scale", type=float, help="default: the model's own")
-    parser.add_argument("--singles", type=int, default=100)
-    parser.add_argument("--pairs", type=int, default=100)
-    parser.add_argument("--sheet", type=Path, help="also write masked and repainted pictures")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
-    options = parser.parse_args()
-    result = score(options)
-    if options.out:
-        write_json(options.out, result)
+    run_score(parser, score)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tools.shapes.draw import draw
 from tools.shapes.scenes import Scene, caption, held_out_scenes
-from tools.shapes.score import Picture, in_batches, save_sheet, through_vae, write_json
+from tools.shapes.score import (
+    Picture,
+    in_batches,
+    options_of_score,
+    run_score,
+    save_sheet,
+    through_vae,
+)
 from tools.shapes.style import (
     LEAST_OUTLINED,
     STRICTLY_OUTLINED,
@@ -100,18 +106,9 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Scores the LoRA on held-out prompts, prints its shares and writes them as JSON."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--model", default="shapes", help="name or folder")
+    parser = options_of_score(main.__doc__, "shapes", 50)
     parser.add_argument("--lora", default="shapes-outline", help="name or file")
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--singles", type=int, default=50)
-    parser.add_argument("--pairs", type=int, default=50)
-    parser.add_argument("--sheet", type=Path, help="also write the pictures with the LoRA")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
-    options = parser.parse_args()
-    result = score(options)
-    if options.out:
-        write_json(options.out, result)
+    run_score(parser, score)
 
 
 if __name__ == "__main__":

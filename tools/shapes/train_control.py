@@ -8,31 +8,19 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers import ControlNetModel, UNet2DConditionModel
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import CLIPTextModel
 
 from sdrbee.preprocess.table import own_preprocessors
 from tools.shapes.draw import draw_all
+from tools.shapes.run import options_of_adapter, quick, start_run, train_until
 from tools.shapes.scenes import PICTURE_SIZE, Scene
-from tools.shapes.train_unet import (
-    CHECKPOINT,
-    Diffusion,
-    Pool,
-    Run,
-    build_scheduler,
-    options_of_run,
-    quick,
-    seed_of_run,
-    train_until,
-)
-from tools.shapes.workers import Workers
+from tools.shapes.train_unet import Pool, learn_from
 
 RATE = 1e-3
 EDGE_WIDTHS = (16, 32, 64, 96)  # of the convolutions that bring the edges to the latents' size
@@ -90,19 +78,9 @@ def train(options: argparse.Namespace) -> None:
     torch.manual_seed(0)
     unet = UNet2DConditionModel.from_pretrained(options.model / "unet", torch_dtype=torch.float32)
     unet = quick(unet.requires_grad_(False))
-    run = Run(Workers(), build_control(unet).requires_grad_())
-    checkpoint = options.work / CHECKPOINT
-    if checkpoint.exists():
-        run.resume(checkpoint)
-    pool = EdgePool(
-        AutoencoderKL.from_pretrained(options.model / "vae", torch_dtype=torch.float32),
-        CLIPTextModel.from_pretrained(options.model / "text_encoder", dtype=torch.float32),
-        np.random.default_rng(seed_of_run(run, options)),
-        options.pool,
-        0,
-    )
-    pool.fill(options.first)
-    diffusion = Diffusion(build_scheduler().alphas_cumprod, pool.read([""]))
+    run = start_run(options, build_control(unet).requires_grad_())
+    model = options.model
+    pool, diffusion = learn_from(EdgePool, run, options, model / "vae", model / "text_encoder")
 
     def loss_of_step() -> Tensor:
         pool.add(options.fresh)
@@ -115,11 +93,7 @@ def train(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Trains a ControlNet for the built-in model until a given time of day."""
-    parser = options_of_run(main.__doc__, RATE)
-    parser.add_argument("--model", type=Path, required=True, help="folder of the built-in model")
-    options = parser.parse_args()
-    options.work.mkdir(parents=True, exist_ok=True)
-    train(options)
+    train(options_of_adapter(main.__doc__, RATE))
 
 
 if __name__ == "__main__":

@@ -7,25 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from peft import LoraConfig
 from torch import Tensor
-from transformers import CLIPTextModel
 
+from tools.shapes.run import options_of_adapter, start_run, train_until
 from tools.shapes.scenes import Scene, sample_scenes
 from tools.shapes.style import OUTLINE_COLOURS, draw_outlined, outline_colour
-from tools.shapes.train_unet import (
-    CHECKPOINT,
-    Diffusion,
-    Pool,
-    Run,
-    build_scheduler,
-    options_of_run,
-    seed_of_run,
-    train_until,
-)
+from tools.shapes.train_unet import Pool, learn_from
 from tools.shapes.train_vae import to_tensor
-from tools.shapes.workers import Workers
 
 RATE = 2e-3
 RANK = 8
@@ -65,18 +55,9 @@ class OutlinePool(Pool):
 def train(options: argparse.Namespace) -> None:
     """Trains until `options.until`; a checkpoint in `options.work` is resumed."""
     torch.manual_seed(0)
-    run, checkpoint = Run(Workers(), build_lora(options.model)), options.work / CHECKPOINT
-    if checkpoint.exists():
-        run.resume(checkpoint)
-    pool = OutlinePool(
-        AutoencoderKL.from_pretrained(options.model / "vae", torch_dtype=torch.float32),
-        CLIPTextModel.from_pretrained(options.model / "text_encoder", dtype=torch.float32),
-        np.random.default_rng(seed_of_run(run, options)),
-        options.pool,
-        0,
-    )
-    pool.fill(options.first)
-    diffusion = Diffusion(build_scheduler().alphas_cumprod, pool.read([""]))
+    run = start_run(options, build_lora(options.model))
+    model = options.model
+    pool, diffusion = learn_from(OutlinePool, run, options, model / "vae", model / "text_encoder")
 
     def loss_of_step() -> Tensor:
         pool.add(options.fresh)
@@ -87,11 +68,7 @@ def train(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Trains a LoRA for the built-in model until a given time of day."""
-    parser = options_of_run(main.__doc__, RATE)
-    parser.add_argument("--model", type=Path, required=True, help="folder of the built-in model")
-    options = parser.parse_args()
-    options.work.mkdir(parents=True, exist_ok=True)
-    train(options)
+    train(options_of_adapter(main.__doc__, RATE))
 
 
 if __name__ == "__main__":
