@@ -12,7 +12,7 @@ from tools.shapes.scenes import COLOURS, Scene
 
 # An outline has the first of these that the scene has not: four colours at most are in a scene.
 OUTLINE_COLOURS = ("black", "white", "blue", "yellow", "red")
-OUTLINE_WIDTH = 8.0  # pixels around a shape; thinner lines suffer in the autoencoder
+OUTLINE_WIDTH = 11.0  # pixels around a shape; of thinner lines the autoencoder keeps less
 LEAST_WIDTH = 3  # of a line that counts
 REACH = 4.0  # pixels from a part's edge within which its outline begins
 LEAST_OUTLINED = 2 / 3  # of that edge

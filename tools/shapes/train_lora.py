@@ -18,7 +18,7 @@ from tools.shapes.train_unet import Pool, learn_from
 from tools.shapes.train_vae import to_tensor
 
 RATE = 2e-3
-RANK = 8
+RANK = 10
 # Attention, feed-forward and the convolutions of the residual blocks.
 LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "conv1", "conv2")
 
