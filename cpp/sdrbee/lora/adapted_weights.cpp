@@ -1,6 +1,5 @@
 #include "sdrbee/lora/adapted_weights.h"
 
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 
@@ -26,29 +25,38 @@ std::optional<LowRank> joined(const std::vector<WeightChange>& changes) {
     if (change.bias) return std::nullopt;
     const auto factors = low_rank(*change.file, module_of(change), change.strength, change.rows);
     if (!factors) return std::nullopt;
+    if (changes.size() == 1) return factors;
     ups.push_back(factors->up);
-    downs.push_back(factors->down);
+    downs.push_back(cast(factors->down, Dtype::Float));
   }
   return LowRank{at::cat(ups, 1), at::cat(downs, 0)};
 }
+
+/// Of a weight's values, how many the factors beside it may have: an added product then takes a
+/// layer about that much longer, and a large layer's weight, of which a copy would have to be
+/// written and packed, stays as it is.
+constexpr double kAddedShare = 0.12;
 
 /// `weight` + up x down in `dtype`, some rows at a time: what is between them stays in the cache.
 Tensor with_product(const Tensor& weight, const LowRank& factors, Dtype dtype) {
   constexpr int64_t kChunkElements = 1 << 16;
   const Tensor rows = weight.reshape({weight.size(0), -1});
   const Tensor result = at::empty(rows.sizes(), rows.options().dtype(dtype));
-  const int64_t step = std::max<int64_t>(1, kChunkElements / rows.size(1));
+  const int64_t step = std::clamp<int64_t>(kChunkElements / rows.size(1), 1, rows.size(0));
+  const Tensor down = cast(factors.down, Dtype::Float);
+  // One for all: the system fills new memory with zeros, which would take half of the time.
+  const Tensor sums = at::empty({step, rows.size(1)}, rows.options().dtype(Dtype::Float));
   for (int64_t begin = 0; begin < rows.size(0); begin += step) {
     const int64_t count = std::min(step, rows.size(0) - begin);
-    result.narrow(0, begin, count)
-        .copy_(at::addmm(rows.narrow(0, begin, count).to(Dtype::Float),
-                         factors.up.narrow(0, begin, count), factors.down));
+    Tensor sum = sums.narrow(0, 0, count);
+    sum.copy_(rows.narrow(0, begin, count));
+    result.narrow(0, begin, count).copy_(sum.addmm_(factors.up.narrow(0, begin, count), down));
   }
   return result.view(weight.sizes());
 }
 
 /// The sum of all changes of `weight` [fp32], of its shape.
-Tensor added(const std::vector<WeightChange>& changes, const Tensor& weight) {
+Tensor sum_of(const std::vector<WeightChange>& changes, const Tensor& weight) {
   Tensor sum;
   for (const WeightChange& change : changes) {
     const LoraModule& module = module_of(change);
@@ -98,7 +106,41 @@ Tensor AdaptedWeights::read_as(const std::string& name, Dtype dtype) const {
   const Tensor original = original_->read(name);
   if (const auto factors = joined(found->second)) return with_product(original, *factors, dtype);
   const Tensor values = cast(original, Dtype::Float);
-  return cast(values + added(found->second, values), dtype);
+  return cast(values + sum_of(found->second, values), dtype);
+}
+
+int64_t AdaptedWeights::added_values(const std::string& name,
+                                     const std::vector<WeightChange>& changes) const {
+  const std::vector<int64_t> shape = original_->find(name)->shape;
+  const int64_t rows = shape.front();
+  const int64_t columns = c10::multiply_integers(shape) / std::max<int64_t>(1, rows);
+  int64_t rank = 0;
+  for (const WeightChange& change : changes)
+    rank += change.file->shape(module_of(change), Role::Down).front();
+  return rank * (rows + columns);
+}
+
+bool AdaptedWeights::is_added(const std::string& name,
+                              const std::vector<WeightChange>& changes) const {
+  const bool products = std::ranges::all_of(changes, [](const WeightChange& change) {
+    return !change.bias && is_low_rank(*change.file, module_of(change));
+  });
+  return products && static_cast<double>(added_values(name, changes)) <=
+                         kAddedShare * static_cast<double>(
+                                           c10::multiply_integers(original_->find(name)->shape));
+}
+
+io::AddedRows AdaptedWeights::added(const std::string& name) const {
+  const auto found = acting_.find(name);
+  if (found == acting_.end() || !is_added(name, found->second)) return {};
+  LowRank factors = joined(found->second).value();
+  return {std::move(factors.up), std::move(factors.down)};
+}
+
+Tensor AdaptedWeights::read_without_added(const std::string& name, Dtype dtype) const {
+  const auto found = acting_.find(name);
+  const bool own = found == acting_.end() || is_added(name, found->second);
+  return own ? original_->read_as(name, dtype) : read_as(name, dtype);
 }
 
 io::QuantisedTensor AdaptedWeights::read_blocks(const std::string& name) const {
@@ -106,10 +148,10 @@ io::QuantisedTensor AdaptedWeights::read_blocks(const std::string& name) const {
   const auto found = acting_.find(name);
   if (found == acting_.end()) return blocks;
   if (auto factors = joined(found->second)) {
-    blocks.added = {std::move(factors->up), std::move(factors->down)};
+    blocks.added = {std::move(factors->up), cast(factors->down, Dtype::Float)};
   } else {
     const Tensor values = io::dequantise(blocks, Dtype::Float);
-    blocks.added = {added(found->second, values).reshape({values.size(0), -1}), {}};
+    blocks.added = {sum_of(found->second, values).reshape({values.size(0), -1}), {}};
   }
   return blocks;
 }

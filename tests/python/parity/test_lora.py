@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,36 @@ def test_a_dialect_gives_the_picture_of_diffusers(
         tmp_path / "lora.safetensors", pipeline, write[dialect], convolutions=convolutions
     )
     compare(pair, one=(file, 0.7))
+
+
+def of_rank_one(layer: Layer, seed: int) -> State:
+    """So few values that large layers add their product instead of changing their weight."""
+    return kohya(replace(layer, rank=1), seed)
+
+
+def test_a_small_rank(open_variant: OpenVariant, tmp_path: Path) -> None:
+    pair = open_variant("v1-5")
+    pipeline = pair.pipelines["text_to_image"]
+    one = write_lora(tmp_path / "one.safetensors", pipeline, of_rank_one, seed=1)
+    other = write_lora(tmp_path / "other.safetensors", pipeline, of_rank_one, seed=2)
+    compare(pair, one=(one, 0.7))
+    compare(pair, one=(one, 0.7), other=(other, -0.4))
+
+
+def test_the_bits_do_not_depend_on_what_acted_before(
+    open_variant: OpenVariant, tmp_path: Path
+) -> None:
+    pair = open_variant("v1-5")
+    pipeline = pair.pipelines["text_to_image"]
+    small = [(write_lora(tmp_path / "small.safetensors", pipeline, of_rank_one, seed=1), 0.7)]
+    large = [(write_lora(tmp_path / "large.safetensors", pipeline, kohya, seed=2), 0.7)]
+    sets: list[list[tuple[Path, float]]] = [[], small, large, small + large]
+    # In a model of their own, that has nothing else on it when its weights are read.
+    fresh = [picture(sdrbee.load(pair.folder, dtype="float32"), loras=loras) for loras in sets]
+    for before in range(len(sets)):
+        for after in range(len(sets)):
+            picture(pair.model, loras=sets[before])
+            assert np.array_equal(picture(pair.model, loras=sets[after]), fresh[after])
 
 
 @pytest.mark.parametrize("kind", KINDS)
