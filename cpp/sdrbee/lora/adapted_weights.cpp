@@ -32,10 +32,12 @@ std::optional<LowRank> joined(const std::vector<WeightChange>& changes) {
   return LowRank{at::cat(ups, 1), at::cat(downs, 0)};
 }
 
-/// Of a weight's values, how many the factors beside it may have: an added product then takes a
-/// layer about that much longer, and a large layer's weight, of which a copy would have to be
-/// written and packed, stays as it is.
-constexpr double kAddedShare = 0.12;
+/// Where layers add a product to their results, the weight stays as it is, of which a copy would
+/// have to be written and packed. That pays where the weight is large and the steps work on few
+/// positions, as in the inner blocks of a UNet: channels in and out, and the share of a weight's
+/// values that the factors may have, about that of a layer's time that the product takes besides.
+constexpr int64_t kAddedWidth = 1280;
+constexpr double kAddedShare = 0.06;
 
 /// `weight` + up x down in `dtype`, some rows at a time: what is between them stays in the cache.
 Tensor with_product(const Tensor& weight, const LowRank& factors, Dtype dtype) {
@@ -122,12 +124,15 @@ int64_t AdaptedWeights::added_values(const std::string& name,
 
 bool AdaptedWeights::is_added(const std::string& name,
                               const std::vector<WeightChange>& changes) const {
-  const bool products = std::ranges::all_of(changes, [](const WeightChange& change) {
+  if (changes.empty()) return true;
+  const std::vector<int64_t> shape = original_->find(name)->shape;
+  const bool is_wide = shape.size() > 1 && std::min(shape[0], shape[1]) >= kAddedWidth;
+  const auto is_product = [](const WeightChange& change) {
     return !change.bias && is_low_rank(*change.file, module_of(change));
-  });
-  return products && static_cast<double>(added_values(name, changes)) <=
-                         kAddedShare * static_cast<double>(
-                                           c10::multiply_integers(original_->find(name)->shape));
+  };
+  return is_wide && std::ranges::all_of(changes, is_product) &&
+         static_cast<double>(added_values(name, changes)) <=
+             kAddedShare * static_cast<double>(c10::multiply_integers(shape));
 }
 
 io::AddedRows AdaptedWeights::added(const std::string& name) const {

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from parity import unet_families
 from parity.lora_files import (
     Layer,
     State,
@@ -86,33 +87,39 @@ def test_a_dialect_gives_the_picture_of_diffusers(
 
 
 def of_rank_one(layer: Layer, seed: int) -> State:
-    """So few values that large layers add their product instead of changing their weight."""
-    return kohya(replace(layer, rank=1), seed)
+    return kohya_xl(replace(layer, rank=1), seed)
 
 
-def test_a_small_rank(open_variant: OpenVariant, tmp_path: Path) -> None:
-    pair = open_variant("v1-5")
-    pipeline = pair.pipelines["text_to_image"]
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> VariantPair:
+    """With an encoder so wide that its layers add a small product instead of changing weights."""
+    kind = replace(unet_families.KINDS["xl"], width=1280)
+    return VariantPair(tmp_path_factory.mktemp("wide") / "model", kind, "cpu")
+
+
+def test_wide_layers_add_a_small_product(wide: VariantPair, tmp_path: Path) -> None:
+    pipeline = wide.pipelines["text_to_image"]
     one = write_lora(tmp_path / "one.safetensors", pipeline, of_rank_one, seed=1)
     other = write_lora(tmp_path / "other.safetensors", pipeline, of_rank_one, seed=2)
-    compare(pair, one=(one, 0.7))
-    compare(pair, one=(one, 0.7), other=(other, -0.4))
+    compare(wide, one=(one, 0.7))
+    compare(wide, one=(one, 0.7), other=(other, -0.4))
 
 
-def test_the_bits_do_not_depend_on_what_acted_before(
-    open_variant: OpenVariant, tmp_path: Path
-) -> None:
-    pair = open_variant("v1-5")
-    pipeline = pair.pipelines["text_to_image"]
+def test_the_bits_do_not_depend_on_what_acted_before(wide: VariantPair, tmp_path: Path) -> None:
+    pipeline = wide.pipelines["text_to_image"]
     small = [(write_lora(tmp_path / "small.safetensors", pipeline, of_rank_one, seed=1), 0.7)]
-    large = [(write_lora(tmp_path / "large.safetensors", pipeline, kohya, seed=2), 0.7)]
+    # Of so high a rank that it is written into all weights.
+    large = [
+        (write_lora(tmp_path / f"{i}.safetensors", pipeline, kohya_xl, seed=i), 0.2)
+        for i in range(12)
+    ]
     sets: list[list[tuple[Path, float]]] = [[], small, large, small + large]
-    # In a model of their own, that has nothing else on it when its weights are read.
-    fresh = [picture(sdrbee.load(pair.folder, dtype="float32"), loras=loras) for loras in sets]
+    # In models of their own, that have nothing else on them when their weights are read.
+    fresh = [picture(sdrbee.load(wide.folder, dtype="float32"), loras=loras) for loras in sets]
     for before in range(len(sets)):
         for after in range(len(sets)):
-            picture(pair.model, loras=sets[before])
-            assert np.array_equal(picture(pair.model, loras=sets[after]), fresh[after])
+            picture(wide.model, loras=sets[before])
+            assert np.array_equal(picture(wide.model, loras=sets[after]), fresh[after])
 
 
 @pytest.mark.parametrize("kind", KINDS)
