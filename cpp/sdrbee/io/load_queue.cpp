@@ -22,20 +22,6 @@ LoadQueue LoadQueue::reading(const std::set<std::string>& names) const {
   return chosen;
 }
 
-std::set<std::string> LoadQueue::adding() const {
-  std::set<std::string> names;
-  for (const NamedTask& task : tasks_)
-    if (task.renew_added) names.insert(task.fills);
-  return names;
-}
-
-LoadQueue LoadQueue::renewing_added(const std::set<std::string>& names) const {
-  LoadQueue chosen;
-  for (const NamedTask& task : tasks_)
-    if (task.renew_added && names.contains(task.fills)) chosen.add(task.renew_added);
-  return chosen;
-}
-
 std::map<std::string, LoadQueue::PutBack> LoadQueue::remember(
     const std::set<std::string>& names) const {
   std::map<std::string, PutBack> remembered;

@@ -23,10 +23,8 @@ class LoadQueue {
   using Remember = std::function<PutBack()>;
 
   /// `fills` names the tensor that the task reads, `remember` remembers what it has made of it.
-  /// `renew_added` reads no more than what the layer adds to its results (WeightSource::added).
-  void add(Task task, std::string fills = "", Remember remember = {}, Task renew_added = {}) {
-    tasks_.push_back(
-        {std::move(task), std::move(fills), std::move(remember), std::move(renew_added)});
+  void add(Task task, std::string fills = "", Remember remember = {}) {
+    tasks_.push_back({std::move(task), std::move(fills), std::move(remember)});
   }
 
   bool empty() const { return tasks_.empty(); }
@@ -36,12 +34,6 @@ class LoadQueue {
 
   /// The tasks that read one of the tensors.
   LoadQueue reading(const std::set<std::string>& names) const;
-
-  /// The tensors whose layers add products to their results.
-  std::set<std::string> adding() const;
-
-  /// What renews the products that the layers of these tensors add.
-  LoadQueue renewing_added(const std::set<std::string>& names) const;
 
   /// Remembers those of the tensors that can be: it must have run.
   std::map<std::string, PutBack> remember(const std::set<std::string>& names) const;
@@ -58,7 +50,6 @@ class LoadQueue {
     Task run;
     std::string fills;
     Remember remember;
-    Task renew_added;
   };
   std::vector<NamedTask> tasks_;
 };

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "sdrbee/core/cast.h"
 #include "sdrbee/core/error.h"
 #include "sdrbee/io/dequantise.h"
 
@@ -100,31 +99,12 @@ std::function<Tensor()> WeightScope::promise_stored(std::string_view name,
   return [source = source_, key = claim_present(name, shape, 0)] { return source->read(key); };
 }
 
-/// The same for a tensor that is kept in the scope's dtype.
-std::string WeightScope::claim_values(std::string_view name, at::IntArrayRef shape) const {
-  return claim_present(
-      name, shape, c10::multiply_integers(shape) * static_cast<int64_t>(c10::elementSize(dtype_)));
-}
-
 std::function<Tensor()> WeightScope::promise(std::string_view name, at::IntArrayRef shape) const {
-  return [source = source_, key = claim_values(name, shape), dtype = dtype_, device = device_] {
+  const int64_t bytes =
+      c10::multiply_integers(shape) * static_cast<int64_t>(c10::elementSize(dtype_));
+  const std::string key = claim_present(name, shape, bytes);
+  return [source = source_, key, dtype = dtype_, device = device_] {
     return source->read_as(key, dtype).to(device);
-  };
-}
-
-std::function<Tensor()> WeightScope::promise_without_added(std::string_view name,
-                                                           at::IntArrayRef shape) const {
-  return [source = source_, key = claim_values(name, shape), dtype = dtype_, device = device_] {
-    return source->read_without_added(key, dtype).to(device);
-  };
-}
-
-std::function<AddedRows()> WeightScope::promise_added(std::string_view name) const {
-  return [source = source_, key = full_name(name), dtype = dtype_, device = device_] {
-    AddedRows added = source->added(key);
-    for (Tensor* factor : {&added.up, &added.down})
-      if (factor->defined()) *factor = cast(*factor, dtype).to(device);
-    return added;
   };
 }
 
@@ -138,11 +118,9 @@ std::function<QuantisedTensor()> WeightScope::promise_blocks(std::string_view na
   return [source = source_, key] { return source->read_blocks(key); };
 }
 
-void WeightScope::put_off(std::string_view name, LoadQueue::Task task, LoadQueue::Remember remember,
-                          LoadQueue::Task renew_added) const {
-  queue_
-      ? queue_->add(std::move(task), full_name(name), std::move(remember), std::move(renew_added))
-      : task();
+void WeightScope::put_off(std::string_view name, LoadQueue::Task task,
+                          LoadQueue::Remember remember) const {
+  queue_ ? queue_->add(std::move(task), full_name(name), std::move(remember)) : task();
 }
 
 Tensor WeightScope::take(std::string_view name, at::IntArrayRef shape) const {

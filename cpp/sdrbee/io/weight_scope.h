@@ -59,13 +59,6 @@ class WeightScope {
   /// any thread.
   std::function<Tensor()> promise(std::string_view name, at::IntArrayRef shape) const;
 
-  /// Like promise, for a layer that adds promise_added() to its results.
-  std::function<Tensor()> promise_without_added(std::string_view name, at::IntArrayRef shape) const;
-
-  /// The factors of WeightSource::added in the scope's dtype and on its device, read when the
-  /// returned function is called, from any thread. Undefined where there is nothing to add.
-  std::function<AddedRows()> promise_added(std::string_view name) const;
-
   /// Like promise, but in the dtype that it is stored in and on the CPU: the tensor may alias the
   /// mapped file, so it counts nothing in memory. For tables that few rows are used of.
   std::function<Tensor()> promise_stored(std::string_view name, at::IntArrayRef shape) const;
@@ -77,9 +70,9 @@ class WeightScope {
 
   /// Runs `task`, which reads the tensor `path.name`, when the network is built, beside other tasks
   /// on any thread; at once without a queue. It may be run again, when the tensor has changed.
-  /// `remember`, `renew_added`: see LoadQueue.
-  void put_off(std::string_view name, LoadQueue::Task task, LoadQueue::Remember remember = {},
-               LoadQueue::Task renew_added = {}) const;
+  /// `remember`: see LoadQueue.
+  void put_off(std::string_view name, LoadQueue::Task task,
+               LoadQueue::Remember remember = {}) const;
 
   /// Like take, but nothing when there is no such name.
   std::optional<Tensor> take_if_present(std::string_view name, at::IntArrayRef shape) const;
@@ -98,7 +91,6 @@ class WeightScope {
   std::string full_name(std::string_view name) const;
   bool claim(const std::string& key, at::IntArrayRef shape, int64_t bytes) const;
   std::string claim_present(std::string_view name, at::IntArrayRef shape, int64_t bytes) const;
-  std::string claim_values(std::string_view name, at::IntArrayRef shape) const;
 
   const WeightSource* source_;
   WeightLedger* ledger_;

@@ -37,13 +37,6 @@ class WeightSource {
   /// The values of read() in `dtype`, rounded once; the same rules hold.
   virtual Tensor read_as(const std::string& name, Dtype dtype) const;
 
-  /// What a layer with this weight is to add to its results, its weight being that of
-  /// read_without_added(): a low-rank product as of AddedRows, or nothing.
-  virtual AddedRows added(const std::string& name) const;
-
-  /// read_as() for layers that add added() themselves.
-  virtual Tensor read_without_added(const std::string& name, Dtype dtype) const;
-
   /// A tensor whose WeightInfo says `blocks`, as it is stored; the same rules hold. Throws
   /// CheckpointError when there is no such name, InternalError when it is not in blocks.
   virtual QuantisedTensor read_blocks(const std::string& name) const;

@@ -32,14 +32,6 @@ std::optional<LowRank> joined(const std::vector<WeightChange>& changes) {
   return LowRank{at::cat(ups, 1), at::cat(downs, 0)};
 }
 
-/// Where layers add a product to their results, the weight stays as it is, of which a copy would
-/// have to be written and packed. It takes a part of every step, so it is for few factors beside
-/// wide layers, which in a UNet work on few positions: channels in and out, and the share of a
-/// weight's values that the factors may have. As measured (bench/lora.py), a step of Stable
-/// Diffusion 1.5 takes 1.05 times as long; with 12 % in layers of any width it took 1.2 times.
-constexpr int64_t kAddedWidth = 640;
-constexpr double kAddedShare = 0.06;
-
 /// `weight` + up x down in `dtype`, some rows at a time: what is between them stays in the cache.
 Tensor with_product(const Tensor& weight, const LowRank& factors, Dtype dtype) {
   constexpr int64_t kChunkElements = 1 << 16;
@@ -59,7 +51,7 @@ Tensor with_product(const Tensor& weight, const LowRank& factors, Dtype dtype) {
 }
 
 /// The sum of all changes of `weight` [fp32], of its shape.
-Tensor sum_of(const std::vector<WeightChange>& changes, const Tensor& weight) {
+Tensor added(const std::vector<WeightChange>& changes, const Tensor& weight) {
   Tensor sum;
   for (const WeightChange& change : changes) {
     const LoraModule& module = module_of(change);
@@ -109,44 +101,7 @@ Tensor AdaptedWeights::read_as(const std::string& name, Dtype dtype) const {
   const Tensor original = original_->read(name);
   if (const auto factors = joined(found->second)) return with_product(original, *factors, dtype);
   const Tensor values = cast(original, Dtype::Float);
-  return cast(values + sum_of(found->second, values), dtype);
-}
-
-int64_t AdaptedWeights::added_values(const std::string& name,
-                                     const std::vector<WeightChange>& changes) const {
-  const std::vector<int64_t> shape = original_->find(name)->shape;
-  const int64_t rows = shape.front();
-  const int64_t columns = c10::multiply_integers(shape) / std::max<int64_t>(1, rows);
-  int64_t rank = 0;
-  for (const WeightChange& change : changes)
-    rank += change.file->shape(module_of(change), Role::Down).front();
-  return rank * (rows + columns);
-}
-
-bool AdaptedWeights::is_added(const std::string& name,
-                              const std::vector<WeightChange>& changes) const {
-  if (changes.empty()) return true;
-  const std::vector<int64_t> shape = original_->find(name)->shape;
-  const bool is_wide = shape.size() > 1 && std::min(shape[0], shape[1]) >= kAddedWidth;
-  const auto is_product = [](const WeightChange& change) {
-    return !change.bias && is_low_rank(*change.file, module_of(change));
-  };
-  return is_wide && std::ranges::all_of(changes, is_product) &&
-         static_cast<double>(added_values(name, changes)) <=
-             kAddedShare * static_cast<double>(c10::multiply_integers(shape));
-}
-
-io::AddedRows AdaptedWeights::added(const std::string& name) const {
-  const auto found = acting_.find(name);
-  if (found == acting_.end() || !is_added(name, found->second)) return {};
-  LowRank factors = joined(found->second).value();
-  return {std::move(factors.up), std::move(factors.down)};
-}
-
-Tensor AdaptedWeights::read_without_added(const std::string& name, Dtype dtype) const {
-  const auto found = acting_.find(name);
-  const bool own = found == acting_.end() || is_added(name, found->second);
-  return own ? original_->read_as(name, dtype) : read_as(name, dtype);
+  return cast(values + added(found->second, values), dtype);
 }
 
 io::QuantisedTensor AdaptedWeights::read_blocks(const std::string& name) const {
@@ -157,7 +112,7 @@ io::QuantisedTensor AdaptedWeights::read_blocks(const std::string& name) const {
     blocks.added = {std::move(factors->up), cast(factors->down, Dtype::Float)};
   } else {
     const Tensor values = io::dequantise(blocks, Dtype::Float);
-    blocks.added = {sum_of(found->second, values).reshape({values.size(0), -1}), {}};
+    blocks.added = {added(found->second, values).reshape({values.size(0), -1}), {}};
   }
   return blocks;
 }

@@ -44,13 +44,6 @@ class AdaptedWeights final : public io::WeightSource {
   /// What acts.
   const WeightChanges& acting() const { return acting_; }
 
-  /// Whether these changes of a tensor cost less as a product that its layer adds to its results
-  /// than written into the weight: products of matrices with a small share of its values.
-  bool is_added(const std::string& name, const std::vector<WeightChange>& changes) const;
-
-  /// The values of the factors of changes that are added so.
-  int64_t added_values(const std::string& name, const std::vector<WeightChange>& changes) const;
-
   /// Makes what is wanted act; the names of the tensors that now are others than before.
   std::set<std::string> renew();
 
@@ -65,11 +58,6 @@ class AdaptedWeights final : public io::WeightSource {
   /// With its changes, where it has any: then in fp32.
   Tensor read(const std::string& name) const override;
   Tensor read_as(const std::string& name, Dtype dtype) const override;
-
-  /// The factors of the changes where they are few values (is_added), up [out, rank] and down
-  /// [rank, in * ...].
-  io::AddedRows added(const std::string& name) const override;
-  Tensor read_without_added(const std::string& name, Dtype dtype) const override;
 
   /// The blocks as they are, with the changes beside them.
   io::QuantisedTensor read_blocks(const std::string& name) const override;

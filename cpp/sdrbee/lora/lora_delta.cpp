@@ -238,17 +238,13 @@ void check_bias_shape(const LoraFile& file, const LoraModule& module, at::IntArr
     parts.fail(role, "the shape " + shape_text(bias) + " of the bias");
 }
 
-bool is_low_rank(const LoraFile& file, const LoraModule& module) {
-  const Parts parts{file, module};
-  return is_lora(parts) && !parts.has(Role::Mid) && !parts.has(Role::Magnitude) &&
-         !parts.has(Role::DoraScale) && !parts.has(Role::Scalar) && !is_loha(parts) &&
-         !is_lokr(parts);
-}
-
 std::optional<LowRank> low_rank(const LoraFile& file, const LoraModule& module, double strength,
                                 const Rows& rows) {
-  if (!is_low_rank(file, module)) return std::nullopt;
   const Parts parts{file, module};
+  const bool plain = is_lora(parts) && !parts.has(Role::Mid) && !parts.has(Role::Magnitude) &&
+                     !parts.has(Role::DoraScale) && !parts.has(Role::Scalar) && !is_loha(parts) &&
+                     !is_lokr(parts);
+  if (!plain) return std::nullopt;
   const Tensor down = matrix(file.read_stored(module, Role::Down));
   const double scale = file.scale(module, static_cast<double>(down.size(0))) * strength;
   return LowRank{chosen(matrix(parts.read(Role::Up)), rows) * scale, down};

@@ -31,11 +31,8 @@ void check_shapes(const LoraFile& file, const LoraModule& module, at::IntArrayRe
 /// The same for the change of a bias.
 void check_bias_shape(const LoraFile& file, const LoraModule& module, at::IntArrayRef bias);
 
-/// Whether a module is a product of two factors and nothing besides.
-bool is_low_rank(const LoraFile& file, const LoraModule& module);
-
-/// The two factors, scaled by alpha / rank and `strength`, where is_low_rank();
-/// nothing for other kinds.
+/// The two factors, scaled by alpha / rank and `strength`, where the module has just them; nothing
+/// for other kinds.
 std::optional<LowRank> low_rank(const LoraFile& file, const LoraModule& module, double strength,
                                 const Rows& rows = {});
 

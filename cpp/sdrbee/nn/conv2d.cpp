@@ -24,17 +24,12 @@ Conv2d::Conv2d(const io::WeightScope& scope, int64_t in, int64_t out, int64_t ke
         remembering(weight_));
     return;
   }
-  const io::LoadQueue::Task add = [layer = *this, added = scope.promise_added("weight")]() mutable {
-    layer.add_product(added());
-  };
   scope.put_off(
       "weight",
-      [layer = *this, weight = scope.promise_without_added("weight", {out, in, kernel, kernel}),
-       add]() mutable {
+      [layer = *this, weight = scope.promise("weight", {out, in, kernel, kernel})]() mutable {
         layer.replace_weight(weight());
-        add();
       },
-      remembering(weight_), add);
+      remembering(weight_));
 }
 
 void Conv2d::replace_weight(const Tensor& weight) {
@@ -45,55 +40,30 @@ void Conv2d::replace_weight(const Tensor& weight) {
               packed, std::nullopt};
 }
 
-void Conv2d::add_product(const io::AddedRows& factors) {
-  weight_->down = Tensor();
-  weight_->up = Tensor();
-  if (!factors.down.defined()) return;
-  std::vector<int64_t> shape = weight_->values.sizes().vec();
-  shape.front() = factors.down.size(0);
-  const Tensor down = factors.down.reshape(shape);
-  const Tensor up = factors.up.unsqueeze(-1).unsqueeze(-1);
-  weight_->down =
-      weight_->packed ? cpu::pack_convolution(down, {stride_, padding_}) : channels_last(down);
-  weight_->up = weight_->packed ? cpu::pack_convolution(up, {}) : channels_last(up);
-}
-
 Tensor Conv2d::operator()(const Tensor& x) const { return convolve(x, {}); }
 
 Tensor Conv2d::add(const Tensor& x, const Tensor& residual) const {
   return convolve(x, channels_last(residual));
 }
 
-/// With zeros around the picture.
-Tensor Conv2d::run(const Tensor& x, const Tensor& residual) const {
-  const LayerWeight& weight = *weight_;
-  const Tensor input = channels_last(x);
-  if (weight.packed) {
-    const cpu::ConvolutionSteps steps = {.stride = stride_, .padding = padding_};
-    Tensor rest = residual;
-    if (weight.down.defined())
-      rest = cpu::run_convolution(cpu::run_convolution(input, weight.down, {}, steps), weight.up,
-                                  {}, {}, residual);
-    return cpu::run_convolution(input, weight.values, bias_, steps, rest);
-  }
-  const auto plain = [&](const Tensor& values, const Tensor& bias) {
-    return at::conv2d(input, values, bias, {stride_, stride_}, {padding_, padding_});
-  };
-  Tensor y = weight.quantised
-                 ? run_quantised_convolution(input, *weight.quantised, bias_, stride_, padding_)
-                 : channels_last(plain(weight.values, bias_));
-  if (weight.down.defined()) y.add_(at::conv2d(plain(weight.down, {}), weight.up));
-  return residual.defined() ? y.add_(residual) : y;
-}
-
 Tensor Conv2d::convolve(const Tensor& x, const Tensor& residual) const {
-  if (padding_ == 0 || !CircularPadding::acts()) return run(x, residual);
+  const auto with_zeros = [this](const Tensor& input, const Tensor& residue) {
+    if (weight_->packed)
+      return cpu::run_convolution(channels_last(input), weight_->values, bias_,
+                                  {.stride = stride_, .padding = padding_}, residue);
+    Tensor y = weight_->quantised
+                   ? run_quantised_convolution(input, *weight_->quantised, bias_, stride_, padding_)
+                   : channels_last(at::conv2d(channels_last(input), weight_->values, bias_,
+                                              {stride_, stride_}, {padding_, padding_}));
+    return residue.defined() ? y.add_(residue) : y;
+  };
+  if (padding_ == 0 || !CircularPadding::acts()) return with_zeros(x, residual);
   // The picture is made larger than the kernel reaches, so that the zeros around it stay in what is
   // cut off again; by whole strides, so that the kernel meets the same pixels.
   const int64_t cells = (padding_ + stride_ - 1) / stride_;
   const int64_t grown = cells * stride_;
   const Tensor around = CircularPadding::pad(x, {grown, grown, grown, grown});
-  const Tensor whole = run(around, {});
+  const Tensor whole = with_zeros(around, {});
   const Tensor own = channels_last(CircularPadding::crop(whole, {cells, cells, cells, cells}));
   return residual.defined() ? own + residual : own;
 }

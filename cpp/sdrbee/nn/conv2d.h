@@ -26,15 +26,10 @@ class Conv2d {
   Tensor add(const Tensor& x, const Tensor& residual) const;
 
   /// Puts `weight` [out, in, kernel, kernel], of the layer's dtype and device, in the place of the
-  /// present one, and of what was added to it.
+  /// present one.
   void replace_weight(const Tensor& weight);
 
-  /// Adds the product of up [out, rank] and down [rank, in * kernel * kernel] to the weight, by
-  /// convolutions of its own in every call; undefined: nothing. Of the layer's dtype and device.
-  void add_product(const io::AddedRows& factors);
-
  private:
-  Tensor run(const Tensor& x, const Tensor& residual) const;
   Tensor convolve(const Tensor& x, const Tensor& residual) const;
 
   SharedWeight weight_ = make_shared_weight();  // [out, in, kernel, kernel], or channels last

@@ -16,10 +16,6 @@ struct LayerWeight {
   bool packed = false;  ///< in oneDNN's order (nn/cpu/packed_weights.h), else in ATen's
   /// The weight in blocks, which are expanded at every use; `values` is then undefined.
   std::optional<QuantisedWeight> quantised = std::nullopt;
-  /// What adapters add to the layer's results, up (down x); in the order that `values` is in;
-  /// undefined where they add nothing.
-  Tensor down = {};
-  Tensor up = {};
 };
 
 /// Copies of a layer share their weight: a task that was put off while loading fills the layer that

@@ -55,17 +55,12 @@ void Linear::take_later(const io::WeightScope& scope, int64_t in, int64_t out) {
         remembering(weight_));
     return;
   }
-  const io::LoadQueue::Task add = [layer = *this, added = scope.promise_added("weight")]() mutable {
-    layer.add_product(added());
-  };
   scope.put_off(
       "weight",
-      [layer = *this, weight = scope.promise_without_added("weight", shape), add, in,
-       out]() mutable {
+      [layer = *this, weight = scope.promise("weight", shape), in, out]() mutable {
         layer.replace_weight(weight().view({out, in}));
-        add();
       },
-      remembering(weight_), add);
+      remembering(weight_));
 }
 
 void Linear::keep_quantised(QuantisedWeight weight) { *weight_ = {{}, false, std::move(weight)}; }
@@ -76,53 +71,27 @@ void Linear::replace_weight(const Tensor& weight) {
   *weight_ = {packed ? cpu::pack_matrix(weight) : weight, packed, std::nullopt};
 }
 
-void Linear::add_product(const io::AddedRows& factors) {
-  const auto prepared = [this](const Tensor& factor) {
-    if (!factor.defined()) return factor;
-    return weight_->packed ? cpu::pack_matrix(factor.contiguous()) : factor;
-  };
-  weight_->down = prepared(factors.down);
-  weight_->up = prepared(factors.up);
-}
-
-/// The layer's results and those of the product, plus `residual` where defined.
-Tensor Linear::with_product(const Tensor& x, const Tensor& residual) const {
-  const LayerWeight& weight = *weight_;
-  if (weight.packed) {
-    const Tensor inner = cpu::run_matrix(x, weight.down, {});
-    const auto ending = residual.defined() ? LinearEnding::Add : LinearEnding::None;
-    const Tensor product = cpu::run_matrix(inner, weight.up, {}, ending, residual);
-    return cpu::run_matrix(x, weight.values, bias_, LinearEnding::Add, product);
-  }
-  const Tensor product = at::linear(at::linear(x, weight.down), weight.up);
-  const Tensor y = at::linear(x, weight.values, bias_).add_(product);
-  return residual.defined() ? y.add(residual) : y;
-}
-
 Tensor Linear::operator()(const Tensor& x) const {
   if (weight_->quantised) return run_quantised_matrix(x, *weight_->quantised, bias_);
-  if (weight_->down.defined()) return with_product(x, {});
   return weight_->packed ? cpu::run_matrix(x, weight_->values, bias_)
                          : at::linear(x, weight_->values, bias_);
 }
 
 Tensor Linear::add(const Tensor& x, const Tensor& residual) const {
-  if (weight_->down.defined()) return with_product(x, residual);
   if (weight_->packed)
     return cpu::run_matrix(x, weight_->values, bias_, LinearEnding::Add, residual);
   return (*this)(x).add_(residual);
 }
 
 Tensor Linear::multiplied(const Tensor& x, const Tensor& factor) const {
-  if (weight_->packed && !weight_->down.defined())
+  if (weight_->packed)
     return cpu::run_matrix(x, weight_->values, bias_, LinearEnding::Multiply, factor);
   return (*this)(x).mul_(factor);
 }
 
 Tensor Linear::activated(const Tensor& x, Activation activation) const {
   const auto ending = ending_of(activation);
-  if (weight_->packed && ending && !weight_->down.defined())
-    return cpu::run_matrix(x, weight_->values, bias_, *ending);
+  if (weight_->packed && ending) return cpu::run_matrix(x, weight_->values, bias_, *ending);
   return activate(activation, (*this)(x));
 }
 
@@ -142,16 +111,12 @@ Geglu::Geglu(const io::WeightScope& scope, int64_t in, int64_t out)
         remembering_both());
     return;
   }
-  const io::LoadQueue::Task add = [layer = *this, added = proj.promise_added("weight")]() mutable {
-    layer.add_product(added());
-  };
   proj.put_off(
       "weight",
-      [layer = *this, weight = proj.promise_without_added("weight", {2 * out, in}), add]() mutable {
+      [layer = *this, weight = proj.promise("weight", {2 * out, in})]() mutable {
         layer.replace_weight(weight());
-        add();
       },
-      remembering_both(), add);
+      remembering_both());
 }
 
 io::LoadQueue::Remember Geglu::remembering_both() const {
@@ -168,13 +133,6 @@ Geglu::Geglu(const Tensor& bias) : value_(bias.chunk(2)[0]), gate_(bias.chunk(2)
 void Geglu::replace_weight(const Tensor& weight) {
   value_.replace_weight(weight.chunk(2)[0]);
   gate_.replace_weight(weight.chunk(2)[1]);
-}
-
-void Geglu::add_product(const io::AddedRows& factors) {
-  const std::vector<Tensor> ups =
-      factors.up.defined() ? factors.up.chunk(2) : std::vector<Tensor>(2);
-  value_.add_product({ups[0], factors.down});
-  gate_.add_product({ups[1], factors.down});
 }
 
 Tensor Geglu::operator()(const Tensor& x) const {

@@ -30,20 +30,14 @@ class Linear {
   /// Takes the weight in blocks, [out, in], which stay quantised and are expanded at every call.
   void keep_quantised(QuantisedWeight weight);
 
-  /// Puts `weight` [out, in], of the layer's dtype and device, in the place of the present one, and
-  /// of what was added to it.
+  /// Puts `weight` [out, in], of the layer's dtype and device, in the place of the present one.
   void replace_weight(const Tensor& weight);
-
-  /// Adds up [out, rank] x down [rank, in] to the weight, by a product of its own in every call;
-  /// undefined: nothing. Of the layer's dtype and device.
-  void add_product(const io::AddedRows& factors);
 
  private:
   friend class Geglu;
   explicit Linear(const Tensor& bias) : bias_(bias) {}
 
   void take_later(const io::WeightScope& scope, int64_t in, int64_t out);
-  Tensor with_product(const Tensor& x, const Tensor& residual) const;
 
   SharedWeight weight_ = make_shared_weight();  // [out, in], or row-major
   Tensor bias_;                                 // [out], or undefined
@@ -60,9 +54,6 @@ class Geglu {
 
   /// Puts `weight` [2 * out, in], rows as in `proj`, in the place of the present one.
   void replace_weight(const Tensor& weight);
-
-  /// See Linear; `up` [2 * out, rank].
-  void add_product(const io::AddedRows& factors);
 
  private:
   explicit Geglu(const Tensor& bias);

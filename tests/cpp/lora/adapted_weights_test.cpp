@@ -87,33 +87,6 @@ TEST_F(AdaptedWeightsTest, AddsAndTakesAwayExactly) {
   EXPECT_TRUE(at::equal(weights.read("to_q.weight"), weight_));
 }
 
-TEST_F(AdaptedWeightsTest, LeavesSmallProductsToWideLayers) {
-  const Tensor large = random_tensor({1280, 1280}, 4);
-  auto all = targets(std::make_shared<MemoryWeights>(
-      std::map<std::string, Tensor>{{"to_q.weight", weight_}, {"to_k.weight", large}}));
-  AdaptedWeights& weights = *all.front().weights;
-  const Tensor down = random_tensor({2, 1280}, 5);
-  const Tensor up = random_tensor({1280, 2}, 6);
-  auto tensors = lora_;
-  tensors["unet.to_k.lora_A.weight"] = down;
-  tensors["unet.to_k.lora_B.weight"] = up;
-  weights.want(match(write(tensors), half(), all, LayerNames(all)).changes.front());
-  weights.renew();
-
-  const io::AddedRows added = weights.added("to_k.weight");
-  EXPECT_LT(largest_difference(at::matmul(added.up, added.down), at::matmul(up, down) * 0.5), 1e-5);
-  EXPECT_TRUE(at::equal(weights.read_without_added("to_k.weight", Dtype::Float), large));
-  EXPECT_LT(largest_difference(weights.read("to_k.weight"), large + at::matmul(up, down) * 0.5),
-            1e-5);
-  EXPECT_FALSE(weights.added("to_q.weight").up.defined()) << "a narrow layer";
-  EXPECT_TRUE(at::equal(weights.read_without_added("to_q.weight", Dtype::Float),
-                        weights.read("to_q.weight")));
-
-  weights.want({});
-  weights.renew();
-  EXPECT_FALSE(weights.added("to_k.weight").up.defined());
-}
-
 TEST_F(AdaptedWeightsTest, AddsToBlocksWhenTheyAreExpanded) {
   const io::QuantisedTensor blocks = io::quantise(weight_, io::GgmlType::Q8_0);
   auto all = targets(std::make_shared<BlockWeights>(blocks));

@@ -52,26 +52,6 @@ TEST(Linear, TakesAConvolutionOfOnePixelAsAMatrix) {
   EXPECT_LT(relative_error(linear(x), at::matmul(x, w.view({3, 4}).t())), kFp32);
 }
 
-TEST(Linear, AddsAProductToItsWeight) {
-  const Tensor w = random_tensor({6, 4}, 1);
-  const Tensor b = random_tensor({6}, 2);
-  const Tensor up = random_tensor({6, 2}, 3);
-  const Tensor down = random_tensor({2, 4}, 4);
-  const Tensor x = random_tensor({2, 5, 4}, 5);
-  const Tensor other = random_tensor({2, 5, 6}, 6);
-  const MemoryWeights weights({{"weight", w}, {"bias", b}});
-  Linear linear(weights.scope(), 4, 6);
-  const Tensor before = linear(x);
-  linear.add_product({up, down});
-  const Tensor expected = at::matmul(x, w.add(at::matmul(up, down)).t()).add(b);
-  EXPECT_LT(relative_error(linear(x), expected), kFp32);
-  EXPECT_LT(relative_error(linear.add(x, other), expected.add(other)), kFp32);
-  EXPECT_LT(relative_error(linear.multiplied(x, other), expected.mul(other)), kFp32);
-  EXPECT_LT(relative_error(linear.activated(x, Activation::Silu), at::silu(expected)), kFp32);
-  linear.add_product({});
-  EXPECT_TRUE(at::equal(linear(x), before));
-}
-
 TEST(Linear, NamesKeyAndShapesOfAWrongWeight) {
   const MemoryWeights weights({{"fc.weight", random_tensor({3, 5}, 1)}});
   try {
@@ -93,22 +73,6 @@ TEST(Geglu, GatesTheFirstHalfByTheSecond) {
   const Tensor both = at::matmul(x, w.t()).add(b);
   const Tensor expected = both.narrow(1, 0, 3).mul(at::gelu(both.narrow(1, 3, 3)));
   EXPECT_LT(relative_error(Geglu(weights.scope(), 4, 3)(x), expected), kFp32);
-}
-
-TEST(Geglu, AddsAProductToItsWeight) {
-  const Tensor w = random_tensor({6, 4}, 1);
-  const Tensor b = random_tensor({6}, 2);
-  const Tensor up = random_tensor({6, 2}, 3);
-  const Tensor down = random_tensor({2, 4}, 4);
-  const Tensor x = random_tensor({2, 4}, 5);
-  const MemoryWeights weights({{"proj.weight", w}, {"proj.bias", b}});
-  const MemoryWeights changed({{"proj.weight", w.add(at::matmul(up, down))}, {"proj.bias", b}});
-  Geglu geglu(weights.scope(), 4, 3);
-  const Tensor before = geglu(x);
-  geglu.add_product({up, down});
-  EXPECT_LT(relative_error(geglu(x), Geglu(changed.scope(), 4, 3)(x)), kFp32);
-  geglu.add_product({});
-  EXPECT_TRUE(at::equal(geglu(x), before));
 }
 
 TEST(Activation, QuickGeluIsXTimesSigmoid) {
@@ -137,25 +101,6 @@ TEST(Conv2d, ConvolvesAndAddsWithChannelsLast) {
   EXPECT_LT(relative_error(conv(x), expected), kFp32);
   EXPECT_LT(relative_error(conv.add(x, residual), expected.add(residual)), kFp32);
   EXPECT_TRUE(conv(x).is_contiguous(at::MemoryFormat::ChannelsLast));
-}
-
-TEST(Conv2d, AddsAProductToItsWeight) {
-  const Tensor w = random_tensor({6, 4, 3, 3}, 1);
-  const Tensor b = random_tensor({6}, 2);
-  const Tensor up = random_tensor({6, 2}, 3);
-  const Tensor down = random_tensor({2, 36}, 4);
-  const Tensor x = random_tensor({2, 4, 6, 8}, 5);
-  const Tensor residual = random_tensor({2, 6, 3, 4}, 6);
-  const MemoryWeights weights({{"weight", w}, {"bias", b}});
-  Conv2d conv(weights.scope(), 4, 6, 3, {.stride = 2, .padding = 1});
-  const Tensor before = conv(x);
-  conv.add_product({up, down});
-  const Tensor changed = w.add(at::matmul(up, down).view(w.sizes()));
-  const Tensor expected = at::conv2d(x, changed, b, 2, 1);
-  EXPECT_LT(relative_error(conv(x), expected), kFp32);
-  EXPECT_LT(relative_error(conv.add(x, residual), expected.add(residual)), kFp32);
-  conv.add_product({});
-  EXPECT_TRUE(at::equal(conv(x), before));
 }
 
 TEST(GroupNorm, FusedFormsEqualTheirParts) {

@@ -87,7 +87,6 @@ def test_a_dialect_gives_the_picture_of_diffusers(
 def test_the_bits_do_not_depend_on_what_acted_before(
     open_variant: OpenVariant, tmp_path: Path
 ) -> None:
-    """The layers of the encoder, of 768 channels, add small products; others change the weight."""
     pair = open_variant("v1-5")
     pipeline = pair.pipelines["text_to_image"]
     small, *large = [

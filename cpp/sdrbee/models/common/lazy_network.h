@@ -91,7 +91,7 @@ class LazyNetwork {
       if (changed.empty() || !network_) return;
       try {
         if (!queue_.reads_all(changed)) return options_.memory->let_go(*this);
-        if (options_.memory->is_loaded(*this)) exchange(changed, before).run();
+        if (options_.memory->is_loaded(*this)) queue_.reading(exchange(changed, before)).run();
       } catch (...) {
         options_.memory->let_go(*this);
         throw;
@@ -99,37 +99,22 @@ class LazyNetwork {
     }
 
     /// Lets the tensors act that are kept with their present changes, and keeps what acted instead
-    /// of them; what reads the others, or no more than the products that layers add.
-    io::LoadQueue exchange(const std::set<std::string>& changed,
-                           const lora::WeightChanges& before) {
+    /// of them; the names of the others.
+    std::set<std::string> exchange(const std::set<std::string>& changed,
+                                   const lora::WeightChanges& before) {
       const auto changes_of = [](const lora::WeightChanges& all, const std::string& name) {
         const auto found = all.find(name);
         return found == all.end() ? std::vector<lora::WeightChange>() : found->second;
       };
-      const std::set<std::string> adding = queue_.adding();
-      // Its weight is that of the model, before and after.
-      const auto is_added = [&](const std::string& name) {
-        return adding.contains(name) && weights_->is_added(name, changes_of(before, name)) &&
-               weights_->is_added(name, changes_of(weights_->acting(), name));
-      };
       auto acted = queue_.remember(changed);
-      std::set<std::string> added;
       std::set<std::string> missing;
       for (const std::string& name : changed)
-        if (!kept_.put_back(name, changes_of(weights_->acting(), name)))
-          (is_added(name) ? added : missing).insert(name);
-      for (auto& [name, put_back] : acted) {
-        const int64_t bytes = is_added(name)
-                                  ? weights_->added_values(name, changes_of(before, name)) *
-                                        static_cast<int64_t>(c10::elementSize(options_.dtype))
-                                  : ledger_.bytes(name);
-        kept_.keep(name, changes_of(before, name), std::move(put_back), bytes);
-      }
+        if (!kept_.put_back(name, changes_of(weights_->acting(), name))) missing.insert(name);
+      for (auto& [name, put_back] : acted)
+        kept_.keep(name, changes_of(before, name), std::move(put_back), ledger_.bytes(name));
       kept_.shrink(options_.memory->may_keep(*this));
       options_.memory->note_kept(*this, kept_.bytes());
-      io::LoadQueue queue = queue_.reading(missing);
-      queue.append(queue_.renewing_added(added));
-      return queue;
+      return missing;
     }
 
     /// The network without its large weights; returns the bytes of all of them.
