@@ -138,6 +138,7 @@ class LoadedIpAdapter final : public ControlFromFiles {
   ExtraContext where_it_acts(const ControlInput& control) const {
     ExtraContext context = context_;
     context.masks = control.masks;
+    if (!control.factors.defined()) return context;
     for (size_t i = 0; i < places_.size(); ++i) {
       const Tensor factors = control.factors.select(1, static_cast<int64_t>(i));
       if (factors.any().item<bool>())

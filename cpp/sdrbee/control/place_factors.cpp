@@ -51,7 +51,7 @@ Tensor place_factors(const BlockFactors& blocks, const std::vector<CrossAttentio
   for (const CrossAttentionPlace& place : places) {
     auto found = blocks.find(place.block);
     if (found == blocks.end()) found = blocks.find(side_of(place.block));
-    double factor = blocks.empty() ? 1.0 : 0.0;
+    double factor = 0.0;
     if (found != blocks.end())
       factor = factor_at(place, found->first, found->second, counts.at(place.block));
     all.push_back(static_cast<float>(factor));

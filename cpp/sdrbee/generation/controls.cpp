@@ -146,7 +146,7 @@ NoiseSource open_controls(ImageModel& model, Generation& generation) {
     network->check_size(size);
     check_mode(control, *network, i);
     const int64_t type = network->find_type(control.type);
-    Tensor factors = network->place_factors(control.blocks);
+    Tensor factors = control.blocks.empty() ? Tensor() : network->place_factors(control.blocks);
     std::optional<Tensor> shown = network->own_view(control.images);
     if (!shown) shown = whole_view(model, generation, i, *network, noise);
     const Tensor masks = masks_of(generation, i, size);
@@ -205,6 +205,7 @@ void add_controls_to_key(const Generation& generation, std::vector<int64_t>& key
     key.push_back(generation.controls[i].type);
     key.push_back(std::ssize(generation.request.controls[i].images));
     key.push_back(std::ssize(generation.request.controls[i].masks));
+    key.push_back(generation.controls[i].factors.defined() ? 1 : 0);
   }
 }
 

@@ -27,7 +27,7 @@ std::optional<LowRank> joined(const std::vector<WeightChange>& changes) {
     if (!factors) return std::nullopt;
     if (changes.size() == 1) return factors;
     ups.push_back(factors->up);
-    downs.push_back(cast(factors->down, Dtype::Float));
+    downs.push_back(factors->down);
   }
   return LowRank{at::cat(ups, 1), at::cat(downs, 0)};
 }
@@ -38,14 +38,14 @@ Tensor with_product(const Tensor& weight, const LowRank& factors, Dtype dtype) {
   const Tensor rows = weight.reshape({weight.size(0), -1});
   const Tensor result = at::empty(rows.sizes(), rows.options().dtype(dtype));
   const int64_t step = std::clamp<int64_t>(kChunkElements / rows.size(1), 1, rows.size(0));
-  const Tensor down = cast(factors.down, Dtype::Float);
   // One for all: the system fills new memory with zeros, which would take half of the time.
   const Tensor sums = at::empty({step, rows.size(1)}, rows.options().dtype(Dtype::Float));
   for (int64_t begin = 0; begin < rows.size(0); begin += step) {
     const int64_t count = std::min(step, rows.size(0) - begin);
     Tensor sum = sums.narrow(0, 0, count);
     sum.copy_(rows.narrow(0, begin, count));
-    result.narrow(0, begin, count).copy_(sum.addmm_(factors.up.narrow(0, begin, count), down));
+    result.narrow(0, begin, count)
+        .copy_(sum.addmm_(factors.up.narrow(0, begin, count), factors.down));
   }
   return result.view(weight.sizes());
 }
@@ -109,7 +109,7 @@ io::QuantisedTensor AdaptedWeights::read_blocks(const std::string& name) const {
   const auto found = acting_.find(name);
   if (found == acting_.end()) return blocks;
   if (auto factors = joined(found->second)) {
-    blocks.added = {std::move(factors->up), cast(factors->down, Dtype::Float)};
+    blocks.added = {std::move(factors->up), std::move(factors->down)};
   } else {
     const Tensor values = io::dequantise(blocks, Dtype::Float);
     blocks.added = {added(found->second, values).reshape({values.size(0), -1}), {}};

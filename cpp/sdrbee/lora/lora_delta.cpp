@@ -245,7 +245,7 @@ std::optional<LowRank> low_rank(const LoraFile& file, const LoraModule& module, 
                      !parts.has(Role::DoraScale) && !parts.has(Role::Scalar) && !is_loha(parts) &&
                      !is_lokr(parts);
   if (!plain) return std::nullopt;
-  const Tensor down = matrix(file.read_stored(module, Role::Down));
+  const Tensor down = matrix(parts.read(Role::Down));
   const double scale = file.scale(module, static_cast<double>(down.size(0))) * strength;
   return LowRank{chosen(matrix(parts.read(Role::Up)), rows) * scale, down};
 }

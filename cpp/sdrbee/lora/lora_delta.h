@@ -9,8 +9,8 @@ namespace sdrbee::lora {
 
 /// up [out, rank] x down [rank, in * ...]: a difference that needs not be written out.
 struct LowRank {
-  Tensor up;    ///< fp32
-  Tensor down;  ///< in the dtype of the file, whose memory it may be: never write to it
+  Tensor up;
+  Tensor down;
 };
 
 /// Which rows of a module's difference a weight gets. Some files have as one layer what the model
@@ -31,8 +31,8 @@ void check_shapes(const LoraFile& file, const LoraModule& module, at::IntArrayRe
 /// The same for the change of a bias.
 void check_bias_shape(const LoraFile& file, const LoraModule& module, at::IntArrayRef bias);
 
-/// The two factors, scaled by alpha / rank and `strength`, where the module has just them; nothing
-/// for other kinds.
+/// The two factors, scaled by alpha / rank and `strength`, fp32, where the module has just them;
+/// nothing for other kinds.
 std::optional<LowRank> low_rank(const LoraFile& file, const LoraModule& module, double strength,
                                 const Rows& rows = {});
 

@@ -171,13 +171,9 @@ LoraFile::LoraFile(const std::filesystem::path& path)
   for (auto& [name, module] : modules) modules_.push_back(std::move(module));
 }
 
-Tensor LoraFile::read_stored(const LoraModule& module, Role role) const {
-  SDRBEE_CHECK(module.has(role), module.name);
-  return source_.read(module.tensors.at(role));
-}
-
 Tensor LoraFile::read(const LoraModule& module, Role role) const {
-  return cast(read_stored(module, role), Dtype::Float);
+  SDRBEE_CHECK(module.has(role), module.name);
+  return cast(source_.read(module.tensors.at(role)), Dtype::Float);
 }
 
 std::vector<int64_t> LoraFile::shape(const LoraModule& module, Role role) const {

@@ -78,9 +78,6 @@ class LoraFile {
   /// The tensor of a module in fp32. The module must have it.
   Tensor read(const LoraModule& module, Role role) const;
 
-  /// The same in the dtype of the file, whose memory it may be: never write to it.
-  Tensor read_stored(const LoraModule& module, Role role) const;
-
   /// The shape of a module's tensor; empty when it has none.
   std::vector<int64_t> shape(const LoraModule& module, Role role) const;
 

@@ -87,11 +87,10 @@ class ControlNetwork {
   /// takes what prepare() makes of one picture at the size of the one that is made.
   virtual std::optional<Tensor> own_view(std::span<const Image>) const { return std::nullopt; }
 
-  /// What the strength is multiplied by at each place where the network acts, [1, places] fp32;
-  /// undefined for networks that act in the same way everywhere. Throws InvalidRequest where they
-  /// are given factors, and for blocks that do not exist.
-  virtual Tensor place_factors(const BlockFactors& blocks) const {
-    if (blocks.empty()) return {};
+  /// What the strength is multiplied by at each place where the network acts, [1, places] fp32,
+  /// for a request that names blocks. Throws InvalidRequest for blocks that do not exist, and for
+  /// networks that act in the same way everywhere.
+  virtual Tensor place_factors(const BlockFactors&) const {
     throw InvalidRequest("[controls] `blocks` are for IP-Adapters; leave them out for others");
   }
 

@@ -19,6 +19,8 @@ from parity.pictures import HEIGHT, WIDTH
 from parity.unet_families import VariantPair, check
 from safetensors.torch import save_file
 
+import sdrbee
+
 STEPS = 4
 # The tiny autoencoders halve a picture once.
 IMAGE_WIDTHS = (8, 16)
@@ -201,3 +203,15 @@ def compare_controlled(
             {"steps": STEPS, "controls": controls, **given},
             {"prompt": PROMPT, "num_inference_steps": STEPS, **theirs, **shown, **given},
         )
+
+
+def check_shared_steps(model: sdrbee.Model, requests: list[sdrbee.GenerationRequest]) -> None:
+    """Pictures together are those alone, and the second goes on from a file with the same bits."""
+    for one, made in zip(requests, model.generate_batch(requests), strict=True):
+        np.testing.assert_allclose(model.generate_batch([one])[0], made, atol=1e-4)
+    halfway = model.begin(requests[1])
+    model.advance(halfway)
+    resumed = model.restore(model.save(halfway))
+    while not resumed.done:
+        model.advance(resumed)
+    assert np.array_equal(model.finish(resumed), model.generate_batch([requests[1]])[0])

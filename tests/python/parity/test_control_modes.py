@@ -11,11 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import PIL.Image
 import pytest
 from parity.adapters import ADAPTED, adapter, compare_adapted
-from parity.controls import compare_controlled, controlnet, edges, saved
+from parity.controls import check_shared_steps, compare_controlled, controlnet, edges, saved
 from parity.flow_controls import (
     FLUX_SIZE,
     flux_controlnet,
@@ -139,14 +138,7 @@ def test_pictures_of_several_modes_share_their_steps(
         request(3, guess_mode=True),
         request(4, mode="balanced"),
     ]
-    for one, made in zip(requests, model.generate_batch(requests), strict=True):
-        np.testing.assert_allclose(model.generate_batch([one])[0], made, atol=1e-4)
-    halfway = model.begin(requests[1])
-    model.advance(halfway)
-    resumed = model.restore(model.save(halfway))
-    while not resumed.done:
-        model.advance(resumed)
-    assert np.array_equal(model.finish(resumed), model.generate_batch([requests[1]])[0])
+    check_shared_steps(model, requests)
 
 
 WORDS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -57,20 +57,16 @@ OpenFlow = Callable[[str], Flow]
 @pytest.fixture(scope="module")
 def open_flow(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> OpenFlow:
     """Opens a model, once a module."""
-    flows: dict[str, Flow] = {}
     device = pytestconfig.getoption("--parity-device")
 
+    @cache
     def open_kind(name: str) -> Flow:
-        if name in flows:
-            return flows[name]
         folder = tmp_path_factory.mktemp("flow") / name
         if name in FLUX_KINDS:
             kind = FLUX_KINDS[name]
             two = replace(kind, transformer=kind.transformer | _TWO)
-            flows[name] = flux_flow(FluxPair(folder, two, device))
-        else:
-            flows[name] = sd3_flow(Sd3Pair(folder, SD3_KINDS[name], device))
-        return flows[name]
+            return flux_flow(FluxPair(folder, two, device))
+        return sd3_flow(Sd3Pair(folder, SD3_KINDS[name], device))
 
     return open_kind
 

@@ -39,38 +39,26 @@ MASKS = [grey(1), grey(2, 40, 17)]
 pytestmark = pytest.mark.filterwarnings("ignore:.*was stretched to")
 
 
+@pytest.mark.parametrize("masks", [[], MASKS], ids=["images", "masks"])
 @VARIANTS
 @KINDS
-def test_several_pictures_are_one_prompt_as_in_diffusers(
+def test_several_pictures_and_where_they_act_equal_diffusers(
     open_variant: OpenVariant,
     tmp_path: Path,
     kind: str,
     variant: str,
+    masks: list[npt.NDArray[np.uint8]],
     record_parity: Callable[..., None],
 ) -> None:
     pair = open_variant(kind)
     encoder = picture_encoder()
     path = ip_adapter(pair, with_encoder(tmp_path, encoder) / "ip.safetensors", variant)
-    adapter = {"model": path, "images": TWO, "strength": 0.7}
+    adapter = {"model": path, "images": TWO, "strength": 0.8}
+    if masks:
+        adapter["masks"] = masks
     difference = compare_prompted(pair, kind, "text_to_image", encoder, [adapter])
-    record_parity(f"{kind}+ip-adapter-{variant}-images", "text_to_image", pixels=difference)
-
-
-@VARIANTS
-@KINDS
-def test_masks_say_where_each_acts_as_in_diffusers(
-    open_variant: OpenVariant,
-    tmp_path: Path,
-    kind: str,
-    variant: str,
-    record_parity: Callable[..., None],
-) -> None:
-    pair = open_variant(kind)
-    encoder = picture_encoder()
-    path = ip_adapter(pair, with_encoder(tmp_path, encoder) / "ip.safetensors", variant)
-    adapter = {"model": path, "images": TWO, "masks": MASKS, "strength": 0.9}
-    difference = compare_prompted(pair, kind, "text_to_image", encoder, [adapter])
-    record_parity(f"{kind}+ip-adapter-{variant}-masks", "text_to_image", pixels=difference)
+    name = f"{kind}+ip-adapter-{variant}-{'masks' if masks else 'images'}"
+    record_parity(name, "text_to_image", pixels=difference)
 
 
 def test_a_mask_of_other_proportions_is_told(open_variant: OpenVariant, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +66,8 @@ OpenFlow = Callable[[str], Flow]
 @pytest.fixture(scope="module")
 def open_flow(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> OpenFlow:
     """Opens a model, once a module."""
-    flows: dict[str, Flow] = {}
     device = pytestconfig.getoption("--parity-device")
-
-    def open_kind(name: str) -> Flow:
-        if name not in flows:
-            folder = tmp_path_factory.mktemp("flow") / name
-            flows[name] = OPENERS[name](folder, device, name)
-        return flows[name]
-
-    return open_kind
+    return cache(lambda name: OPENERS[name](tmp_path_factory.mktemp("flow") / name, device, name))
 
 
 def written(flow: Flow, dialect: str, wanted: Callable[[str], bool] = bool) -> tuple[State, State]:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-import numpy as np
 import PIL.Image
 import pytest
 import torch
-from parity.controls import edges, saved, single_file
+from parity.controls import check_shared_steps, edges, saved, single_file
 from parity.flow_controls import (
     REPAINTS,
     SD3_NETS,
@@ -200,15 +199,7 @@ def test_pictures_share_their_steps_and_go_on_from_a_file(pair: Sd3Pair, tmp_pat
 
     requests = [request(1), request(2, strength=0.4, end=0.5), request(3, strength=0.0)]
     requests.append(request(4, guess_mode=True))
-    together = model.generate_batch(requests)
-    for one, made in zip(requests, together, strict=True):
-        np.testing.assert_allclose(model.generate_batch([one])[0], made, atol=1e-4)
-    halfway = model.begin(requests[1])
-    model.advance(halfway)
-    resumed = model.restore(model.save(halfway))
-    while not resumed.done:
-        model.advance(resumed)
-    assert np.array_equal(model.finish(resumed), model.generate_batch([requests[1]])[0])
+    check_shared_steps(model, requests)
 
 
 def test_networks_keep_to_the_memory_limit(pair: Sd3Pair, tmp_path: Path) -> None:
