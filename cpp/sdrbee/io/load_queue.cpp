@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <utility>
+
+#include "sdrbee/core/block_reuse.h"
 
 namespace sdrbee::io {
 
@@ -19,6 +22,7 @@ LoadQueue LoadQueue::reading(const std::set<std::string>& names) const {
   LoadQueue chosen;
   for (const NamedTask& task : tasks_)
     if (names.contains(task.fills)) chosen.tasks_.push_back(task);
+  std::ranges::stable_sort(chosen.tasks_, std::greater(), &NamedTask::bytes);
   return chosen;
 }
 
@@ -36,6 +40,7 @@ void LoadQueue::run() {
   // Tasks differ in size by thousands: every thread takes the next one when it is free.
   at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t begin, int64_t end) {
     const c10::InferenceMode guard;
+    const BlockReuse reuse;
     for (int64_t turn = begin; turn < end; ++turn) {
       for (size_t i = next++; i < tasks.size(); i = next++) {
         try {

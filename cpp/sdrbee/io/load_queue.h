@@ -22,9 +22,10 @@ class LoadQueue {
   using PutBack = std::function<void()>;
   using Remember = std::function<PutBack()>;
 
-  /// `fills` names the tensor that the task reads, `remember` remembers what it has made of it.
-  void add(Task task, std::string fills = "", Remember remember = {}) {
-    tasks_.push_back({std::move(task), std::move(fills), std::move(remember)});
+  /// `fills` names the tensor that the task reads, of so many bytes; `remember` remembers what it
+  /// has made of it.
+  void add(Task task, std::string fills = "", int64_t bytes = 0, Remember remember = {}) {
+    tasks_.push_back({std::move(task), std::move(fills), bytes, std::move(remember)});
   }
 
   bool empty() const { return tasks_.empty(); }
@@ -32,7 +33,8 @@ class LoadQueue {
   /// Whether each of the tensors is read by a task.
   bool reads_all(const std::set<std::string>& names) const;
 
-  /// The tasks that read one of the tensors.
+  /// The tasks that read one of the tensors, the largest first: those of one size follow each other
+  /// and hand on their memory.
   LoadQueue reading(const std::set<std::string>& names) const;
 
   /// Remembers those of the tensors that can be: it must have run.
@@ -49,6 +51,7 @@ class LoadQueue {
   struct NamedTask {
     Task run;
     std::string fills;
+    int64_t bytes = 0;
     Remember remember;
   };
   std::vector<NamedTask> tasks_;

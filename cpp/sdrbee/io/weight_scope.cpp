@@ -120,7 +120,9 @@ std::function<QuantisedTensor()> WeightScope::promise_blocks(std::string_view na
 
 void WeightScope::put_off(std::string_view name, LoadQueue::Task task,
                           LoadQueue::Remember remember) const {
-  queue_ ? queue_->add(std::move(task), full_name(name), std::move(remember)) : task();
+  if (!queue_) return task();
+  const std::string key = full_name(name);
+  queue_->add(std::move(task), key, ledger_->bytes(key), std::move(remember));
 }
 
 Tensor WeightScope::take(std::string_view name, at::IntArrayRef shape) const {

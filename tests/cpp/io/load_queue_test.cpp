@@ -1,5 +1,6 @@
 #include "sdrbee/io/load_queue.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -36,6 +37,19 @@ TEST(LoadQueue, StopsAtTheFirstError) {
   }
   EXPECT_THROW(queue.run(), CheckpointError);
   EXPECT_LT(count, 200);
+}
+
+TEST(LoadQueue, ReadsSomeOfTheTensorsTheLargestFirst) {
+  std::vector<std::string> read;
+  LoadQueue queue;
+  for (const auto& [name, bytes] :
+       std::map<std::string, int64_t>{{"a", 1}, {"b", 3}, {"c", 2}, {"d", 3}, {"e", 4}})
+    queue.add([&read, name] { read.push_back(name); }, name, bytes);
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  queue.reading({"a", "b", "c", "d"}).run();
+  at::set_num_threads(threads);
+  EXPECT_EQ(read, (std::vector<std::string>{"b", "d", "c", "a"}));
 }
 
 TEST(LoadQueue, LayersTakeTheirWeightsWhenItRuns) {
