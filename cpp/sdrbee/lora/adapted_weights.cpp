@@ -9,6 +9,7 @@
 #include "sdrbee/core/cast.h"
 #include "sdrbee/core/sha256.h"
 #include "sdrbee/io/dequantise.h"
+#include "sdrbee/nn/cpu/low_rank_sum.h"
 
 namespace sdrbee::lora {
 namespace {
@@ -36,6 +37,8 @@ std::optional<LowRank> joined(const std::vector<WeightChange>& changes) {
 Tensor with_product(const Tensor& weight, const LowRank& factors, Dtype dtype) {
   constexpr int64_t kChunkElements = 1 << 16;
   const Tensor rows = weight.reshape({weight.size(0), -1});
+  if (dtype == Dtype::BFloat16 && nn::cpu::has_low_rank_sum(rows))
+    return nn::cpu::low_rank_sum(rows, factors.up, factors.down).view(weight.sizes());
   const Tensor result = at::empty(rows.sizes(), rows.options().dtype(dtype));
   const int64_t step = std::clamp<int64_t>(kChunkElements / rows.size(1), 1, rows.size(0));
   // One for all: the system fills new memory with zeros, which would take half of the time.
