@@ -13,13 +13,19 @@ void KeptWeights::keep(const std::string& tensor, std::vector<WeightChange> chan
   bytes_ += bytes;
 }
 
-bool KeptWeights::put_back(const std::string& tensor, const std::vector<WeightChange>& changes) {
+std::optional<KeptWeights::Place> KeptWeights::find(
+    const std::string& tensor, const std::vector<WeightChange>& changes) const {
   const auto [first, last] = by_tensor_.equal_range(tensor);
   const auto found =
       std::find_if(first, last, [&](const auto& item) { return item.second->changes == changes; });
-  if (found == last) return false;
-  found->second->put_back();
-  forget(found->second);
+  return found == last ? std::nullopt : std::optional(found->second);
+}
+
+bool KeptWeights::put_back(const std::string& tensor, const std::vector<WeightChange>& changes) {
+  const auto found = find(tensor, changes);
+  if (!found) return false;
+  (*found)->put_back();
+  forget(*found);
   return true;
 }
 

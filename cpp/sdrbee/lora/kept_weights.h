@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <list>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,11 @@ class KeptWeights {
   /// Lets the tensor with these changes act, which is then not kept any more; false when it isn't.
   bool put_back(const std::string& tensor, const std::vector<WeightChange>& changes);
 
+  /// Whether the tensor with these changes is kept.
+  bool contains(const std::string& tensor, const std::vector<WeightChange>& changes) const {
+    return find(tensor, changes).has_value();
+  }
+
   /// Forgets what acted the longest time ago until the rest takes no more than `limit_bytes`.
   void shrink(int64_t limit_bytes);
 
@@ -38,6 +44,8 @@ class KeptWeights {
   };
   using Place = std::list<Entry>::iterator;
   void forget(Place entry);
+  std::optional<Place> find(const std::string& tensor,
+                            const std::vector<WeightChange>& changes) const;
 
   std::list<Entry> entries_;  // the latest first
   std::multimap<std::string, Place> by_tensor_;

@@ -35,6 +35,7 @@ Conv2d::Conv2d(const io::WeightScope& scope, int64_t in, int64_t out, int64_t ke
 void Conv2d::replace_weight(const Tensor& weight) {
   SDRBEE_CHECK(!weight_->values.defined() || weight.sizes() == weight_->values.sizes());
   const bool packed = cpu::can_pack(weight);
+  weight_->values = Tensor();  // the new one can have its memory
   *weight_ = {packed ? cpu::pack_convolution(weight, {.stride = stride_, .padding = padding_})
                      : channels_last(weight),
               packed, std::nullopt};

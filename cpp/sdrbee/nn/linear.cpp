@@ -68,6 +68,7 @@ void Linear::keep_quantised(QuantisedWeight weight) { *weight_ = {{}, false, std
 void Linear::replace_weight(const Tensor& weight) {
   SDRBEE_CHECK(!weight_->values.defined() || weight.sizes() == weight_->values.sizes());
   const bool packed = cpu::can_pack(weight);
+  weight_->values = Tensor();  // the new one can have its memory
   *weight_ = {packed ? cpu::pack_matrix(weight) : weight, packed, std::nullopt};
 }
 

@@ -342,7 +342,9 @@ def test_the_memory_tells_what_is_kept_for_other_loras(
     picture(model)
     assert {part.kept_bytes for part in model.memory.values()} == {0}
     weights = model.memory["unet"].bytes
-    for loras in ([file], [], [file]):
+    picture(model, loras=[file])
+    assert model.memory["unet"].kept_bytes == 0  # made in the memory of the model's own weights
+    for loras in ([], [file], []):
         picture(model, loras=loras)
         assert 0 < model.memory["unet"].kept_bytes < weights
     assert model.memory["unet"].bytes == weights

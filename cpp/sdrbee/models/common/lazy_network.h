@@ -102,11 +102,7 @@ class LazyNetwork {
     /// of them; the names of the others.
     std::set<std::string> exchange(const std::set<std::string>& changed,
                                    const lora::WeightChanges& before) {
-      const auto changes_of = [](const lora::WeightChanges& all, const std::string& name) {
-        const auto found = all.find(name);
-        return found == all.end() ? std::vector<lora::WeightChange>() : found->second;
-      };
-      auto acted = queue_.remember(changed);
+      auto acted = queue_.remember(worth_keeping(changed, before));
       std::set<std::string> missing;
       for (const std::string& name : changed)
         if (!kept_.put_back(name, changes_of(weights_->acting(), name))) missing.insert(name);
@@ -115,6 +111,29 @@ class LazyNetwork {
       kept_.shrink(options_.memory->may_keep(*this));
       options_.memory->note_kept(*this, kept_.bytes());
       return missing;
+    }
+
+    /// Of the tensors that act, those to keep: as many as may be, but none of the checkpoint's own
+    /// where another one has to be made instead. That one gets its memory, which costs less than
+    /// new memory, and the file still has the values.
+    std::set<std::string> worth_keeping(const std::set<std::string>& changed,
+                                        const lora::WeightChanges& before) {
+      int64_t left = options_.memory->may_keep(*this);
+      std::set<std::string> chosen;
+      for (const std::string& name : changed) {
+        const bool is_worth =
+            before.contains(name) || kept_.contains(name, changes_of(weights_->acting(), name));
+        if (!is_worth || ledger_.bytes(name) > left) continue;
+        left -= ledger_.bytes(name);
+        chosen.insert(name);
+      }
+      return chosen;
+    }
+
+    static std::vector<lora::WeightChange> changes_of(const lora::WeightChanges& all,
+                                                      const std::string& name) {
+      const auto found = all.find(name);
+      return found == all.end() ? std::vector<lora::WeightChange>() : found->second;
     }
 
     /// The network without its large weights; returns the bytes of all of them.

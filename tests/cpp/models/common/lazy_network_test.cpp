@@ -95,6 +95,7 @@ TEST_F(LazyNetworkTest, GoesBackToKnownLorasWithoutReading) {
   const Tensor with_other = run({other});
   EXPECT_FALSE(at::equal(plain, with_one));
   EXPECT_FALSE(at::equal(with_one, with_other));
+  EXPECT_TRUE(at::equal(run({}), plain));
   const int reads = weights_->reads;
   for (int turn = 0; turn < 3; ++turn) {
     EXPECT_TRUE(at::equal(run({one}), with_one));
@@ -104,6 +105,21 @@ TEST_F(LazyNetworkTest, GoesBackToKnownLorasWithoutReading) {
   EXPECT_EQ(weights_->reads.load(), reads);
   run({one, other});
   EXPECT_GT(weights_->reads.load(), reads);
+}
+
+TEST_F(LazyNetworkTest, MakesTheFirstLorasWeightsInTheMemoryOfTheOwn) {
+  network_.emplace(component_, options_, [](const io::WeightScope& s) { return Network(s); });
+  const auto kept_bytes = [&] { return options_.memory->states().at("unet").kept_bytes; };
+  constexpr int64_t kWeightBytes = (16 * 16 + 32 * 16) * 4;
+  run({});
+  run({lora(10)});
+  EXPECT_EQ(kept_bytes(), 0);
+  run({});
+  EXPECT_EQ(kept_bytes(), kWeightBytes);
+  run({lora(10)});
+  EXPECT_EQ(kept_bytes(), kWeightBytes);
+  run({lora(20)});
+  EXPECT_EQ(kept_bytes(), 2 * kWeightBytes);
 }
 
 TEST_F(LazyNetworkTest, KeepsNothingWhereTheLimitLeavesNothing) {
