@@ -17,6 +17,13 @@ int64_t loaded_bytes(const ResidentModel& resident) {
   return bytes;
 }
 
+/// With what is kept to go back to other LoRAs.
+int64_t taken_bytes(const ResidentModel& resident) {
+  int64_t bytes = loaded_bytes(resident);
+  for (const auto& [name, part] : resident.model->memory().states()) bytes += part.kept_bytes;
+  return bytes;
+}
+
 /// Destroys models, which takes too long for a lock, and gives their memory back.
 void let_go(std::vector<std::unique_ptr<ResidentModel>> models) {
   if (models.empty()) return;
@@ -126,25 +133,37 @@ ModelStore::Entries::iterator ModelStore::least_recent(const std::string& but) {
   return found;
 }
 
-/// Lets the models go that were not used the longest time, until the named one has room.
+/// What the named model may take with all other models.
+int64_t ModelStore::bytes_beside(const std::string& name) const {
+  int64_t bytes = most_bytes(entries_.at(name));
+  for (const auto& [other, entry] : entries_)
+    if (other != name) bytes += taken_bytes(*entry.resident);
+  return bytes;
+}
+
+/// Lets what others keep for LoRAs go, then the models that were not used the longest time, until
+/// the named one has room. What is left is for what it keeps itself.
 void ModelStore::make_room_for(const std::string& name) {
   Gone gone;
   {
     const std::lock_guard lock(mutex_);
-    const auto fits = [&] {
-      int64_t bytes = most_bytes(entries_.at(name));
-      for (const auto& [other, entry] : entries_)
-        if (other != name) bytes += loaded_bytes(*entry.resident);
-      return (!options_.memory_budget || bytes <= *options_.memory_budget) &&
-             (!options_.max_loaded ||
-              static_cast<int64_t>(entries_.size()) <= *options_.max_loaded);
+    const auto is_over_budget = [&] {
+      return options_.memory_budget && bytes_beside(name) > *options_.memory_budget;
     };
-    while (!fits()) {
+    const auto are_too_many = [&] {
+      return options_.max_loaded && static_cast<int64_t>(entries_.size()) > *options_.max_loaded;
+    };
+    for (const auto& [other, entry] : entries_)
+      if (other != name && is_over_budget()) entry.resident->model->memory().drop_kept();
+    while (is_over_budget() || are_too_many()) {
       const auto other = least_recent(name);
       if (other == entries_.end()) break;
       gone.push_back(std::move(other->second.resident));
       entries_.erase(other);
     }
+    if (options_.memory_budget)
+      entries_.at(name).resident->model->memory().limit_kept(*options_.memory_budget -
+                                                             bytes_beside(name));
   }
   let_go(std::move(gone));
 }
@@ -200,7 +219,7 @@ std::vector<LoadedModel> ModelStore::loaded() const {
   for (const auto& [name, entry] : entries_) {
     const bool in_use = name == in_use_;
     models.push_back({.name = name,
-                      .bytes = loaded_bytes(*entry.resident),
+                      .bytes = taken_bytes(*entry.resident),
                       .pinned = pinned_.contains(name),
                       .in_use = in_use});
     if (!in_use) models.back().idle = Clock::now() - entry.last_use;

@@ -30,7 +30,7 @@ struct StoreOptions {
 /// A model in memory, as far as users may know.
 struct LoadedModel {
   std::string name;
-  int64_t bytes = 0;  ///< that its weights take now
+  int64_t bytes = 0;  ///< that its weights take now, with those kept for other LoRAs
   bool pinned = false;
   bool in_use = false;
   std::chrono::duration<double> idle{0};  ///< since its last use
@@ -56,8 +56,8 @@ struct ResidentModel {
 /// the options leave no room. Models in use and pinned ones stay.
 ///
 /// What a model may take is the size of all its components, also while some of them are not loaded
-/// yet; idle models count what they take now. A model that is larger than what is left for it gets
-/// that as its own limit.
+/// yet; idle models count what they take now, of which what they keep for LoRAs makes room first.
+/// A model that is larger than what is left for it gets that as its own limit.
 ///
 /// use(), load() and rest() are for the worker's thread, the rest for any.
 class ModelStore {
@@ -107,6 +107,7 @@ class ModelStore {
   static int64_t most_bytes(const Entry& entry);
   std::optional<int64_t> room_for(const std::string& name) const;
   void drop_misfit(const std::string& name, std::optional<int64_t> limit);
+  int64_t bytes_beside(const std::string& name) const;
   void make_room_for(const std::string& name);
   void count_load(Clock::time_point began, int64_t loads);
   Entries::iterator least_recent(const std::string& but);

@@ -58,8 +58,25 @@ int64_t WeightMemory::kept_bytes() const {
 
 int64_t WeightMemory::may_keep(const WeightHolder& holder) {
   const std::lock_guard lock(mutex_);
-  const int64_t left = limit_ ? std::min(kKeptBytes, *limit_ - loaded_bytes()) : kKeptBytes;
+  const int64_t left = limit_ ? std::min(kept_limit_, *limit_ - loaded_bytes()) : kept_limit_;
   return std::max<int64_t>(0, left - (kept_bytes() - entry(holder).state.kept_bytes));
+}
+
+void WeightMemory::limit_kept(int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  kept_limit_ = std::clamp<int64_t>(bytes, 0, kKeptBytes);
+  if (kept_bytes() <= kept_limit_) return;
+  for (Entry& one : entries_) drop_kept_of(one);
+}
+
+void WeightMemory::drop_kept() {
+  const std::lock_guard lock(mutex_);
+  for (Entry& one : entries_) drop_kept_of(one);
+}
+
+void WeightMemory::drop_kept_of(Entry& one) {
+  one.holder->drop_kept();
+  one.state.kept_bytes = 0;
 }
 
 void WeightMemory::note_kept(const WeightHolder& holder, int64_t bytes) {
@@ -90,8 +107,7 @@ void WeightMemory::make_room(const Entry& wanted) {
     const auto is_full = [&] { return !fits(loaded_bytes() + kept_bytes() + wanted.state.bytes); };
     for (Entry& one : entries_) {
       if (one.state.kept_bytes == 0 || !is_full()) continue;
-      one.holder->drop_kept();
-      one.state.kept_bytes = 0;
+      drop_kept_of(one);
       dropped = true;
     }
     while (is_full()) {

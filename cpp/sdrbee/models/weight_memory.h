@@ -64,6 +64,12 @@ class WeightMemory {
   /// What components may keep, all together, of weights that acted with other LoRAs than now.
   static constexpr int64_t kKeptBytes = int64_t{2} << 30;
 
+  /// Allows less than kKeptBytes. When more is kept, all of it goes.
+  void limit_kept(int64_t bytes);
+
+  /// Lets go what components keep.
+  void drop_kept();
+
   /// What of it the component may take: no more than the limit leaves beside all that is loaded.
   int64_t may_keep(const WeightHolder& holder);
 
@@ -95,11 +101,13 @@ class WeightMemory {
   bool fits(int64_t bytes) const { return !limit_ || bytes <= *limit_; }
   Entry* least_recent(const Entry& wanted);
   void drop(Entry& one);
+  static void drop_kept_of(Entry& one);
   void make_room(const Entry& wanted);
   void load(const std::vector<Entry*>& chosen);
 
   std::optional<int64_t> limit_;
   mutable std::mutex mutex_;  // of what follows
+  int64_t kept_limit_ = kKeptBytes;
   std::list<Entry> entries_;  // others than the one in use may be taken out meanwhile
   uint64_t clock_ = 0;
 };

@@ -102,6 +102,24 @@ TEST_F(ModelStoreTest, WhatAnIdleModelDoesNotHoldCountsNothing) {
   EXPECT_EQ(names(store), (Names{"b", "c"})) << "a was the oldest";
 }
 
+TEST_F(ModelStoreTest, WhatIsKeptForLorasCountsAndMakesRoomFirst) {
+  ModelStore store = make({.memory_budget = 450});
+  WeightMemory& first = store.use("a").model->memory();
+  first.load_all();
+  EXPECT_EQ(first.may_keep(weights[0]), 250) << "of the budget, beside its weights";
+  first.note_kept(weights[0], 250);
+  EXPECT_EQ(store.loaded()[0].bytes, 450);
+  WeightMemory& second = store.use("b").model->memory();
+  EXPECT_EQ(names(store), (Names{"a", "b"}));
+  EXPECT_EQ(store.loaded()[0].bytes, 200);
+  EXPECT_EQ(second.may_keep(weights[2]), 50);
+  second.load_all();
+  second.note_kept(weights[2], 50);
+  store.use("a");
+  EXPECT_EQ(first.may_keep(weights[0]), 0) << "b keeps what it has while there is room";
+  EXPECT_EQ(store.loaded()[1].bytes, 250);
+}
+
 TEST_F(ModelStoreTest, KeepsSoManyModels) {
   ModelStore store = make({.max_loaded = 2});
   for (const char* name : {"a", "b", "c"}) store.load(name);

@@ -75,6 +75,26 @@ TEST(WeightMemoryTest, WithoutALimitLittleIsKept) {
   EXPECT_EQ(memory.may_keep(unet), 5);
 }
 
+TEST(WeightMemoryTest, LessMayBeKeptWhenToldSo) {
+  WeightMemory memory;
+  FakeHolder text(memory, "text", 40);
+  FakeHolder unet(memory, "unet", 50);
+  text.use();
+  text.keep(20);
+  memory.limit_kept(20);
+  EXPECT_TRUE(text.keeps);
+  EXPECT_EQ(memory.may_keep(unet), 0);
+  memory.limit_kept(19);
+  EXPECT_FALSE(text.keeps);
+  EXPECT_EQ(memory.may_keep(unet), 19);
+  EXPECT_EQ(memory.states().at("text").kept_bytes, 0);
+  text.keep(1);
+  memory.drop_kept();
+  EXPECT_FALSE(text.keeps);
+  memory.limit_kept(-1);
+  EXPECT_EQ(memory.may_keep(unet), 0);
+}
+
 TEST(WeightMemoryTest, WhatRanTheLongestTimeAgoMakesRoom) {
   WeightMemory memory(100);
   FakeHolder text(memory, "text", 40);
