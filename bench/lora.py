@@ -1,9 +1,10 @@
-"""What does a LoRA cost: its first use, going from one to another, and a step with it?
+"""What does a LoRA cost: its first use, a step with it, and going from one to another?
 
 The first use in diffusers is `load_lora_weights` and `set_adapters`; here it happens at the next
-use of each component, so it is what a picture of one step at 64x64 takes longer than without. The
-LoRAs are random, of the UNet's transformers alone or of its convolutions, too; fp16, in kohya's
-names. With `--xl` also of a Stable Diffusion XL, where going from one to another has no bar.
+use of each component, so it is what a picture of one step at 64x64 takes longer than without. From
+then on diffusers computes the LoRA beside each layer at every step. The LoRAs are random, of the
+UNet's transformers alone or of its convolutions, too; fp16, in kohya's names. With `--xl` also of a
+Stable Diffusion XL, where going from one to another has no bar.
 """
 
 from __future__ import annotations
@@ -67,6 +68,15 @@ def _random(*shape: int) -> torch.Tensor:
     return (torch.rand(*shape) * 0.02 - 0.01).half()
 
 
+def _second_step(worker: Worker, **arguments: Any) -> float:
+    """Seconds of a step at 512x512 that nothing is prepared in."""
+    worker.call("begin", steps=2, size=512, output="latent", **arguments)
+    worker.call("step")
+    seconds = worker.seconds("step")
+    worker.call("finish")
+    return seconds
+
+
 def _picture(worker: Worker, loras: Sequence[str]) -> float:
     begun = worker.seconds("begin", **_SMALL, loras=[*loras])
     return begun + worker.seconds("step")
@@ -110,19 +120,31 @@ class Bench:
             seconds = [_picture(worker, [files[i % 2]]) for i in range(count)]
         return [one - statistics.median(plain) for one in seconds]
 
+    def steps(self, file: str) -> Pairs:
+        """Seconds of a step with the LoRA in both engines."""
+        with self._worker("sdrbee") as ours, self._worker("diffusers") as theirs:
+            for worker in (ours, theirs):
+                worker.call("load")
+            theirs.call("apply", file=file)
+            measures = {
+                "sdrbee": lambda: _second_step(ours, loras=[file]),
+                "diffusers": lambda: _second_step(theirs),
+            }
+            in_turn(1, measures)  # the first time of anything takes longer
+            return Pairs(**in_turn(self._pairs, measures))
+
     def step_ratios(self, file: str) -> list[float]:
         """A step at 512x512 with the LoRA by one without, of one process in turn."""
         with self._worker("sdrbee") as worker:
             worker.call("load")
 
-            def step(loras: list[str]) -> float:
-                worker.call("begin", steps=2, size=512, output="latent", loras=loras)
-                worker.call("step")  # changes the weights
-                return worker.seconds("step")
-
-            step([])
+            _second_step(worker)
             seconds = in_turn(
-                self._pairs, {"with": lambda: step([file]), "plain": lambda: step([])}
+                self._pairs,
+                {
+                    "with": lambda: _second_step(worker, loras=[file]),
+                    "plain": lambda: _second_step(worker),
+                },
             )
         return [one / two for one, two in zip(seconds["with"], seconds["plain"], strict=True)]
 
@@ -140,6 +162,8 @@ def measure(
             ]
             first = bench.first_use(files[0])
             rows.append(first.row(f"{name}: first use, {kind.name}", _FIRST_USE_AT_MOST))
+            steps = bench.steps(files[0])
+            rows.append(steps.row(f"{name}: step with it, {kind.name}", None))
             bar = kind.change_at_most if has_bar else None
             changes = bench.changes(files)
             values.append(value_row(f"{name}: change, {kind.name}", "s", changes, at_most=bar))
