@@ -198,6 +198,16 @@ def test_adapters_are_shown_where_the_model_has_them(opened: Opener) -> None:
     page.locator("#controls").get_by_label("Name").fill("canny")
     page.locator("#controls input[type=file]").set_input_files(png(grey()))
     expect(page.locator("#controls .choose")).to_contain_text("input.png")
+    page.get_by_role("button", name="Add a control").click()
+    second = page.locator("#controls .row").nth(1)
+    second.get_by_label("Name").fill("depth")
+    second.get_by_label("What counts").select_option("prompt")
+    for name, count, more in (("face", 3, " and 2 more"), ("style", 1, "")):
+        page.get_by_role("button", name="Add a picture prompt").click()
+        row = page.locator("#ip-adapters .row").last
+        row.get_by_label("Name").fill(name)
+        row.locator("input[type=file]").set_input_files([png(grey())] * count)
+        expect(row.locator(".choose")).to_have_text(f"Pictures: input.png{more}")
     assert inaccessible(page) == []
     one.fill(prompt=PROMPT, steps=1)
     with page.expect_request(lambda request: request.method == "POST") as sent:
@@ -208,7 +218,12 @@ def test_adapters_are_shown_where_the_model_has_them(opened: Opener) -> None:
     assert body["prompt_syntax"] == "compel"
     control = body["controls"][0]
     assert control.pop("image").startswith("data:image/png;base64,")
-    assert control == {"name": "canny", "strength": 1, "start": 0, "end": 1}
+    plain = {"strength": 1, "start": 0, "end": 1}
+    assert control == {"name": "canny", **plain}
+    assert body["controls"][1:] == [{"name": "depth", **plain, "mode": "prompt"}]
+    face, style = body["ip_adapters"]
+    assert [one[:10] for one in [*face.pop("images"), style.pop("image")]] == ["data:image"] * 4
+    assert (face, style) == ({"name": "face", **plain}, {"name": "style", **plain})
     one.fill(model="shapes-inpaint")
     expect(page.get_by_role("button", name="Add a LoRA")).to_be_hidden()
 

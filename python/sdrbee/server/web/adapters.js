@@ -1,4 +1,4 @@
-// Rows of the form that a request may have several of: LoRAs, and controls with their pictures.
+// Rows of the form that a request may have several of: LoRAs, words, and what follows pictures.
 
 import { Picture } from "./picture.js";
 
@@ -36,26 +36,35 @@ function removeButton(row, what) {
   return button;
 }
 
-/** A button that takes one picture; `picture` is null until there is one. */
-function pictureField(label, mostPixels, wrong) {
+function choiceField(label, choices, value) {
+  const options = Object.entries(choices).map(([name, text]) => new Option(text, name));
+  const field = element("select", {}, ...options);
+  field.value = value;
+  return element("label", { className: "caption", textContent: label }, field);
+}
+
+/** A button that takes a picture, or several; `pictures` is empty until there is one. */
+function pictureField(label, { mostPixels, wrong, multiple = false }) {
   const shown = element("img", { alt: "", hidden: true });
   const text = element("span", { textContent: label });
   const button = element("button", { type: "button", className: "choose small" }, icon("input"), shown, text);
-  const input = element("input", { type: "file", accept: "image/*", className: "hidden-file", tabIndex: -1 });
+  const input = element("input", { type: "file", accept: "image/*", className: "hidden-file", tabIndex: -1, multiple });
   input.ariaHidden = "true";
-  const field = { nodes: [button, input], picture: null };
+  const field = { nodes: [button, input], pictures: [] };
   button.addEventListener("click", () => input.click());
   input.addEventListener("change", async () => {
-    if (!input.files[0]) return;
+    const files = [...input.files];
+    if (files.length === 0) return;
     try {
-      field.picture = await Picture.read(input.files[0], mostPixels());
+      field.pictures = await Promise.all(files.map((file) => Picture.read(file, mostPixels())));
     } catch (error) {
       wrong(error.message);
       return;
     }
-    shown.src = field.picture.url;
+    shown.src = field.pictures[0].url;
     shown.hidden = false;
-    text.textContent = `${label}: ${input.files[0].name}`;
+    const more = files.length > 1 ? ` and ${files.length - 1} more` : "";
+    text.textContent = `${label}: ${files[0].name}${more}`;
   });
   return field;
 }
@@ -150,18 +159,19 @@ export class EmbeddingRows {
   }
 }
 
-/** `controls`: a ControlNet's name, its picture, strength, and the part of the steps it acts in. */
-export class ControlRows {
-  name = "controls";
+/** Rows with a name, pictures, a strength, and the part of the steps in which they act. */
+class PictureRows {
   #box;
   #names;
   #fields = new Map();
-  #options;
+  #pictures;
 
-  constructor({ box, add, names, mostPixels, wrong }) {
+  /** `one` is what the button that removes a row calls it, `label` what the one for pictures says. */
+  constructor({ box, add, names, one, label, multiple, mostPixels, wrong }) {
     this.#box = box;
     this.#names = names;
-    this.#options = { mostPixels, wrong };
+    this.one = one;
+    this.#pictures = () => pictureField(label, { mostPixels, wrong, multiple });
     add.addEventListener("click", () => this.#add({}).querySelector(".name").focus());
   }
 
@@ -169,43 +179,86 @@ export class ControlRows {
     fillNames(this.#names, model.controls ?? capabilities.controls);
   }
 
-  fill(controls) {
+  fill(rows) {
     this.#box.replaceChildren();
-    for (const one of controls) this.#add(one);
+    for (const one of rows) this.#add(one);
   }
 
   async read() {
     if (this.#box.closest("[hidden]")) return {};
-    const controls = [];
+    const rows = [];
     for (const row of this.#box.children) {
       const [strength, start, end] = row.querySelectorAll("input[type=number]");
-      const control = {
+      const { pictures } = this.#fields.get(row.id);
+      rows.push({
         name: row.querySelector(".name").value.trim(),
         strength: Number(strength.value || 1),
         start: Number(start.value || 0),
         end: Number(end.value || 1),
-      };
-      const { picture } = this.#fields.get(row.id);
-      if (picture) control.image = await picture.dataUrl();
-      controls.push(control);
+        ...this.readMore(row, await Promise.all(pictures.map((picture) => picture.dataUrl()))),
+      });
     }
-    return controls.length ? { controls } : {};
+    return rows.length ? { [this.name]: rows } : {};
   }
 
-  #add({ name = "", strength = 1, start = 0, end = 1 }) {
+  #add(values) {
+    const { name = "", strength = 1, start = 0, end = 1 } = values;
     const row = element("div", { className: "row control", id: `row-${++rowCount}` });
-    const field = pictureField("Picture", this.#options.mostPixels, this.#options.wrong);
+    const field = this.#pictures();
     this.#fields.set(row.id, field);
     row.append(
       nameField("Name", this.#names.id, name),
-      removeButton(row, "this control"),
+      removeButton(row, this.one),
       ...field.nodes,
       numberField("Strength", strength, { min: 0, max: 2, step: 0.05 }),
       numberField("From", start, { min: 0, max: 1, step: 0.05 }),
       numberField("Until", end, { min: 0, max: 1, step: 0.05 }),
+      ...this.moreFields(values),
     );
     this.#box.append(row);
     return row;
+  }
+}
+
+const MODES = {
+  balanced: "The prompt and the control alike",
+  prompt: "The prompt more than the control",
+  control: "The control more than the prompt",
+};
+
+/** `controls`: ControlNets and T2I-Adapters. */
+export class ControlRows extends PictureRows {
+  name = "controls";
+
+  constructor(options) {
+    super({ ...options, one: "this control", label: "Picture" });
+  }
+
+  moreFields({ mode = "balanced" }) {
+    return [choiceField("What counts", MODES, mode)];
+  }
+
+  readMore(row, [image]) {
+    const mode = row.querySelector("select").value;
+    return { ...(image ? { image } : {}), ...(mode === "balanced" ? {} : { mode }) };
+  }
+}
+
+/** `ip_adapters`: pictures that act as a prompt does. */
+export class IpAdapterRows extends PictureRows {
+  name = "ip_adapters";
+
+  constructor(options) {
+    super({ ...options, one: "this picture prompt", label: "Pictures", multiple: true });
+  }
+
+  moreFields() {
+    return [];
+  }
+
+  readMore(_row, images) {
+    if (images.length > 1) return { images };
+    return images.length ? { image: images[0] } : {};
   }
 }
 
@@ -217,7 +270,7 @@ export class ControlImage {
 
   constructor({ box, mostPixels, wrong }) {
     this.#box = box;
-    this.#field = pictureField("Choose a picture", mostPixels, wrong);
+    this.#field = pictureField("Choose a picture", { mostPixels, wrong });
     box.append(...this.#field.nodes);
   }
 
@@ -226,7 +279,7 @@ export class ControlImage {
   fill() {}
 
   async read() {
-    const { picture } = this.#field;
+    const [picture] = this.#field.pictures;
     if (!picture || this.#box.closest("[hidden]")) return {};
     return { control_image: await picture.dataUrl() };
   }

@@ -11,7 +11,7 @@ import {
   pause,
   requestKey,
 } from "./api.js";
-import { ControlImage, ControlRows, EmbeddingRows, LoraRows } from "./adapters.js";
+import { ControlImage, ControlRows, EmbeddingRows, IpAdapterRows, LoraRows } from "./adapters.js";
 import { Form, sentence } from "./form.js";
 import { Gallery } from "./gallery.js";
 import { Jobs } from "./jobs.js";
@@ -56,6 +56,14 @@ form.addRows(
 form.addRows(new ControlImage({ box: $("control-image"), ...rowOptions }));
 form.addRows(
   new ControlRows({ box: $("controls"), add: $("add-control"), names: $("control-names"), ...rowOptions }),
+);
+form.addRows(
+  new IpAdapterRows({
+    box: $("ip-adapters"),
+    add: $("add-ip-adapter"),
+    names: $("ip-adapter-names"),
+    ...rowOptions,
+  }),
 );
 
 // ---- The picture to start from and its mask

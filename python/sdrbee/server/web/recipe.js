@@ -54,6 +54,7 @@ const ROWS = [
   ["LoRA", (request) => named(request.loras)],
   ["Words", (request) => named(request.embeddings)],
   ["Control", (request) => named(request.controls)],
+  ["Picture prompts", (request) => named(request.ip_adapters)],
   ["Time", (_request, item) => seconds(item.job.result?.timing?.run_s)],
 ];
 
