@@ -79,7 +79,10 @@ const bool registered = [] {
 
 }  // namespace
 
-BlockReuse::BlockReuse() { ++scopes; }
+BlockReuse::BlockReuse() {
+  kept.reserve(kMostBlocks);  // so that giving a block back can't fail
+  ++scopes;
+}
 
 BlockReuse::~BlockReuse() {
   if (--scopes > 0) return;
