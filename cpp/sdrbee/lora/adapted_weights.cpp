@@ -1,9 +1,7 @@
 #include "sdrbee/lora/adapted_weights.h"
 
 #include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
 
-#include <algorithm>
 #include <sstream>
 
 #include "sdrbee/core/cast.h"
@@ -33,24 +31,9 @@ std::optional<LowRank> joined(const std::vector<WeightChange>& changes) {
   return LowRank{at::cat(ups, 1), at::cat(downs, 0)};
 }
 
-/// `weight` + up x down in `dtype`, some rows at a time: what is between them stays in the cache.
 Tensor with_product(const Tensor& weight, const LowRank& factors, Dtype dtype) {
-  constexpr int64_t kChunkElements = 1 << 16;
   const Tensor rows = weight.reshape({weight.size(0), -1});
-  if (dtype == Dtype::BFloat16 && nn::cpu::has_low_rank_sum(rows))
-    return nn::cpu::low_rank_sum(rows, factors.up, factors.down).view(weight.sizes());
-  const Tensor result = at::empty(rows.sizes(), rows.options().dtype(dtype));
-  const int64_t step = std::clamp<int64_t>(kChunkElements / rows.size(1), 1, rows.size(0));
-  // One for all: the system fills new memory with zeros, which would take half of the time.
-  const Tensor sums = at::empty({step, rows.size(1)}, rows.options().dtype(Dtype::Float));
-  for (int64_t begin = 0; begin < rows.size(0); begin += step) {
-    const int64_t count = std::min(step, rows.size(0) - begin);
-    Tensor sum = sums.narrow(0, 0, count);
-    sum.copy_(rows.narrow(0, begin, count));
-    result.narrow(0, begin, count)
-        .copy_(sum.addmm_(factors.up.narrow(0, begin, count), factors.down));
-  }
-  return result.view(weight.sizes());
+  return nn::cpu::low_rank_sum(rows, factors.up, factors.down, dtype).view(weight.sizes());
 }
 
 /// The sum of all changes of `weight` [fp32], of its shape.

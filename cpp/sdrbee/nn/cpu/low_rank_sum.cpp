@@ -21,10 +21,26 @@
 #endif
 
 namespace sdrbee::nn::cpu {
+namespace {
+
+/// By ATen, some rows at a time: what is between them stays in the cache.
+Tensor sum_by_rows(const Tensor& weight, const Tensor& up, const Tensor& down, Dtype dtype) {
+  constexpr int64_t kChunkElements = 1 << 16;
+  const int64_t rows = weight.size(0), columns = weight.size(1);
+  Tensor result = at::empty({rows, columns}, weight.options().dtype(dtype));
+  const int64_t step = std::clamp<int64_t>(kChunkElements / columns, 1, rows);
+  // One for all: the system fills new memory with zeros, which would take half of the time.
+  const Tensor sums = at::empty({step, columns}, weight.options().dtype(Dtype::Float));
+  for (int64_t begin = 0; begin < rows; begin += step) {
+    const int64_t count = std::min(step, rows - begin);
+    Tensor sum = sums.narrow(0, 0, count);
+    sum.copy_(weight.narrow(0, begin, count));
+    result.narrow(0, begin, count).copy_(sum.addmm_(up.narrow(0, begin, count), down));
+  }
+  return result;
+}
 
 #if defined(__x86_64__)
-
-namespace {
 
 /// Sums [32, 1024] that are made together: they stay in the second-level cache.
 constexpr int64_t kSumColumns = 1024;
@@ -110,21 +126,15 @@ Tensor padded(const Tensor& factor, int64_t rows, int64_t columns) {
 
 Bf16Bits* bits(const Tensor& tensor) { return static_cast<Bf16Bits*>(tensor.data_ptr()); }
 
-}  // namespace
-
-bool has_low_rank_sum(const Tensor& weight) {
+bool has_bf16_sum(const Tensor& weight) {
   const Dtype dtype = weight.scalar_type();
-  return weight.device().is_cpu() && weight.is_contiguous() && weight.numel() > 0 &&
-         cpu_level() >= CpuLevel::Avx512Bf16 &&
+  return cpu_level() >= CpuLevel::Avx512Bf16 && weight.is_contiguous() &&
          (dtype == Dtype::Float || dtype == Dtype::Half || dtype == Dtype::BFloat16);
 }
 
-Tensor low_rank_sum(const Tensor& weight, const Tensor& up, const Tensor& down) {
-  const int64_t rows = weight.size(0), columns = weight.size(1), rank = down.size(0);
-  SDRBEE_CHECK(has_low_rank_sum(weight));
-  SDRBEE_CHECK_SHAPE(up, {rows, rank});
-  SDRBEE_CHECK_SHAPE(down, {rank, columns});
-  const int64_t depth = round_up(rank, kDepthStep);
+Tensor bf16_sum(const Tensor& weight, const Tensor& up, const Tensor& down) {
+  const int64_t rows = weight.size(0), columns = weight.size(1);
+  const int64_t depth = round_up(down.size(0), kDepthStep);
   const Tensor own_up = padded(up, round_up(rows, kBlockRows), depth);
   const Tensor own_down = padded(down, depth, columns);
   const Tensor packed = at::empty({depth * round_up(columns, kTileColumns)}, own_down.options());
@@ -132,7 +142,7 @@ Tensor low_rank_sum(const Tensor& weight, const Tensor& up, const Tensor& down) 
               {.tokens = depth, .tokens_padded = depth, .dims = columns, .depth = columns},
               bits(packed));
   const BlockReuse::ForShort packed_soon;
-  Tensor out = at::empty({rows, columns}, own_up.options());
+  Tensor result = at::empty({rows, columns}, own_up.options());
   const LowRankProblem problem{.up = bits(own_up),
                                .down = bits(packed),
                                .rows = rows,
@@ -140,22 +150,27 @@ Tensor low_rank_sum(const Tensor& weight, const Tensor& up, const Tensor& down) 
                                .depth = depth,
                                .uses_tiles = cpu_level() == CpuLevel::AmxBf16};
   if (weight.scalar_type() == Dtype::Half) {
-    add_all(problem, weight.const_data_ptr<c10::Half>(), bits(out));
+    add_all(problem, weight.const_data_ptr<c10::Half>(), bits(result));
   } else if (weight.scalar_type() == Dtype::BFloat16) {
-    add_all(problem, weight.const_data_ptr<c10::BFloat16>(), bits(out));
+    add_all(problem, weight.const_data_ptr<c10::BFloat16>(), bits(result));
   } else {
-    add_all(problem, weight.const_data_ptr<float>(), bits(out));
+    add_all(problem, weight.const_data_ptr<float>(), bits(result));
   }
-  return out;
-}
-
-#else
-
-bool has_low_rank_sum(const Tensor&) { return false; }
-Tensor low_rank_sum(const Tensor&, const Tensor&, const Tensor&) {
-  throw InternalError("[low_rank_sum] called on a processor that it is not for");
+  return result;
 }
 
 #endif
+
+}  // namespace
+
+Tensor low_rank_sum(const Tensor& weight, const Tensor& up, const Tensor& down, Dtype dtype) {
+  SDRBEE_CHECK(weight.device().is_cpu() && weight.numel() > 0);
+  SDRBEE_CHECK_SHAPE(up, {weight.size(0), down.size(0)});
+  SDRBEE_CHECK_SHAPE(down, {-1, weight.size(1)});
+#if defined(__x86_64__)
+  if (dtype == Dtype::BFloat16 && has_bf16_sum(weight)) return bf16_sum(weight, up, down);
+#endif
+  return sum_by_rows(weight, up, down, dtype);
+}
 
 }  // namespace sdrbee::nn::cpu

@@ -1,17 +1,15 @@
-// A weight plus a product of two thin matrices, in bf16: what a LoRA makes of a weight.
+// A weight plus a product of two thin matrices: what a LoRA makes of a weight.
 #pragma once
 
 #include "sdrbee/core/tensor.h"
 
 namespace sdrbee::nn::cpu {
 
-/// Whether low_rank_sum can take such a weight on this machine: fp32, fp16 or bf16, dense, on the
-/// CPU with AVX512-BF16.
-bool has_low_rank_sum(const Tensor& weight);
-
-/// weight [rows, columns] + up [rows, rank] x down [rank, columns] in bf16. The factors are rounded
-/// to bf16, the rest is fp32 up to the result, which does not depend on the thread count. It
-/// is to be packed or copied soon: its memory may be larger than it is (BlockReuse::ForShort).
-Tensor low_rank_sum(const Tensor& weight, const Tensor& up, const Tensor& down);
+/// weight [rows, columns] + up [rows, rank] x down [rank, columns] in `dtype`; all on the CPU, the
+/// weight dense, the factors fp32. Computed in fp32 and rounded once; for bf16, where the processor
+/// has AVX512-BF16, the factors are rounded to bf16 first. The result does not depend on the thread
+/// count. In bf16 it is to be packed or copied soon: its memory may be larger than it is
+/// (BlockReuse::ForShort).
+Tensor low_rank_sum(const Tensor& weight, const Tensor& up, const Tensor& down, Dtype dtype);
 
 }  // namespace sdrbee::nn::cpu
