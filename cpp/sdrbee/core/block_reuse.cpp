@@ -2,11 +2,9 @@
 
 #include <c10/core/CPUAllocator.h>
 
-#include <algorithm>
 #include <vector>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
+
+#include "sdrbee/core/heap.h"
 
 namespace sdrbee {
 namespace {
@@ -20,19 +18,10 @@ thread_local int scopes = 0;
 thread_local int scopes_for_short = 0;
 thread_local std::vector<Block> kept;
 
-size_t size_of(void* block) {
-#ifdef __GLIBC__
-  return ::malloc_usable_size(block);
-#else
-  static_cast<void>(block);
-  return 0;
-#endif
-}
-
 void free_block(void* block) { c10::GetDefaultCPUAllocator()->raw_deleter()(block); }
 
 void keep_or_free(void* block) {
-  const size_t bytes = scopes > 0 && block != nullptr ? size_of(block) : 0;
+  const size_t bytes = scopes > 0 && block != nullptr ? heap_block_bytes(block) : 0;
   if (bytes < BlockReuse::kLarge) return free_block(block);
   if (kept.size() == BlockReuse::kMostBlocks) {
     free_block(kept.front().begin);

@@ -13,4 +13,12 @@ void give_back_freed_memory() {
 #endif
 }
 
+size_t heap_block_bytes([[maybe_unused]] void* block) {
+#ifdef __GLIBC__
+  return ::malloc_usable_size(block);
+#else
+  return 0;
+#endif
+}
+
 }  // namespace sdrbee

@@ -10,20 +10,6 @@
 namespace sdrbee::engine {
 namespace {
 
-int64_t loaded_bytes(const ResidentModel& resident) {
-  int64_t bytes = 0;
-  for (const auto& [name, part] : resident.model->memory().states())
-    bytes += part.loaded ? part.bytes : 0;
-  return bytes;
-}
-
-/// With what is kept to go back to other LoRAs.
-int64_t taken_bytes(const ResidentModel& resident) {
-  int64_t bytes = loaded_bytes(resident);
-  for (const auto& [name, part] : resident.model->memory().states()) bytes += part.kept_bytes;
-  return bytes;
-}
-
 /// Destroys models, which takes too long for a lock, and gives their memory back.
 void let_go(std::vector<std::unique_ptr<ResidentModel>> models) {
   if (models.empty()) return;
@@ -44,7 +30,8 @@ std::optional<int64_t> ModelStore::room_for(const std::string& name) const {
   const std::lock_guard lock(mutex_);
   int64_t room = *options_.memory_budget;
   for (const auto& [other, entry] : entries_)
-    if (other != name && pinned_.contains(other)) room -= loaded_bytes(*entry.resident);
+    if (other != name && pinned_.contains(other))
+      room -= entry.resident->model->memory().loaded_bytes();
   if (room <= 0)
     throw OutOfMemory(message("[memory_budget] the pinned models take all ",
                               *options_.memory_budget, " bytes; '", name, "' has no room"));
@@ -134,10 +121,10 @@ ModelStore::Entries::iterator ModelStore::least_recent(const std::string& but) {
 }
 
 /// What the named model may take with all other models.
-int64_t ModelStore::bytes_beside(const std::string& name) const {
+int64_t ModelStore::bytes_with(const std::string& name) const {
   int64_t bytes = most_bytes(entries_.at(name));
   for (const auto& [other, entry] : entries_)
-    if (other != name) bytes += taken_bytes(*entry.resident);
+    if (other != name) bytes += entry.resident->model->memory().taken_bytes();
   return bytes;
 }
 
@@ -148,7 +135,7 @@ void ModelStore::make_room_for(const std::string& name) {
   {
     const std::lock_guard lock(mutex_);
     const auto is_over_budget = [&] {
-      return options_.memory_budget && bytes_beside(name) > *options_.memory_budget;
+      return options_.memory_budget && bytes_with(name) > *options_.memory_budget;
     };
     const auto are_too_many = [&] {
       return options_.max_loaded && static_cast<int64_t>(entries_.size()) > *options_.max_loaded;
@@ -163,7 +150,7 @@ void ModelStore::make_room_for(const std::string& name) {
     }
     if (options_.memory_budget)
       entries_.at(name).resident->model->memory().limit_kept(*options_.memory_budget -
-                                                             bytes_beside(name));
+                                                             bytes_with(name));
   }
   let_go(std::move(gone));
 }
@@ -219,7 +206,7 @@ std::vector<LoadedModel> ModelStore::loaded() const {
   for (const auto& [name, entry] : entries_) {
     const bool in_use = name == in_use_;
     models.push_back({.name = name,
-                      .bytes = taken_bytes(*entry.resident),
+                      .bytes = entry.resident->model->memory().taken_bytes(),
                       .pinned = pinned_.contains(name),
                       .in_use = in_use});
     if (!in_use) models.back().idle = Clock::now() - entry.last_use;

@@ -107,7 +107,7 @@ class ModelStore {
   static int64_t most_bytes(const Entry& entry);
   std::optional<int64_t> room_for(const std::string& name) const;
   void drop_misfit(const std::string& name, std::optional<int64_t> limit);
-  int64_t bytes_beside(const std::string& name) const;
+  int64_t bytes_with(const std::string& name) const;
   void make_room_for(const std::string& name);
   void count_load(Clock::time_point began, int64_t loads);
   Entries::iterator least_recent(const std::string& but);

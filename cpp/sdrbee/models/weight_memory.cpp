@@ -44,13 +44,13 @@ WeightMemory::Entry& WeightMemory::entry(const WeightHolder& holder) {
   return *found;
 }
 
-int64_t WeightMemory::loaded_bytes() const {
+int64_t WeightMemory::sum_loaded() const {
   int64_t bytes = 0;
   for (const Entry& one : entries_) bytes += one.state.loaded ? one.state.bytes : 0;
   return bytes;
 }
 
-int64_t WeightMemory::kept_bytes() const {
+int64_t WeightMemory::sum_kept() const {
   int64_t bytes = 0;
   for (const Entry& one : entries_) bytes += one.state.kept_bytes;
   return bytes;
@@ -58,20 +58,27 @@ int64_t WeightMemory::kept_bytes() const {
 
 int64_t WeightMemory::may_keep(const WeightHolder& holder) {
   const std::lock_guard lock(mutex_);
-  const int64_t left = limit_ ? std::min(kept_limit_, *limit_ - loaded_bytes()) : kept_limit_;
-  return std::max<int64_t>(0, left - (kept_bytes() - entry(holder).state.kept_bytes));
+  const int64_t left = limit_ ? std::min(kept_limit_, *limit_ - sum_loaded()) : kept_limit_;
+  return std::max<int64_t>(0, left - (sum_kept() - entry(holder).state.kept_bytes));
 }
 
 void WeightMemory::limit_kept(int64_t bytes) {
-  const std::lock_guard lock(mutex_);
-  kept_limit_ = std::clamp<int64_t>(bytes, 0, kKeptBytes);
-  if (kept_bytes() <= kept_limit_) return;
-  for (Entry& one : entries_) drop_kept_of(one);
+  bool is_over = false;
+  {
+    const std::lock_guard lock(mutex_);
+    kept_limit_ = std::clamp<int64_t>(bytes, 0, kKeptBytes);
+    is_over = sum_kept() > kept_limit_;
+  }
+  if (is_over) drop_kept();
 }
 
 void WeightMemory::drop_kept() {
-  const std::lock_guard lock(mutex_);
-  for (Entry& one : entries_) drop_kept_of(one);
+  {
+    const std::lock_guard lock(mutex_);
+    if (sum_kept() == 0) return;
+    for (Entry& one : entries_) drop_kept_of(one);
+  }
+  give_back_freed_memory();
 }
 
 void WeightMemory::drop_kept_of(Entry& one) {
@@ -104,7 +111,7 @@ void WeightMemory::make_room(const Entry& wanted) {
   bool dropped = false;
   {
     const std::lock_guard lock(mutex_);
-    const auto is_full = [&] { return !fits(loaded_bytes() + kept_bytes() + wanted.state.bytes); };
+    const auto is_full = [&] { return !fits(sum_loaded() + sum_kept() + wanted.state.bytes); };
     for (Entry& one : entries_) {
       if (one.state.kept_bytes == 0 || !is_full()) continue;
       drop_kept_of(one);
@@ -179,7 +186,7 @@ void WeightMemory::load_all() {
   std::vector<Entry*> chosen;
   {
     const std::lock_guard lock(mutex_);
-    int64_t bytes = loaded_bytes() + kept_bytes();
+    int64_t bytes = sum_loaded() + sum_kept();
     for (Entry& one : entries_) {
       if (one.state.loaded || !fits(bytes + one.state.bytes)) continue;
       bytes += one.state.bytes;
@@ -194,6 +201,16 @@ int64_t WeightMemory::whole_bytes() const {
   int64_t bytes = 0;
   for (const Entry& one : entries_) bytes += one.state.bytes;
   return bytes;
+}
+
+int64_t WeightMemory::loaded_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return sum_loaded();
+}
+
+int64_t WeightMemory::taken_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return sum_loaded() + sum_kept();
 }
 
 std::map<std::string, ComponentMemory> WeightMemory::states() const {

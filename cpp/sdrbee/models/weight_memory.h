@@ -85,6 +85,12 @@ class WeightMemory {
   /// What the weights of all components take together while they are loaded.
   int64_t whole_bytes() const;
 
+  /// What those take that are loaded now.
+  int64_t loaded_bytes() const;
+
+  /// The same with what components keep.
+  int64_t taken_bytes() const;
+
   /// All components by name.
   std::map<std::string, ComponentMemory> states() const;
 
@@ -96,8 +102,8 @@ class WeightMemory {
     uint64_t last_use = 0;
   };
   Entry& entry(const WeightHolder& holder);
-  int64_t loaded_bytes() const;
-  int64_t kept_bytes() const;
+  int64_t sum_loaded() const;
+  int64_t sum_kept() const;
   bool fits(int64_t bytes) const { return !limit_ || bytes <= *limit_; }
   Entry* least_recent(const Entry& wanted);
   void drop(Entry& one);

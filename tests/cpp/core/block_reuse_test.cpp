@@ -18,16 +18,7 @@ Tensor bytes(int64_t count) { return at::empty({count}, at::kByte); }
 /// Makes a tensor of so many bytes, lets it go and tells where it was.
 const void* place_of(int64_t count) { return bytes(count).const_data_ptr(); }
 
-class BlockReuseTest : public testing::Test {
- protected:
-  void SetUp() override {
-#ifndef __GLIBC__
-    GTEST_SKIP() << "this C library doesn't tell the size of a block";
-#endif
-  }
-};
-
-TEST_F(BlockReuseTest, HandsABlockOnToTensorsOfItsSize) {
+TEST(BlockReuse, HandsABlockOnToTensorsOfItsSize) {
   const BlockReuse reuse;
   const void* const first = place_of(kBytes);
   const Tensor next = bytes(kBytes - kBytes / 16);
@@ -35,7 +26,7 @@ TEST_F(BlockReuseTest, HandsABlockOnToTensorsOfItsSize) {
   EXPECT_NE(place_of(kBytes), first);  // it is in use
 }
 
-TEST_F(BlockReuseTest, GivesNoMuchLargerBlockButForShort) {
+TEST(BlockReuse, GivesNoMuchLargerBlockButForShort) {
   const BlockReuse reuse;
   const void* const first = place_of(kBytes);
   const Tensor lasting = bytes(kBytes / 2);
@@ -44,7 +35,7 @@ TEST_F(BlockReuseTest, GivesNoMuchLargerBlockButForShort) {
   EXPECT_EQ(bytes(kBytes / 2).const_data_ptr(), first);
 }
 
-TEST_F(BlockReuseTest, TakesTheSmallestBlockThatHolds) {
+TEST(BlockReuse, TakesTheSmallestBlockThatHolds) {
   const BlockReuse reuse;
   Tensor large = bytes(2 * kBytes);
   Tensor small = bytes(kBytes);
@@ -55,7 +46,7 @@ TEST_F(BlockReuseTest, TakesTheSmallestBlockThatHolds) {
   EXPECT_EQ(bytes(kBytes).const_data_ptr(), place);
 }
 
-TEST_F(BlockReuseTest, TensorsOutliveItAndKeepTheirValues) {
+TEST(BlockReuse, TensorsOutliveItAndKeepTheirValues) {
   Tensor made;
   {
     const BlockReuse reuse;
@@ -69,7 +60,7 @@ TEST_F(BlockReuseTest, TensorsOutliveItAndKeepTheirValues) {
   EXPECT_TRUE(made.eq(7).all().item<bool>());
 }
 
-TEST_F(BlockReuseTest, TakesBlocksThatWereMadeBeforeItAndLeavesOtherThreadsAlone) {
+TEST(BlockReuse, TakesBlocksThatWereMadeBeforeItAndLeavesOtherThreadsAlone) {
   Tensor before = bytes(kBytes);
   const void* const place = before.const_data_ptr();
   const BlockReuse reuse;
