@@ -172,6 +172,22 @@ def test_the_recipe_of_a_picture_from_elsewhere_fills_the_form(opened: Opener) -
     expect(page.locator("#use-recipe")).to_be_hidden()
 
 
+def test_the_recipe_of_a_controlled_picture_fills_the_form(opened: Opener) -> None:
+    one = opened(user=17)
+    page = one.open()
+    control = {"model": "shapes-control", "image": grey(), "strength": 0.5, "mode": "prompt"}
+    made = sdrbee.load("shapes").generate(PROMPT, steps=1, controls=[control])
+    transfer(page, "drop", made.encode("png"))
+    page.get_by_role("button", name="Use its recipe").click()
+    row = page.locator("#controls .row")
+    expect(row.get_by_label("Name")).to_have_value("shapes-control")
+    expect(row.get_by_label("Strength")).to_have_value("0.5")
+    expect(row.get_by_label("What counts")).to_have_value("prompt")
+    row.locator("input[type=file]").set_input_files(png(grey()))
+    one.generate(steps=1)
+    expect(page.locator("#recipe-rows")).to_contain_text("shapes-control (0.5)")
+
+
 def test_adapters_are_shown_where_the_model_has_them(opened: Opener) -> None:
     one = opened(user=8)
     one.expected = "422 "

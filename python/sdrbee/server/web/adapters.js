@@ -69,6 +69,9 @@ function pictureField(label, { mostPixels, wrong, multiple = false }) {
   return field;
 }
 
+/** What a request calls an adapter; recipes call a control's network its model, maybe by its path. */
+export const adapterName = ({ name, model }) => name ?? model?.split("/").pop() ?? "";
+
 function fillNames(list, names) {
   list.replaceChildren(...(names ?? []).map((name) => new Option(name)));
 }
@@ -164,15 +167,21 @@ class PictureRows {
   #box;
   #names;
   #fields = new Map();
+  #one;
   #pictures;
 
   /** `one` is what the button that removes a row calls it, `label` what the one for pictures says. */
   constructor({ box, add, names, one, label, multiple, mostPixels, wrong }) {
     this.#box = box;
     this.#names = names;
-    this.one = one;
+    this.#one = one;
     this.#pictures = () => pictureField(label, { mostPixels, wrong, multiple });
     add.addEventListener("click", () => this.#add({}).querySelector(".name").focus());
+  }
+
+  /** Further fields of a row. */
+  moreFields() {
+    return [];
   }
 
   setModel(model, capabilities) {
@@ -202,13 +211,13 @@ class PictureRows {
   }
 
   #add(values) {
-    const { name = "", strength = 1, start = 0, end = 1 } = values;
+    const { strength = 1, start = 0, end = 1 } = values;
     const row = element("div", { className: "row control", id: `row-${++rowCount}` });
     const field = this.#pictures();
     this.#fields.set(row.id, field);
     row.append(
-      nameField("Name", this.#names.id, name),
-      removeButton(row, this.one),
+      nameField("Name", this.#names.id, adapterName(values)),
+      removeButton(row, this.#one),
       ...field.nodes,
       numberField("Strength", strength, { min: 0, max: 2, step: 0.05 }),
       numberField("From", start, { min: 0, max: 1, step: 0.05 }),
@@ -250,10 +259,6 @@ export class IpAdapterRows extends PictureRows {
 
   constructor(options) {
     super({ ...options, one: "this picture prompt", label: "Pictures", multiple: true });
-  }
-
-  moreFields() {
-    return [];
   }
 
   readMore(_row, images) {

@@ -1,5 +1,7 @@
 // What a picture was made from: read from the PNG itself, shown as rows.
 
+import { adapterName } from "./adapters.js";
+
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 
 /** The recipe inside a PNG that sdrbee made; null where there is none. */
@@ -53,8 +55,9 @@ const ROWS = [
   ["Schedule", (request) => request.schedule],
   ["LoRA", (request) => named(request.loras)],
   ["Words", (request) => named(request.embeddings)],
-  ["Control", (request) => named(request.controls)],
-  ["Picture prompts", (request) => named(request.ip_adapters)],
+  // As they were asked for: recipes have picture prompts among the controls.
+  ["Control", (_request, item) => named(item.job.request?.controls)],
+  ["Picture prompts", (_request, item) => named(item.job.request?.ip_adapters)],
   ["Time", (_request, item) => seconds(item.job.result?.timing?.run_s)],
 ];
 
@@ -80,5 +83,5 @@ function size(request, item) {
   return width && height ? `${width} × ${height}` : null;
 }
 
-const named = (list) => list?.map((one) => `${one.name} (${one.strength ?? 1})`).join(", ");
+const named = (list) => list?.map((one) => `${adapterName(one)} (${one.strength ?? 1})`).join(", ");
 const seconds = (value) => (value === undefined ? null : `${value.toFixed(value < 10 ? 1 : 0)} s`);
